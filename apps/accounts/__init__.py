@@ -1,0 +1,1 @@
+"""Sign-up, log-in, the welcome mail (example)."""

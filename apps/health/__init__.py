@@ -1,0 +1,1 @@
+"""Probes: is the process alive, can it serve, does it consume."""

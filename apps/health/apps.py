@@ -1,0 +1,9 @@
+"""The app's place in Django."""
+
+from django.apps import AppConfig
+
+
+class HealthConfig(AppConfig):
+    """Probes: is the process alive, can it serve, does it consume."""
+
+    name = "apps.health"

@@ -1,0 +1,1 @@
+"""Deletes what has expired, in small batches."""

@@ -1,0 +1,1 @@
+"""Profiles of uploaded CSV files (example)."""

@@ -1,0 +1,1 @@
+"""Periodic tasks: declared in code, changed in the admin."""

@@ -1,0 +1,21 @@
+"""How gunicorn runs the web role. Its own variables (WEB_CONCURRENCY, GUNICORN_CMD_ARGS) apply."""
+
+import os
+
+# All interfaces of the container; compose publishes the port on 127.0.0.1, `make run` binds there.
+bind = os.environ.get("WEB_BIND", "0.0.0.0:8000")
+worker_class = "gthread"
+threads = int(os.environ.get("WEB_THREADS", "4"))
+# Loaded once and shared by the processes: less memory, and a wrong setting ends the start with its
+# message instead of a loop of dying workers.
+preload_app = True
+# Heartbeats in memory: a read-only or slow disk must not stop a worker.
+worker_tmp_dir = "/dev/shm"  # noqa: S108
+accesslog = "-"
+# Requests in flight may finish for this long at a stop; the grace period is longer.
+graceful_timeout = 30
+# Kept alive for longer than a proxy's idle connections, so that the proxy closes first.
+keepalive = 75
+# Restarted now and then, at different moments, against slow leaks.
+max_requests = 10_000
+max_requests_jitter = 1_000

@@ -1,0 +1,26 @@
+"""The Celery application, as "First steps with Django" in Celery's documentation has it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "proj.settings")
+
+# A base class of one's own replaces the DjangoTask that Celery's Django fixup would set, and with
+# it delay_on_commit(): proj.task.Task therefore derives from it.
+app = Celery("proj", task_cls="proj.task:Task")
+
+# Every Celery setting is a Django setting with the prefix CELERY_.
+app.config_from_object("django.conf:settings", namespace="CELERY")
+
+# Finds tasks.py in every installed app.
+app.autodiscover_tasks()
+
+
+@app.task(bind=True, ignore_result=True)
+def debug_task(self: Any) -> None:
+    """Print the task's own request."""
+    print(f"Request: {self.request!r}")

@@ -1,0 +1,31 @@
+"""A worker keeps its database connection over many tasks, and drops one that broke.
+
+Celery closes Django's connection before and after every task (its Django fixup, celery#10554
+makes it the pool as well), so each task pays for a new one. ``CELERY_DB_REUSE_MAX`` keeps it;
+but then a connection that PostgreSQL closed meanwhile fails every task that gets it. Django's own
+answer at the start and end of a request, ``close_old_connections()``, is the right one for a task
+too: it closes what had an error, and asks an idle connection whether it still answers
+(``CONN_HEALTH_CHECKS``) before the next query.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.signals import task_postrun, task_prerun
+from django.db import close_old_connections
+
+
+def drop_broken_connections(sender: Any = None, **kwargs: Any) -> None:
+    """Close connections that broke or are too old; not in an eager task, which shares its caller's.
+
+    :param sender: the task that is about to run or has run.
+    """
+    if not sender.request.is_eager:
+        close_old_connections()
+
+
+def install() -> None:
+    """Connect to the start and the end of every task."""
+    task_prerun.connect(drop_broken_connections, dispatch_uid="proj.connections.prerun")
+    task_postrun.connect(drop_broken_connections, dispatch_uid="proj.connections.postrun")

@@ -1,0 +1,325 @@
+"""Django's settings, from the environment. `.env.example` lists what a person may want to set.
+
+Every value has a safe default, or stops the start with one line that says what is missing. Each
+secret can stand in a file: ``X_FILE`` instead of ``X``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from csp.constants import NONE, SELF
+
+from .celery_env import celery_settings
+from .env import ConfigurationError, Reader, load_env_files, parse_bool
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Outside of containers the settings come from files, so that `make run` and a command typed by
+# hand (`.venv/bin/celery -A proj inspect ping`) agree: what a person set, what `make run`
+# generated, then what every deployment shares. An image holds none of them.
+if Reader().get("READ_ENV_FILES", True, parse_bool, "true or false"):
+    load_env_files(
+        BASE_DIR / ".env", BASE_DIR / ".local" / "env", BASE_DIR / "k8s" / "base" / "app.env"
+    )
+
+env = Reader()
+
+# --- The process ---------------------------------------------------------------------------------
+
+# Which role of docker/entrypoint this process plays: web, worker, beat or nothing (by hand).
+ROLE = env.text("APP_ROLE")
+DEBUG = env.boolean("DEBUG", False)
+SECRET_KEY = env.required(
+    "SECRET_KEY",
+    "put a long random text into SECRET_KEY or into the file that SECRET_KEY_FILE names "
+    "(`make run` and compose generate one at the first start)",
+)
+if len(SECRET_KEY) < 32:
+    raise ConfigurationError(
+        f"SECRET_KEY has {len(SECRET_KEY)} characters: expected 32 or more, all random"
+    )
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
+
+# --- Apps ----------------------------------------------------------------------------------------
+
+# The example. Your own app takes its place: one line here, and its urls.py, api.py, tasks.py and
+# schedules.py are found by their names.
+EXAMPLE_APPS = ["apps.accounts", "apps.reports"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",  # runserver then serves static files as gunicorn does
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "csp",
+    "ninja",  # serves Swagger UI from here instead of from a CDN
+    "django_celery_results",
+    "django_celery_beat",
+    "apps.health",
+    "apps.schedules",
+    "apps.housekeeping",
+    *EXAMPLE_APPS,
+]
+
+MIDDLEWARE = [
+    # First of all: a probe must not depend on hosts, sessions, redirects or the database.
+    "apps.health.middleware.ProbeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "proj.urls"
+WSGI_APPLICATION = "proj.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "proj" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database ------------------------------------------------------------------------------------
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# gunicorn's threads in one web process; each can hold one connection.
+WEB_THREADS = env.integer("WEB_THREADS", 4, least=1)
+
+# Pooling is a setting of the role. A web process' threads share a pool as large as they are many.
+# A worker's child runs one task at a time and needs one connection, which it keeps (see
+# CELERY_DB_REUSE_MAX below); a pool there would be closed and opened again at every task
+# boundary (celery#10554).
+DATABASE_POOL_MAX_SIZE = env.integer("DATABASE_POOL_MAX_SIZE", WEB_THREADS if ROLE == "web" else 0)
+DATABASE_POOL_MIN_SIZE = env.integer("DATABASE_POOL_MIN_SIZE", min(1, DATABASE_POOL_MAX_SIZE))
+if DATABASE_POOL_MIN_SIZE > DATABASE_POOL_MAX_SIZE:
+    raise ConfigurationError(
+        f"DATABASE_POOL_MIN_SIZE={DATABASE_POOL_MIN_SIZE}: expected at most "
+        f"DATABASE_POOL_MAX_SIZE, which is {DATABASE_POOL_MAX_SIZE}"
+    )
+
+_database: dict[str, Any] = env.database(
+    "DATABASE_URL",
+    "put postgresql://USER:PASSWORD@HOST:PORT/NAME into DATABASE_URL or into the file that "
+    "DATABASE_URL_FILE names, or start the stack with its own database by `make run`",
+)
+_database["CONN_HEALTH_CHECKS"] = True
+_database["OPTIONS"] = {
+    # A database that is gone must be noticed in seconds: a prefork parent writes results too, and
+    # its event loop stands still meanwhile.
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15_000,  # milliseconds
+    "keepalives_idle": 10,
+    "application_name": f"proj-{ROLE or 'manage'}",
+    **_database.get("OPTIONS", {}),
+}
+if DATABASE_POOL_MAX_SIZE:
+    _database["OPTIONS"]["pool"] = {
+        "min_size": DATABASE_POOL_MIN_SIZE,
+        "max_size": DATABASE_POOL_MAX_SIZE,
+        "timeout": 10,  # seconds that a request waits for a connection before it fails
+    }
+elif ROLE in {"worker", "beat"}:
+    _database["CONN_MAX_AGE"] = None  # kept until it breaks; see proj/connections.py
+DATABASES = {"default": _database}
+
+# In PostgreSQL, so that every process of every role sees the same entries, and so that the result
+# backend `django-cache` works across them. `entrypoint migrate` creates the table.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "django_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+
+# --- Celery --------------------------------------------------------------------------------------
+# Each of these, and every other setting that Celery knows, can be set as CELERY_<NAME> in the
+# environment; celery_settings() below reads them with Celery's own types.
+
+CELERY_BROKER_URL = env.required(
+    "CELERY_BROKER_URL",
+    "put redis://:PASSWORD@HOST:6379/0 (or rediss://, sentinel://, amqp://) into CELERY_BROKER_URL "
+    "or into the file that CELERY_BROKER_URL_FILE names, or start the stack with its own broker "
+    "by `make run`",
+)
+CELERY_TIMEZONE = "UTC"
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_CACHE_BACKEND = "default"  # used by the result backend django-cache
+CELERY_RESULT_EXTENDED = True  # the admin then shows each task's name and arguments
+CELERY_RESULT_EXPIRES = 7 * 24 * 3600.0  # seconds; apps.housekeeping deletes older ones
+CELERY_BEAT_SCHEDULER = "apps.schedules.scheduler:DatabaseScheduler"
+CELERY_TASK_TRACK_STARTED = True
+
+# Which queue a task goes to, in one place; a worker takes from those that WORKER_QUEUES names.
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "apps.accounts.tasks.*": {"queue": "mail"},
+    "apps.reports.tasks.*": {"queue": "reports"},
+}
+
+# Every task has a limit: one that hangs would hold its slot for ever.
+CELERY_TASK_SOFT_TIME_LIMIT = 270.0  # seconds
+CELERY_TASK_TIME_LIMIT = 300.0
+
+# A message is acknowledged after the task, and goes back when the process that ran it dies.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# Late acknowledgement makes every prefetched message wait behind a running task; one per slot.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+
+# SIGTERM (as SIGQUIT, see docker/entrypoint) lets running tasks finish for this long, then hands
+# them back to the broker. The grace period in compose and Kubernetes is longer.
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30.0  # seconds
+
+# A worker waits for a broker that is away for as long as it takes.
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A publisher doesn't: the user's request waits behind it.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
+
+# A worker's child keeps its connection over this many tasks; proj/connections.py makes that safe.
+CELERY_DB_REUSE_MAX = 1000
+
+if CELERY_BROKER_URL.partition("://")[0] in {"redis", "rediss", "sentinel"}:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        # Redis hands an unacknowledged message to another worker after this time. It must exceed
+        # the longest task and the grace period, or tasks run twice.
+        "visibility_timeout": 900,  # seconds
+        # Without them a frozen broker blocks delay() for ever.
+        "socket_timeout": 5,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+
+globals().update(celery_settings(env))
+
+# --- Sign-in -------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+# Seconds that a token of the API is good for.
+API_TOKEN_MAX_AGE = env.integer("API_TOKEN_MAX_AGE", 12 * 3600, least=60)
+# Proxies in front of the web role whose X-Forwarded-For can be believed (Ninja's rate limits).
+NINJA_NUM_PROXIES = env.integer("TRUSTED_PROXIES", 0)
+
+# --- Mail ----------------------------------------------------------------------------------------
+
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "proj <noreply@localhost>")
+# Without a server, mail becomes files in a folder that a person can open.
+EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH", str(BASE_DIR / ".local" / "mail"))
+EMAIL_TIMEOUT = 10  # seconds
+if _email_url := env.raw("EMAIL_URL"):
+    try:
+        globals().update(environ.Env.email_url_config(_email_url))
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(
+            "EMAIL_URL (not shown, it may hold a password): expected "
+            "smtp://, smtp+tls:// or smtp+ssl://USER:PASSWORD@HOST:PORT"
+        ) from error
+
+# --- Reports -------------------------------------------------------------------------------------
+
+REPORTS_MAX_UPLOAD_MB = env.integer("REPORTS_MAX_UPLOAD_MB", 500, least=1)
+REPORTS_CHUNK_KB = env.integer("REPORTS_CHUNK_KB", 1024, least=16)
+REPORTS_EXPIRE_DAYS = env.integer("REPORTS_EXPIRE_DAYS", 30, least=1)
+# Values of a column that are counted exactly; beyond it, distinct values are estimated.
+REPORTS_EXACT_DISTINCT = env.integer("REPORTS_EXACT_DISTINCT", 4096, least=64)
+
+# --- Language, time, static files ----------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "proj" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        # Hashed names and compressed copies are made by collectstatic, at build; without them
+        # (development, tests) the files are served as they are.
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if (STATIC_ROOT / "staticfiles.json").is_file() and not DEBUG
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").is_file()
+
+# --- Security ------------------------------------------------------------------------------------
+
+# Behind a proxy that speaks HTTPS: cookies over HTTPS only, HTTP redirected, HSTS.
+HTTPS_ONLY = env.boolean("HTTPS_ONLY", False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
+SESSION_COOKIE_HTTPONLY = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+# Larger bodies than this must be files, which are streamed.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes
+
+# --- Logging -------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.get(
+    "LOG_LEVEL",
+    "INFO",
+    lambda value: {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR")}[value.upper()],
+    "DEBUG, INFO, WARNING or ERROR",
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "[%(asctime)s: %(levelname)s/%(name)s] %(message)s"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+}
