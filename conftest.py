@@ -48,5 +48,7 @@ def _start_servers() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "proj.settings"
 
 
+pytest_plugins = ["tests.fixtures_worker"]
+
 _start_servers()
 django.setup()

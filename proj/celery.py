@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.signals import worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "proj.settings")
 
@@ -18,6 +19,13 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 
 # Finds tasks.py in every installed app.
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+def _keep_connections(**kwargs: Any) -> None:
+    from .connections import install  # imports Django's, which reads the settings
+
+    install()
 
 
 @app.task(bind=True, ignore_result=True)

@@ -1,0 +1,33 @@
+"""Tasks that only tests run; a worker loads them with ``CELERY_IMPORTS=tests.probe_tasks``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import shared_task
+from django.db import connection
+
+
+@shared_task
+def add(x: int, y: int) -> int:
+    """Return the sum."""
+    return x + y
+
+
+@shared_task
+def backend_pid() -> int:
+    """Return the id of the PostgreSQL backend that serves this task."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+@shared_task(bind=True)
+def where(self: Any) -> dict[str, Any]:
+    """Return where and how the task runs."""
+    return {
+        "pid": os.getpid(),
+        "queue": self.request.delivery_info["routing_key"],
+        "class": type(self).__mro__[1].__qualname__,
+    }

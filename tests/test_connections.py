@@ -1,0 +1,56 @@
+"""What becomes of database connections at task boundaries, counted in PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+from celery import group
+from django.db import connection
+
+from tests.fixtures_worker import StartRole
+from tests.probe_tasks import backend_pid
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TASKS = 40
+PROBES = {"CELERY_IMPORTS": "tests.probe_tasks"}
+
+
+def run_tasks() -> list[int]:
+    """Run tasks that each ask for their backend; return the backends' ids."""
+    result = group(backend_pid.s() for _ in range(TASKS)).apply_async()
+    return list(result.get(timeout=60))
+
+
+def terminate_backends() -> int:
+    """End every connection of the worker, as a restart of PostgreSQL does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE application_name = 'proj-worker' AND datname = current_database()"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def test_a_worker_keeps_one_connection_per_child(start_role: StartRole) -> None:
+    start_role("worker", "-c", "2", **PROBES)
+    assert len(set(run_tasks())) <= 2
+
+
+def test_without_reuse_every_task_pays_for_a_new_connection(start_role: StartRole) -> None:
+    """Celery's default, as the baseline: what the setting is for."""
+    start_role("worker", "-c", "2", CELERY_DB_REUSE_MAX="0", **PROBES)
+    assert len(set(run_tasks())) == TASKS
+
+
+def test_celery_closes_a_childs_pool_at_every_task(start_role: StartRole) -> None:
+    """Why the worker has no pool (celery#10554): it would be opened anew for each task."""
+    start_role("worker", "-c", "2", DATABASE_POOL_MAX_SIZE="4", CELERY_DB_REUSE_MAX="0", **PROBES)
+    assert len(set(run_tasks())) >= TASKS
+
+
+def test_no_task_fails_when_postgresql_ended_the_connections(start_role: StartRole) -> None:
+    start_role("worker", "-c", "2", **PROBES)
+    before = set(run_tasks())
+    assert terminate_backends() >= 1
+    after = set(run_tasks())
+    assert before.isdisjoint(after)
