@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import environ
 from celery.app.utils import sanitize_url
+from django.core.exceptions import ImproperlyConfigured
 from environ.fileaware_mapping import FileAwareMapping
 
 T = TypeVar("T")
@@ -134,6 +135,22 @@ class Reader:
             raise wrong(name, url, expected) from error
         if not config.get("NAME"):
             raise wrong(name, url, f"{expected} (the database's name is missing)")
+        return config
+
+    def email(self, name: str) -> dict[str, Any]:
+        """Return Django's ``EMAIL_*`` settings from the URL in *name*; empty when it is not set.
+
+        The URL is never shown: a password in it is the rule.
+        """
+        if (url := self.raw(name)) is None:
+            return {}
+        try:
+            config: dict[str, Any] = environ.Env.email_url_config(url)
+        except (KeyError, ValueError, ImproperlyConfigured) as error:
+            raise ConfigurationError(
+                f"{name} (not shown, it may hold a password): expected "
+                "smtp://, smtp+tls:// or smtp+ssl://USER:PASSWORD@HOST:PORT"
+            ) from error
         return config
 
 

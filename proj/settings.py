@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import environ
 from csp.constants import NONE, SELF
 
 from .celery_env import celery_settings
@@ -243,14 +242,7 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "proj <noreply@localhost>")
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH", str(BASE_DIR / ".local" / "mail"))
 EMAIL_TIMEOUT = 10  # seconds
-if _email_url := env.raw("EMAIL_URL"):
-    try:
-        globals().update(environ.Env.email_url_config(_email_url))
-    except (KeyError, ValueError) as error:
-        raise ConfigurationError(
-            "EMAIL_URL (not shown, it may hold a password): expected "
-            "smtp://, smtp+tls:// or smtp+ssl://USER:PASSWORD@HOST:PORT"
-        ) from error
+globals().update(env.email("EMAIL_URL"))
 
 # --- Reports -------------------------------------------------------------------------------------
 

@@ -1,0 +1,64 @@
+"""A wrong environment ends every way to start with one line, and with a status that says so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+ROOT = Path(settings.BASE_DIR)
+BIN = Path(sys.executable).parent
+
+WAYS = {
+    "manage.py": [BIN / "python", "manage.py", "check"],
+    "celery worker": [BIN / "celery", "-A", "proj", "worker"],
+    "celery beat": [BIN / "celery", "-A", "proj", "beat"],
+    "role web": ["docker/entrypoint.sh", "web"],
+    "role worker": ["docker/entrypoint.sh", "worker"],
+    "role beat": ["docker/entrypoint.sh", "beat"],
+    "role migrate": ["docker/entrypoint.sh", "migrate"],
+}
+
+
+def start(way: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "WEB_BIND": "127.0.0.1:0"}
+    env |= variables
+    return subprocess.run(
+        WAYS[way], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_malformed_setting_stops_the_start_with_one_line(way: str) -> None:
+    done = start(way, CELERY_TASK_TIME_LIMIT="soon")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "CELERY_TASK_TIME_LIMIT='soon': expected a number, 0 or more"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "beginning"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY is not set: put a long random text into"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY has 5 characters: expected 32 or more"),
+        ({"DATABASE_URL": ""}, "DATABASE_URL is not set: put postgresql://"),
+        ({"CELERY_BROKER_URL": ""}, "CELERY_BROKER_URL is not set: put redis://"),
+        ({"CELERY_TASK_TIMELIMIT": "1"}, "CELERY_TASK_TIMELIMIT: Celery has no such setting; did"),
+        ({"EMAIL_URL": "carrier-pigeon://x"}, "EMAIL_URL (not shown, it may hold a password): "),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL='loud': expected DEBUG, INFO, WARNING or ERROR"),
+        ({"WEB_THREADS": "none"}, "WEB_THREADS='none': expected a whole number, 1 or more"),
+        (
+            {"DATABASE_POOL_MAX_SIZE": "2", "DATABASE_POOL_MIN_SIZE": "3"},
+            "DATABASE_POOL_MIN_SIZE=3: expected at most DATABASE_POOL_MAX_SIZE, which is 2",
+        ),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(variables: dict[str, str], beginning: str) -> None:
+    done = start("manage.py", **variables)
+    assert done.returncode == 1
+    assert done.stderr.startswith(beginning)
+    assert done.stderr.count("\n") == 1
