@@ -145,13 +145,14 @@ class Reader:
         if (url := self.raw(name)) is None:
             return {}
         try:
-            config: dict[str, Any] = environ.Env.email_url_config(url)
+            config = environ.Env.email_url_config(url)
         except (KeyError, ValueError, ImproperlyConfigured) as error:
             raise ConfigurationError(
                 f"{name} (not shown, it may hold a password): expected "
                 "smtp://, smtp+tls:// or smtp+ssl://USER:PASSWORD@HOST:PORT"
             ) from error
-        return config
+        # What the URL doesn't say (port, user) is left to Django's defaults.
+        return {key: value for key, value in config.items() if value not in (None, "")}
 
 
 def split_names(value: str) -> list[str]:

@@ -7,6 +7,7 @@ committed.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -128,6 +129,13 @@ def start_role(tmp_path: Path) -> Iterator[StartRole]:
 
         purge_queues()
         yield start
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def purge_queues() -> None:

@@ -125,3 +125,13 @@ def test_a_line_that_is_no_assignment_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("ALPHA=1\nexport BETA\n")
     with pytest.raises(ConfigurationError, match=r"a, line 2: expected NAME=value"):
         load_env_files(tmp_path / "a")
+
+
+def test_what_a_mail_url_leaves_out_is_left_to_django() -> None:
+    assert Reader({"EMAIL_URL": "smtp+tls://mail:p%40ss@relay"}).email("EMAIL_URL") == {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": "relay",
+        "EMAIL_HOST_USER": "mail",
+        "EMAIL_HOST_PASSWORD": "p@ss",
+        "EMAIL_USE_TLS": True,
+    }

@@ -1,0 +1,129 @@
+"""What Celery's "First steps with Django" promises, typed by hand as the page has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery.contrib.django.task import DjangoTask
+from django.conf import settings
+
+import proj
+from proj.celery import app, debug_task
+from proj.task import Task
+from tests.fixtures_worker import StartRole, database_url, wait_for
+from tests.probe_tasks import add, where
+
+BIN = Path(sys.executable).parent
+PROBES = {"CELERY_IMPORTS": "tests.probe_tasks"}
+
+
+class ByHand:
+    """``celery -A proj …`` typed in the project's folder."""
+
+    def __init__(self, log: Path, *command: str, **variables: str) -> None:
+        self.log = log
+        self._file = log.open("wb")
+        self.process = subprocess.Popen(
+            [BIN / "celery", "-A", "proj", *command],
+            cwd=settings.BASE_DIR,
+            env={**os.environ, "DATABASE_URL": database_url(), **variables},
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def has_written(self, text: str) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return text in self.log.read_text()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        status = self.process.wait(60)
+        self._file.close()
+        return status
+
+
+def inspect_ping() -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "celery", "-A", "proj", "inspect", "ping"],
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def worker_by_hand(tmp_path: Path, transactional_db: None) -> Iterator[ByHand]:
+    worker = ByHand(tmp_path / "worker.log", "worker", "-l", "INFO", CELERY_WORKER_CONCURRENCY="1")
+    wait_for(lambda: worker.has_written(" ready."), "the worker is ready")
+    yield worker
+    if worker.process.poll() is None:
+        worker.stop()
+
+
+def test_the_project_exports_its_application() -> None:
+    assert proj.celery_app is app
+    assert app.main == "proj"
+
+
+def test_shared_tasks_belong_to_the_application() -> None:
+    assert add.app is app
+
+
+def test_debug_task_is_bound_and_ignores_its_result() -> None:
+    assert debug_task.ignore_result is True
+    assert debug_task.name == "proj.celery.debug_task"
+
+
+def test_every_task_derives_from_the_projects_class_which_is_celerys_django_task() -> None:
+    assert isinstance(add, Task)
+    assert isinstance(add, DjangoTask)
+    assert callable(add.delay_on_commit)
+    assert callable(add.apply_async_on_commit)
+
+
+def test_a_worker_by_hand_runs_debug_task_and_answers_a_ping(worker_by_hand: ByHand) -> None:
+    assert worker_by_hand.has_written("proj.celery.debug_task")  # listed among [tasks]
+    debug_task.apply_async(queue=settings.CELERY_TASK_DEFAULT_QUEUE)
+    wait_for(lambda: worker_by_hand.has_written("Request: <Context"), "debug_task has printed")
+    answer = inspect_ping()
+    assert answer.returncode == 0
+    assert "pong" in answer.stdout
+    assert worker_by_hand.stop() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_beat_by_hand_starts(tmp_path: Path) -> None:
+    beat = ByHand(
+        tmp_path / "beat.log", "beat", "-l", "INFO", "--pidfile", "", HEARTBEAT_DIR=str(tmp_path)
+    )
+    wait_for(lambda: beat.has_written("beat: Starting..."), "beat has started")
+    assert beat.stop() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_goes_to_the_queue_that_the_routes_name(start_role: StartRole) -> None:
+    start_role("worker", CELERY_TASK_ROUTES='{"tests.*": {"queue": "mail"}}', **PROBES)
+    assert where.delay().get(timeout=60)["queue"] == "default"
+    assert where.apply_async(queue="mail").get(timeout=60)["queue"] == "mail"
+    assert app.amqp.router.route({}, "apps.accounts.tasks.any")["queue"].name == "mail"
+    assert app.amqp.router.route({}, "apps.reports.tasks.any")["queue"].name == "reports"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_takes_only_from_the_queues_that_its_environment_names(
+    start_role: StartRole,
+) -> None:
+    start_role("worker", WORKER_QUEUES="mail", **PROBES)
+    waiting = where.apply_async(queue="reports")
+    assert where.apply_async(queue="mail").get(timeout=60)["queue"] == "mail"
+    assert not waiting.ready()
+    start_role("worker", "-n", "second@%h", WORKER_QUEUES="reports", **PROBES)
+    assert waiting.get(timeout=60)["queue"] == "reports"
