@@ -1,0 +1,49 @@
+"""Nothing in the files of settings is unknown to the project, and no default there has drifted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from proj.celery_env import celery_settings
+from proj.env import Reader
+
+ROOT = Path(settings.BASE_DIR)
+
+#: Read by compose, `make run` and the programs themselves, not by the settings.
+ELSEWHERE = {"PORT", "WEB_CONCURRENCY", "WORKER_QUEUES"}
+
+
+def assignments(name: str) -> dict[str, str]:
+    """Return the NAME=value lines of a file, those that are commented out as well."""
+    lines = re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / name).read_text(), re.MULTILINE)
+    return dict(lines)
+
+
+@pytest.mark.parametrize("file", [".env.example", "k8s/base/app.env"])
+def test_every_name_is_read_somewhere(file: str) -> None:
+    source = (ROOT / "proj" / "settings.py").read_text()
+    for name in assignments(file):
+        known = f'"{name}"' in source or name in ELSEWHERE
+        assert known or celery_settings(Reader({name: "1"})) is not None, name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CELERY_RESULT_BACKEND",
+        "CELERY_RESULT_EXPIRES",
+        "CELERY_TASK_SOFT_TIME_LIMIT",
+        "CELERY_TASK_TIME_LIMIT",
+        "REPORTS_MAX_UPLOAD_MB",
+        "REPORTS_EXPIRE_DAYS",
+        "DEFAULT_FROM_EMAIL",
+    ],
+)
+def test_a_default_shown_in_the_example_is_the_settings_default(name: str) -> None:
+    shown = assignments(".env.example")[name]
+    default = getattr(settings, name)
+    assert type(default)(shown) == default

@@ -1,0 +1,110 @@
+"""The linters and the type checker find nothing, in any language of the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+ROOT = Path(settings.BASE_DIR)
+BIN = Path(sys.executable).parent
+
+
+def tracked(*patterns: str) -> list[str]:
+    """Return the repository's files that match; without git, those of the folder."""
+    done = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def assert_clean(*command: str | Path) -> None:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+
+def test_ruff_finds_nothing() -> None:
+    assert_clean(BIN / "ruff", "check", ".")
+
+
+def test_every_python_file_is_formatted() -> None:
+    assert_clean(BIN / "ruff", "format", "--check", ".")
+
+
+@pytest.mark.timeout(600)
+def test_mypy_finds_nothing() -> None:
+    assert_clean(BIN / "mypy")
+
+
+def test_shellcheck_finds_nothing() -> None:
+    scripts = [
+        name
+        for name in tracked()
+        if (ROOT / name).read_bytes()[:40].startswith((b"#!/bin/sh", b"#!/usr/bin/env bash"))
+    ]
+    assert "docker/entrypoint.sh" in scripts
+    assert_clean(BIN / "shellcheck", *scripts)
+
+
+def test_hadolint_finds_nothing() -> None:
+    assert_clean(BIN / "hadolint", *tracked("docker/Dockerfile*"))
+
+
+def test_yamllint_finds_nothing() -> None:
+    assert_clean(BIN / "yamllint", "--strict", *tracked("*.yml", "*.yaml", ".yamllint"))
+
+
+def test_actionlint_finds_nothing() -> None:
+    actionlint = shutil.which("actionlint") or shutil.which(
+        "actionlint", path=Path.home() / "go" / "bin"
+    )
+    if not actionlint:
+        pytest.skip("actionlint is not installed (neither PyPI nor Debian has it)")
+    assert_clean(actionlint)
+
+
+def test_no_committed_file_names_a_package_index() -> None:
+    """A mirror must work as well: the locks carry hashes and no addresses."""
+    hosts = ("pypi." + "org", "pythonhosted." + "org", "registry.npmjs." + "org")
+    for name in tracked():
+        content = (ROOT / name).read_bytes()
+        assert not [host for host in hosts if host.encode() in content], name
+
+
+def test_the_locks_are_what_pyproject_asks_for(tmp_path: Path) -> None:
+    """Compiling again from the locks' own pins changes nothing."""
+    for group in ("runtime", "local", "dev"):
+        lock = tmp_path / f"{group}.txt"
+        shutil.copy(ROOT / "requirements" / f"{group}.txt", lock)
+        before = pins(lock)
+        constraints = [
+            argument
+            for weaker in ("runtime", "local")[: ("runtime", "local", "dev").index(group)]
+            for argument in ("-c", f"requirements/{weaker}.txt")
+        ]
+        assert_clean(
+            BIN / "uv", "pip", "compile", "-q", "--universal", "--generate-hashes", "--no-header",
+            *constraints, "pyproject.toml", *(["--group", group] if group != "runtime" else []),
+            "-o", lock,
+        )  # fmt: skip
+        assert pins(lock) == before
+
+
+def pins(lock: Path) -> list[str]:
+    return sorted(line.split(" ")[0] for line in lock.read_text().splitlines() if "==" in line)
