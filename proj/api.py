@@ -8,52 +8,49 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.apps import apps
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from ninja import NinjaAPI, Schema
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 from ninja.openapi.docs import Swagger
+from ninja.openapi.schema import OpenAPISchema
+
+from .problems import PROBLEM_JSON, ProblemError, problem
 
 logger = logging.getLogger(__name__)
 
-PROBLEM_JSON = "application/problem+json"
+
+class Api(NinjaAPI):
+    """Ninja's API, whose errors are documented with the media type that they have."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        schema = super().get_openapi_schema(**kwargs)
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                for status, response in operation["responses"].items():
+                    if int(status) >= 400 and "content" in response:
+                        (content,) = response["content"].values()
+                        response["content"] = {PROBLEM_JSON: content}
+        return schema
+
+    def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
+        response = super().create_temporal_response(request)
+        response["Cache-Control"] = "no-store"  # answers are one user's own, and change
+        return response
 
 
-class Problem(Schema):
-    """An error as RFC 9457 describes it."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str = ""
-
-
-def problem(
-    status: int, title: str, detail: str = "", headers: dict[str, str] | None = None, **members: Any
-) -> HttpResponse:
-    """Build a problem response; *members* are the extension members of RFC 9457, section 3.2."""
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}
-    return JsonResponse(body, status=status, content_type=PROBLEM_JSON, headers=headers)
-
-
-class ProblemError(Exception):
-    """Raised in a view to answer with a problem."""
-
-    def __init__(self, status: int, title: str, detail: str = "", **members: Any) -> None:
-        super().__init__(detail or title)
-        self.response_args = {"status": status, "title": title, "detail": detail, **members}
-
-
-api = NinjaAPI(
+api = Api(
     title="proj",
     version="1.0.0",
     description="Upload a CSV file, watch workers profile it, fetch the report.",
-    docs=Swagger(settings={"persistAuthorization": False}),
+    docs=Swagger(settings={"persistAuthorization": False, "defaultModelsExpandDepth": 0}),
 )
 
 
 @api.exception_handler(ProblemError)
 def _problem(request: HttpRequest, error: ProblemError) -> HttpResponse:
-    return problem(**error.response_args)
+    return error.response()
 
 
 @api.exception_handler(AuthenticationError)
@@ -62,7 +59,6 @@ def _unauthorized(request: HttpRequest, error: AuthenticationError) -> HttpRespo
         401,
         "Not authenticated",
         "Send a token from POST /api/token as `Authorization: Bearer <token>`.",
-        headers={"WWW-Authenticate": "Bearer"},
     )
 
 
@@ -72,29 +68,56 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         {"pointer": "/".join(str(part) for part in item["loc"]), "detail": item["msg"]}
         for item in error.errors
     ]
-    return problem(422, "The request is not valid", errors[0]["detail"], errors=errors)
+    detail = "; ".join(f"{item['pointer']}: {item['detail']}" for item in errors)
+    return problem(422, "The request is not valid", detail, errors=errors)
 
 
 @api.exception_handler(Throttled)
 def _throttled(request: HttpRequest, error: Throttled) -> HttpResponse:
-    headers = {"Retry-After": str(int(error.wait) + 1)} if error.wait else None
-    return problem(429, "Too many requests", "Try again later.", headers=headers)
+    seconds = int(error.wait or 0) + 1
+    return problem(
+        429,
+        "Too many requests",
+        f"Try again in {seconds} seconds.",
+        headers={"Retry-After": str(seconds)},
+    )
 
 
 @api.exception_handler(Http404)
 def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
-    return problem(404, "Not found", str(error))
+    return problem(404, detail=str(error))
+
+
+@api.exception_handler(RequestDataTooBig)
+def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    return problem(413, detail="Only a file may be as large as that.")
+
+
+@api.exception_handler(SuspiciousOperation)
+def _bad_request(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:
+    return problem(400, detail=str(error))
+
+
+@api.exception_handler(UnreadablePostError)
+def _hung_up(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
+    return problem(400, detail="The request ended before its body did.")
 
 
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return problem(error.status_code, str(error))
+    return problem(error.status_code, detail=str(error))
 
 
 @api.exception_handler(Exception)
 def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
-    logger.exception("%s %s failed", request.method, request.path)
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return problem(500, "The server failed", "The error is in the log of the web role.")
+
+
+@csrf_exempt
+def no_such_path(request: HttpRequest, path: str) -> HttpResponse:
+    """Answer what no router does, with a problem instead of a page."""
+    return problem(404, detail=f"There is no /api/{path}; /api/docs lists what there is.")
 
 
 for _config in apps.get_app_configs():

@@ -8,11 +8,12 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from .api import api
+from .api import api, no_such_path
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/", api.urls),
+    path("api/<path:path>", no_such_path),
     *(
         path("", include(f"{config.name}.urls"))
         for config in apps.get_app_configs()
