@@ -1,0 +1,154 @@
+"""The welcome mail: when it is enqueued, and what becomes of it with real workers and servers."""
+
+from __future__ import annotations
+
+import email
+from email.message import Message
+from pathlib import Path
+
+import pytest
+from celery.contrib.django.task import DjangoTask
+from django.contrib.auth.models import User
+from django.core import mail
+from django.db import transaction
+from django.test import Client
+
+from apps.accounts.tasks import send_welcome_email
+from proj.celery import app
+from proj.task import Task
+from tests.fixtures_worker import StartRole, purge_queues, wait_for
+
+from .smtp_server import smtp_server
+
+ANN = {
+    "username": "ann",
+    "email": "ann@example.com",
+    "password1": "correct-horse-9",
+    "password2": "correct-horse-9",
+}
+
+
+def messages_waiting() -> int:
+    with app.connection_for_read() as broker:
+        return int(broker.default_channel.queue_declare("mail").message_count)
+
+
+def mails_in(folder: Path) -> list[Message]:
+    """Return the mails that Django's file backend wrote."""
+    return [email.message_from_bytes(path.read_bytes()) for path in sorted(folder.glob("*.log"))]
+
+
+def new_user(name: str = "ann") -> User:
+    return User.objects.create_user(name, f"{name}@example.com", "correct-horse-9")
+
+
+def test_the_projects_task_class_keeps_what_celery_adds_for_django() -> None:
+    assert isinstance(send_welcome_email, DjangoTask)
+    assert isinstance(send_welcome_email, Task)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestEnqueueing:
+    def test_plain_delay_runs_before_the_commit_and_finds_no_user(
+        self, start_role: StartRole, tmp_path: Path
+    ) -> None:
+        """The race, held open: the transaction waits until the worker is done with the task."""
+        worker = start_role("worker", EMAIL_FILE_PATH=str(tmp_path / "mail"))
+        with transaction.atomic():
+            user = new_user()
+            send_welcome_email.delay(user.pk).get(timeout=60)
+        assert f"user {user.pk} is gone" in worker.output()
+        assert mails_in(tmp_path / "mail") == []
+
+    def test_delay_on_commit_runs_after_the_commit_and_finds_the_user(
+        self, start_role: StartRole, tmp_path: Path
+    ) -> None:
+        start_role("worker", EMAIL_FILE_PATH=str(tmp_path / "mail"))
+        with transaction.atomic():
+            send_welcome_email.delay_on_commit(new_user().pk)
+        (message,) = wait_for(lambda: mails_in(tmp_path / "mail"), "the mail is in the folder")
+        assert message["To"] == "ann@example.com"
+
+    def test_nothing_is_sent_before_the_commit(self) -> None:
+        purge_queues()
+        with transaction.atomic():
+            send_welcome_email.delay_on_commit(new_user().pk)
+            assert messages_waiting() == 0
+        assert messages_waiting() == 1
+        purge_queues()
+
+    def test_a_transaction_that_is_rolled_back_sends_nothing(self) -> None:
+        purge_queues()
+        with transaction.atomic():
+            send_welcome_email.delay_on_commit(new_user().pk)
+            transaction.set_rollback(True)
+        assert messages_waiting() == 0
+        assert not User.objects.exists()
+
+    def test_signing_up_sends_the_mail_by_a_worker(
+        self, start_role: StartRole, tmp_path: Path, client: Client
+    ) -> None:
+        start_role("worker", EMAIL_FILE_PATH=str(tmp_path / "mail"))
+        assert client.post("/accounts/signup/", ANN).status_code == 302
+        (message,) = wait_for(lambda: mails_in(tmp_path / "mail"), "the mail is in the folder")
+        assert message["Subject"] == "Welcome, ann"
+
+
+@pytest.mark.django_db(transaction=True)
+class TestSmtp:
+    def test_with_email_url_the_mail_goes_to_that_server(self, start_role: StartRole) -> None:
+        with smtp_server() as server:
+            start_role("worker", EMAIL_URL=server.url)
+            send_welcome_email.delay(new_user().pk).get(timeout=60)
+        (message,) = server.mails
+        assert message["To"] == "ann@example.com"
+        assert "Hello ann" in message.get_payload()
+
+    def test_a_temporary_refusal_is_tried_again(self, start_role: StartRole) -> None:
+        with smtp_server("451 try again later") as server:
+            start_role("worker", EMAIL_URL=server.url)
+            send_welcome_email.delay(new_user().pk).get(timeout=60)
+        assert len(server.mails) == 1
+
+    def test_a_final_refusal_is_logged_and_not_tried_again(self, start_role: StartRole) -> None:
+        with smtp_server("550 no such mailbox") as server:
+            worker = start_role("worker", EMAIL_URL=server.url)
+            send_welcome_email.delay(new_user().pk).get(timeout=60)
+        assert server.mails == []
+        assert "no such mailbox" in worker.output()
+
+    def test_a_server_that_is_away_is_tried_again(self, start_role: StartRole) -> None:
+        with smtp_server() as server:
+            gone = server.url
+        worker = start_role("worker", EMAIL_URL=gone)
+        result = send_welcome_email.delay(new_user().pk)
+        worker.wait_for_line("Retry in")
+        result.revoke()
+
+
+@pytest.mark.django_db
+class TestTask:
+    def test_a_mail_that_is_sent_twice_is_recognisably_the_same(self) -> None:
+        user = new_user()
+        send_welcome_email(user.pk)
+        send_welcome_email(user.pk)
+        first, second = (message.message()["Message-ID"] for message in mail.outbox)
+        assert first == second == f"<welcome.{user.pk}@localhost>"
+
+    def test_mails_to_two_users_are_two(self) -> None:
+        for name in ("ann", "bob"):
+            send_welcome_email(new_user(name).pk)
+        assert len({message.message()["Message-ID"] for message in mail.outbox}) == 2
+
+    def test_a_user_who_is_deleted_meanwhile_gets_nothing(self) -> None:
+        user = new_user()
+        pk = user.pk
+        user.delete()
+        send_welcome_email(pk)
+        assert mail.outbox == []
+
+    def test_it_is_tried_a_limited_number_of_times_at_growing_intervals(self) -> None:
+        assert send_welcome_email.max_retries == 8
+        assert send_welcome_email.retry_backoff == 5
+        # A message that waits for longer is handed out twice by Redis.
+        assert send_welcome_email.retry_backoff_max < 900
