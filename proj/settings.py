@@ -267,11 +267,12 @@ STORAGES = {
     "staticfiles": {
         # Hashed names and compressed copies are made by collectstatic, at build; without them
         # (development, tests) the files are served as they are.
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        "BACKEND": "proj.storage.ModuleStaticFilesStorage"
         if (STATIC_ROOT / "staticfiles.json").is_file() and not DEBUG
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").is_file()
 
 # --- Security ------------------------------------------------------------------------------------

@@ -1,0 +1,15 @@
+"""How static files are named and stored by `collectstatic`."""
+
+from __future__ import annotations
+
+from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+
+class ModuleStaticFilesStorage(CompressedManifestStaticFilesStorage):
+    """Hashed names and compressed copies, in the ``import`` statements of ES modules too.
+
+    Without it a module imports its neighbours by their plain names, and a browser that kept an
+    old one in its cache would mix two releases.
+    """
+
+    support_js_module_import_aggregation = True

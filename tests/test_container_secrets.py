@@ -1,0 +1,128 @@
+"""docker/generate-secrets: passwords and keys that nobody has to think of, made once."""
+
+from __future__ import annotations
+
+import importlib.util
+import stat
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import urlsplit
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "docker" / "generate-secrets"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    loader = SourceFileLoader("generate_secrets", str(SCRIPT))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for part in ("app", "postgres", "redis"):
+        (tmp_path / part).mkdir()
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_urls_hold_the_passwords_that_the_servers_get(script: ModuleType, folder: Path) -> None:
+    assert script.generate(folder, {}) == []
+
+    files = contents(folder)
+    database, broker = (
+        urlsplit(files[f"app/{name}"]) for name in ("database_url", "celery_broker_url")
+    )
+    assert database.password == files["postgres/password"]
+    assert broker.password == files["redis/password"]
+    assert files["redis/redis.conf"] == f"requirepass {broker.password}\n"
+    assert (database.hostname, broker.hostname) == ("postgres", "redis")
+
+
+def test_no_two_secrets_and_no_two_installations_are_alike(
+    script: ModuleType, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    secret = {"postgres/password", "redis/password", "app/secret_key"}
+    found = []
+    for place in (folder, other):
+        for part in ("app", "postgres", "redis"):
+            (place / part).mkdir(exist_ok=True)
+        script.generate(place, {})
+        found += [text for name, text in contents(place).items() if name in secret]
+
+    assert len(set(found)) == 6
+    assert min(map(len, found)) >= 40
+
+
+def test_a_second_start_changes_nothing(script: ModuleType, folder: Path) -> None:
+    script.generate(folder, {})
+    before = contents(folder)
+
+    script.generate(folder, {"SECRET_KEY": ""})
+
+    assert contents(folder) == before
+
+
+def test_what_a_person_sets_wins_and_taking_it_back_brings_the_first_secrets_back(
+    script: ModuleType, folder: Path
+) -> None:
+    script.generate(folder, {})
+    before = contents(folder)
+    mine = {"SECRET_KEY": "my own $key# " * 4, "DATABASE_URL": "postgresql://me:pw@db.example/x"}
+
+    assert script.generate(folder, mine) == ["SECRET_KEY", "DATABASE_URL"]
+    changed = contents(folder)
+    assert changed["app/secret_key"] == mine["SECRET_KEY"]
+    assert changed["app/database_url"] == mine["DATABASE_URL"]
+    assert changed["app/celery_broker_url"] == before["app/celery_broker_url"]
+    assert changed["postgres/password"] == before["postgres/password"]
+
+    script.generate(folder, {})
+    assert contents(folder) == before
+
+
+def test_a_start_that_was_killed_leaves_no_half_file(script: ModuleType, folder: Path) -> None:
+    """A password is complete or absent: a draft of an earlier process is not taken for one."""
+    (folder / "postgres" / ".password.1").write_text("hal")
+
+    script.generate(folder, {})
+
+    assert len(contents(folder)["postgres/password"]) >= 40
+
+
+def test_a_password_that_another_start_wrote_meanwhile_is_kept(
+    script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = folder / "postgres" / "password"
+
+    def slow(size: int) -> str:
+        password.write_text("the faster one's")
+        return "the slower one's"
+
+    monkeypatch.setattr(script.secrets, "token_urlsafe", slow)
+
+    assert script.once(password) == "the faster one's"
+    assert [p.name for p in password.parent.iterdir()] == ["password"]
+
+
+def test_only_the_owner_and_the_group_can_read(script: ModuleType, folder: Path) -> None:
+    script.generate(folder, {})
+
+    modes = {stat.S_IMODE(p.stat().st_mode) for p in folder.rglob("*") if p.is_file()}
+    assert modes == {0o440}
+
+
+def test_a_folder_that_cannot_be_written_is_named(script: ModuleType, tmp_path: Path) -> None:
+    message = script.main([str(tmp_path / "nowhere")])
+    assert "generate-secrets:" in message
+    assert "nowhere/postgres" in message
