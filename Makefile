@@ -1,0 +1,90 @@
+# Thin verbs. Each is one to three lines over a command that can be typed by hand.
+.DEFAULT_GOAL := help
+# The interpreter that makes .venv: `make run PYTHON=python3.13`.
+PYTHON ?= python3
+BIN := .venv/bin
+# Without PYTHON= an existing .venv keeps its Python.
+venv = @$(PYTHON) deploy/local/venv.py $(1) $@ $(if $(filter file,$(origin PYTHON)),--keep-python)
+# The plugin for Django reads the settings, and nothing behind these addresses.
+for_mypy = READ_ENV_FILES=false SECRET_KEY=only-for-mypy-which-starts-no-server-at-all \
+  DATABASE_URL=postgresql://nowhere/none CELERY_BROKER_URL=redis://nowhere
+compile = $(BIN)/uv pip compile -q --universal --generate-hashes --no-header \
+  $(if $(UPGRADE),--upgrade) pyproject.toml
+
+##@ Without Docker: nothing but python3 and make
+.PHONY: run
+run: ## start PostgreSQL, Valkey, web, worker and beat; PORT=8001 for another port
+	$(call venv,local)
+	@exec $(BIN)/python -m deploy.local
+
+.PHONY: test
+test: ## run every test that this machine can run; ARGS="-k name" for some
+	$(call venv,dev)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: mail
+mail: ## show the newest mail that the stack of `make run` sent
+	@ls -t .local/mail/* 2>/dev/null | head -n 1 | xargs -r cat || true
+
+##@ With Docker
+.PHONY: image
+image: ## build the image
+	docker compose build
+
+.PHONY: up
+up: ## start the stack, wait until it is healthy; PORT=8001 for another port
+	docker compose up --build --detach --wait
+
+.PHONY: down
+down: ## stop the stack; its data stays
+	docker compose down
+
+.PHONY: logs
+logs: ## follow the logs
+	docker compose logs --follow --tail 100
+
+.PHONY: shell
+shell: ## open Django's shell in the web container
+	docker compose exec web python manage.py shell
+
+.PHONY: scale-workers
+scale-workers: ## make N workers take tasks: N=4
+	deploy/compose/scale-workers $(N)
+
+.PHONY: dev
+dev: ## start the stack with your source mounted; web and worker reload at a change
+	docker compose -f compose.yaml -f deploy/compose/dev.yaml up --build
+
+##@ The code
+.PHONY: lint
+lint: ## check the style of the code
+	$(call venv,dev)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: ## put the code into the style
+	$(call venv,dev)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: typecheck
+typecheck: ## check the types
+	$(call venv,dev)
+	$(for_mypy) $(BIN)/mypy
+
+.PHONY: lock
+lock: ## compile pyproject.toml into requirements/; UPGRADE=1 for the newest versions
+	$(call venv,dev)
+	$(compile) -o requirements/runtime.txt
+	$(compile) -c requirements/runtime.txt --group local -o requirements/local.txt
+	$(compile) -c requirements/runtime.txt -c requirements/local.txt --group dev -o requirements/dev.txt
+
+.PHONY: clean
+clean: ## remove .venv, caches and the data of `make run`
+	rm -rf .venv .local staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help
+help: ## show this
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

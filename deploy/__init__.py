@@ -1,0 +1,1 @@
+"""How the project is run in each place: plain processes, systemd, compose, Kubernetes."""

@@ -1,0 +1,96 @@
+"""The stack's folder, `.local`: its lock, its generated secrets, the environment it writes.
+
+| file | what |
+| --- | --- |
+| env | the variables that settings.py reads, so that commands typed by hand find the stack |
+| admin-password | the first admin's password |
+| secrets/ | what was generated at the first start |
+| postgres/, valkey/ | the servers' data |
+| run/ | heartbeats; the sockets |
+| mail/ | the mail that was sent |
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from typing import IO
+
+from .errors import StackError
+
+ENV_HEADER = """\
+# Written by `make run` at each start; proj/settings.py reads it, so that commands typed by hand
+# (.venv/bin/celery -A proj inspect ping) find the stack. What the environment or .env says wins.
+"""
+
+
+class Folder:
+    """`.local` below the project."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    def open(self) -> None:
+        """Create the folder and lock it for this process.
+
+        :raises StackError: it is another user's, or another stack runs in it.
+        """
+        try:
+            self.path.mkdir(exist_ok=True)
+            owner = self.path.stat().st_uid
+            if owner != os.geteuid():
+                raise StackError(
+                    f"{self.path} belongs to user {owner}, and this is user {os.geteuid()}: run it "
+                    f"as that user, or give it to this one (sudo chown -R {os.geteuid()} "
+                    f"{self.path}), or remove it together with its data"
+                )
+            # As root, PostgreSQL runs as another user, who must pass through.
+            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            self._lock = (self.path / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StackError(f"{error.filename}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "?"
+            raise StackError(
+                f"this stack is running already, as process {holder}: use it, or stop it by "
+                f"Ctrl-C in its terminal (or: kill {holder})"
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def sub(self, *names: str) -> Path:
+        """Return a folder in it, created where it is missing, for this user alone."""
+        path = self.path.joinpath(*names)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file that only this user reads, in one step: a crash leaves the old one."""
+        path = self.path / name
+        new = path.with_name(path.name + ".new")
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(path)
+        return path
+
+    def secret(self, name: str, bytes_: int = 32) -> str:
+        """Return the secret *name*, generated at the first call and kept."""
+        path = self.sub("secrets") / name
+        if not path.is_file():
+            self.write(f"secrets/{name}", secrets.token_urlsafe(bytes_) + "\n")
+        return path.read_text(encoding="utf-8").strip()
+
+    def write_env(self, variables: dict[str, str]) -> None:
+        """Write the file `env`."""
+        lines = "".join(f"{name}={value}\n" for name, value in variables.items())
+        self.write("env", ENV_HEADER + lines)
