@@ -59,8 +59,8 @@ class Reader:
     """Reads settings by name from *env*, each as ``X`` or from the file that ``X_FILE`` names.
 
     An empty variable counts as not set: compose files and shells write ``X=`` for "nothing".
-    The file wins over the variable (django-environ's ``FileAwareMapping``), and the line break
-    that editors and ``echo`` leave at its end is not part of the value.
+    Both at once, with different values, is an error, as in PostgreSQL's image. The line break that
+    editors and ``echo`` leave at a file's end is not part of the value.
     """
 
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
@@ -81,6 +81,12 @@ class Reader:
             ) from error
         if path:
             value = value.rstrip("\r\n")
+            if self.env.get(name) not in (None, "", value):
+                # Celery itself prefers CELERY_BROKER_URL from the environment, django-environ the
+                # file; a silent winner would be wrong for one of the two.
+                raise ConfigurationError(
+                    f"{name} and {name}_FILE are both set, to different values: remove one"
+                )
         return value or None
 
     def get(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:

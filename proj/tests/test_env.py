@@ -17,9 +17,12 @@ def test_a_value_can_stand_in_a_file_and_its_last_line_break_is_not_part_of_it(
     assert Reader({"KEY_FILE": str(tmp_path / "key")}).raw("KEY") == " $pa ss"
 
 
-def test_the_file_wins_over_the_variable(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("file")
-    assert Reader({"KEY": "variable", "KEY_FILE": str(tmp_path / "key")}).raw("KEY") == "file"
+def test_variable_and_file_with_different_values_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("same\n")
+    env = {"KEY": "same", "KEY_FILE": str(tmp_path / "key")}
+    assert Reader(env).raw("KEY") == "same"
+    with pytest.raises(ConfigurationError, match="KEY and KEY_FILE are both set, to different"):
+        Reader({**env, "KEY": "other"}).raw("KEY")
 
 
 def test_a_value_that_begins_with_a_dollar_sign_is_taken_as_it_stands() -> None:
