@@ -250,7 +250,7 @@ REPORTS_MAX_UPLOAD_MB = env.integer("REPORTS_MAX_UPLOAD_MB", 500, least=1)
 REPORTS_CHUNK_KB = env.integer("REPORTS_CHUNK_KB", 1024, least=16)
 REPORTS_EXPIRE_DAYS = env.integer("REPORTS_EXPIRE_DAYS", 30, least=1)
 # Values of a column that are counted exactly; beyond it, distinct values are estimated.
-REPORTS_EXACT_DISTINCT = env.integer("REPORTS_EXACT_DISTINCT", 4096, least=64)
+REPORTS_EXACT_DISTINCT = env.integer("REPORTS_EXACT_DISTINCT", 10_000, least=64)
 
 # --- Language, time, static files ----------------------------------------------------------------
 
