@@ -1,0 +1,18 @@
+"""Fixtures of the tests of reports."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return User.objects.create_user("ada")
+
+
+@pytest.fixture
+def small_chunks(settings: Settings) -> None:
+    """Let even a small file have several chunks."""
+    settings.REPORTS_CHUNK_KB = 1
