@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 from django.conf import settings
@@ -80,9 +81,11 @@ class ReportUploadHandler(FileUploadHandler):
                 raise StopUpload(connection_reset=True)
 
     def file_complete(self, file_size: int) -> UploadedFile[Any]:
-        """Put something into ``request.FILES``, so that forms see that a file was sent."""
+        """Put an empty stand-in into ``request.FILES``: forms see that a file was sent."""
         self._complete = True
-        return UploadedFile(name=self.file_name, content_type=self.content_type, size=file_size)
+        return UploadedFile(
+            BytesIO(), name=self.file_name, content_type=self.content_type, size=file_size
+        )
 
     def upload_interrupted(self) -> None:
         """Forget a file whose client went away."""

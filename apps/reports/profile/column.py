@@ -55,7 +55,7 @@ class Column:
         keys = column._interpret(counts)
         if keys is not None:
             column.canonical = Values(limit, keys)
-        if kind == Kind.TEXT and max(map(len, counts)) > SHOWN:
+        if max(map(len, counts)) > SHOWN:
             counts = {key_of(value): count for value, count in counts.items()}
         column.values = Values(limit, counts)
         return column

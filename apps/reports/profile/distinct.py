@@ -15,6 +15,7 @@ from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Any
 
 _RANGE = 2**64
 
@@ -49,18 +50,26 @@ class Sketch:
                 return
         self.hashes = array("Q", sorted({*self.hashes, *hashes})[: self.k])
 
+    def merge(self, other: Sketch) -> None:
+        """Add the values of *other*; of different sizes, the smaller one is kept."""
+        self.k = min(self.k, other.k)
+        self.hashes = self.hashes[: self.k]
+        self.add(other.hashes)
+
     def distinct(self) -> int:
         """Return the number of distinct values, exactly or by estimate."""
         if self.is_exact:
             return len(self.hashes)
         return round((self.k - 1) * _RANGE / self.hashes[-1])
 
-    def to_text(self) -> str:
-        """Return the hashes as Base64 of little-endian 64-bit numbers, whatever the machine."""
-        return b64encode(struct.pack(f"<{len(self.hashes)}Q", *self.hashes)).decode()
+    def to_json(self) -> list[Any]:
+        """Return it as plain data: hashes in Base64, little-endian whatever the machine."""
+        data = struct.pack(f"<{len(self.hashes)}Q", *self.hashes)
+        return [self.k, b64encode(data).decode()]
 
     @classmethod
-    def from_text(cls, k: int, text: str) -> Sketch:
-        """Build it again from :meth:`to_text`."""
-        data = b64decode(text)
-        return cls(k, struct.unpack(f"<{len(data) // 8}Q", data))
+    def from_json(cls, data: list[Any]) -> Sketch:
+        """Build it again from :meth:`to_json`."""
+        k, text = data
+        packed = b64decode(text)
+        return cls(k, struct.unpack(f"<{len(packed) // 8}Q", packed))

@@ -7,10 +7,10 @@ import re
 
 #: Digits before and after the point; longer ones are rather names than numbers, and stay text.
 MAX_DIGITS = 40
-_INTEGER = re.compile(rf"[ \t]*[+-]?[0-9]{{1,{MAX_DIGITS}}}[ \t]*")
+_DIGITS = f"[0-9]{{1,{MAX_DIGITS}}}"
+_INTEGER = re.compile(rf"[ \t]*[+-]?{_DIGITS}[ \t]*")
 _NUMBER = re.compile(
-    rf"[ \t]*[+-]?(?:[0-9]{{1,{MAX_DIGITS}}}\.?[0-9]{{0,{MAX_DIGITS}}}|\.[0-9]{{1,{MAX_DIGITS}}})"
-    r"(?:[eE][+-]?[0-9]{1,3})?[ \t]*"
+    rf"[ \t]*[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?[0-9]{{1,3}})?[ \t]*"
 )
 
 is_integer = _INTEGER.fullmatch

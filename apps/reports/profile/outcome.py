@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -14,6 +15,9 @@ from .kind import Kind
 from .values import SHOWN, Values, shown
 
 TOP = 10  # values listed
+#: The narrowest bins: nothing lies between two integers or two days, and 2**-13 days (about ten
+#: seconds) are the least that is a whole number of microseconds.
+_FINEST = {Kind.INTEGER: 0, Kind.DATE: 0, Kind.DATETIME: -13, Kind.INSTANT: -13}
 
 
 def outcome(column: Column) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def _double(value: Fraction) -> float:
     try:
         return float(value)
     except OverflowError:  # the far end of the last bin
-        return math.copysign(math.nextafter(math.inf, 0), value)
+        return sys.float_info.max if value > 0 else -sys.float_info.max
 
 
 def _histogram(column: Column) -> dict[str, Any] | None:
@@ -115,9 +119,7 @@ def _histogram(column: Column) -> dict[str, Any] | None:
         point = _point(column.kind, whole_days=column.kind == Kind.DATE)
         at = point(histogram.low)
         return {"bins": [{"from": at, "to": at, "count": histogram.bins[0]}]}
-    exponent = histogram.exponent
-    if column.kind in {Kind.INTEGER, Kind.DATE}:
-        exponent = max(exponent, 0)  # nothing lies between two integers
+    exponent = max(histogram.exponent, _FINEST.get(column.kind, histogram.exponent))
     bins = histogram.coarsened(exponent)
     point = _point(column.kind, whole_days=exponent >= 0 and column.kind != Kind.INSTANT)
     width = Fraction(2) ** exponent

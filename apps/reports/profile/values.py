@@ -55,10 +55,9 @@ class Values:
     def merge(self, other: Values) -> None:
         """Add the values of *other*, which stays as it is."""
         if self.sketch is None and other.sketch is not None:
-            self.sketch = Sketch(self.limit, map(hashed, self.counts))
+            self.sketch = self._sketched()
         if self.sketch is not None:
-            new = other.sketch.hashes if other.sketch else map(hashed, other.counts)
-            self.sketch.add(new)
+            self.sketch.merge(other.sketch or other._sketched())
         counts = self.counts
         for key, count in other.counts.items():
             counts[key] = counts.get(key, 0) + count
@@ -70,10 +69,13 @@ class Values:
         if len(self.counts) <= limit:
             return
         if self.sketch is None:
-            self.sketch = Sketch(self.limit, map(hashed, self.counts))
+            self.sketch = self._sketched()
         cut = sorted(self.counts.values(), reverse=True)[limit]
         self.counts = {key: count - cut for key, count in self.counts.items() if count > cut}
         self.missed += cut
+
+    def _sketched(self) -> Sketch:
+        return Sketch(self.limit, map(hashed, self.counts))
 
     @property
     def distinct_is_exact(self) -> bool:
@@ -96,12 +98,11 @@ class Values:
             "limit": self.limit,
             "counts": self.counts,
             "missed": self.missed,
-            "hashes": None if self.sketch is None else self.sketch.to_text(),
+            "sketch": self.sketch and self.sketch.to_json(),
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Values:
         """Build it again from :meth:`to_json`."""
-        limit, text = data["limit"], data["hashes"]
-        sketch = None if text is None else Sketch.from_text(limit, text)
-        return cls(limit, data["counts"], data["missed"], sketch)
+        sketch = data["sketch"] and Sketch.from_json(data["sketch"])
+        return cls(data["limit"], data["counts"], data["missed"], sketch)
