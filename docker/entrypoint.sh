@@ -9,6 +9,14 @@ export APP_ROLE
 
 case $APP_ROLE in
 web)
+  # gunicorn reads this one itself, and answers a wrong value with a traceback.
+  export WEB_CONCURRENCY="${WEB_CONCURRENCY:-1}"
+  case $WEB_CONCURRENCY in
+  0 | *[!0-9]*)
+    echo "WEB_CONCURRENCY='$WEB_CONCURRENCY': expected a whole number, 1 or more" >&2
+    exit 1
+    ;;
+  esac
   exec gunicorn --config docker/gunicorn.conf.py proj.wsgi
   ;;
 worker)

@@ -3,9 +3,11 @@
 import os
 
 # All interfaces of the container; compose publishes the port on 127.0.0.1, `make run` binds there.
-bind = os.environ.get("WEB_BIND", "0.0.0.0:8000")
+bind = os.environ.get("WEB_BIND") or "0.0.0.0:8000"
 worker_class = "gthread"
-threads = int(os.environ.get("WEB_THREADS", "4"))
+# As the settings read it; they say what is wrong with anything that is no number.
+_threads = os.environ.get("WEB_THREADS", "")
+threads = int(_threads) if _threads.isdecimal() else 4
 # Loaded once and shared by the processes: less memory, and a wrong setting ends the start with its
 # message instead of a loop of dying workers.
 preload_app = True

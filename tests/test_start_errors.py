@@ -62,3 +62,10 @@ def test_what_is_missing_or_wrong_is_named(variables: dict[str, str], beginning:
     assert done.returncode == 1
     assert done.stderr.startswith(beginning)
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["WEB_CONCURRENCY", "WEB_THREADS"])
+def test_what_gunicorn_reads_is_checked_alike(name: str) -> None:
+    done = start("role web", **{name: "two"})
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"{name}='two': expected a whole number, 1 or more"

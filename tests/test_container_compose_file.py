@@ -1,0 +1,163 @@
+"""compose.yaml as Compose understands it: every service is hardened. Needs no engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .containers import clean_env, need_compose, run
+
+ONE_SHOT = {"secrets", "migrate"}
+ROLES = {"web", "worker", "beat", "migrate"}
+
+
+def config(folder: Path, *layers: str, **env: str) -> dict[str, Any]:
+    need_compose()
+    files = [word for layer in ("compose.yaml", *layers) for word in ("-f", layer)]
+    done = run(
+        "docker", "compose", *files, "config", "--format", "json",
+        cwd=folder, env=clean_env(**env),
+    )  # fmt: skip
+    parsed: dict[str, Any] = json.loads(done.stdout)
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def services(clone: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = config(clone)["services"]
+    return found
+
+
+def seconds(duration: str) -> int:
+    minutes, _, rest = duration.rpartition("m")
+    return int(minutes or 0) * 60 + int(rest.removesuffix("s"))
+
+
+def test_the_stack_is_three_roles_two_servers_and_two_steps_that_end(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    assert services.keys() == {"web", "worker", "beat", "postgres", "redis", *ONE_SHOT}
+
+
+def test_every_service_is_locked_down(services: dict[str, dict[str, Any]]) -> None:
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add", "container_name", "pid", "ipc"} & service.keys(), name
+
+
+def test_every_service_has_limits_and_its_logs_end_somewhere(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    for name, service in services.items():
+        assert 0 < int(service["mem_limit"]) <= 1024**3, name
+        assert 0 < service["pids_limit"] <= 256, name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+
+
+def test_what_serves_is_restarted_and_probed_and_what_ends_is_neither(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    for name, service in services.items():
+        if name in ONE_SHOT:
+            assert service["restart"] == "no"
+        else:
+            assert service["restart"] == "unless-stopped"
+            assert service["healthcheck"]["test"], name
+            assert service["stop_grace_period"], name
+
+
+def test_a_worker_gets_more_time_to_stop_than_it_takes(services: dict[str, dict[str, Any]]) -> None:
+    from django.conf import settings
+
+    soft = settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT
+    assert seconds(services["worker"]["stop_grace_period"]) >= soft + 35
+
+
+def test_the_roles_are_one_image_that_is_built_once(services: dict[str, dict[str, Any]]) -> None:
+    ours = {name: s for name, s in services.items() if name in ROLES | {"secrets"}}
+    assert {s["image"] for s in ours.values()} == {"proj:local"}
+    assert [name for name, s in services.items() if "build" in s] == ["secrets"]
+    for name in ROLES:
+        assert services[name]["pull_policy"] == "never"
+        assert services[name]["command"] == [name]
+        assert "entrypoint" not in services[name] or services[name]["entrypoint"] is None
+
+
+def test_the_roles_share_their_environment(services: dict[str, dict[str, Any]]) -> None:
+    first, *others = [services[name]["environment"] for name in sorted(ROLES)]
+    assert all(other == first for other in others)
+
+
+def test_no_password_stands_in_the_file(services: dict[str, dict[str, Any]]) -> None:
+    for name, service in services.items():
+        for variable in service.get("environment", {}):
+            if any(word in variable for word in ("SECRET", "PASSWORD", "URL")):
+                assert variable.endswith("_FILE"), f"{name}: {variable}"
+
+
+def test_each_sees_its_own_secrets_alone_and_cannot_change_them(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    def mounted(name: str) -> list[tuple[str, bool]]:
+        volumes = services[name]["volumes"]
+        return [
+            (v["source"], v.get("read_only", False))
+            for v in volumes
+            if v["source"].startswith("secrets-")
+        ]
+
+    for role in ROLES:
+        assert mounted(role) == [("secrets-app", True)]
+    assert mounted("postgres") == [("secrets-postgres", True)]
+    assert mounted("redis") == [("secrets-redis", True)]
+
+
+def test_only_the_web_port_is_published_and_only_on_this_machine(clone: Path) -> None:
+    def published(**env: str) -> dict[str, list[str]]:
+        return {
+            name: [f"{p['host_ip']}:{p['published']}" for p in service["ports"]]
+            for name, service in config(clone, **env)["services"].items()
+            if service.get("ports")
+        }
+
+    assert published() == {"web": ["127.0.0.1:8000"]}
+    asked = published(PORT="8100", PUBLISH_ADDRESS="192.0.2.1")
+    assert asked == {"web": ["192.0.2.1:8100"]}
+
+
+def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
+    parsed = config(clone)
+    assert parsed["networks"]["backend"]["internal"] is True
+    for name in ("postgres", "redis"):
+        assert list(parsed["services"][name]["networks"]) == ["backend"]
+    assert parsed["services"]["secrets"]["network_mode"] == "none"
+
+
+def test_env_takes_values_as_they_stand(clone: Path, tmp_path: Path) -> None:
+    """``make run`` reads .env without quotes, comments and ``$``; one file means one thing."""
+    folder = tmp_path / "proj"
+    (folder / "k8s").mkdir(parents=True)
+    (folder / "compose.yaml").write_text((clone / "compose.yaml").read_text())
+    (folder / "k8s" / "base").symlink_to(clone / "k8s" / "base")
+    (folder / ".env").write_text("DEFAULT_FROM_EMAIL=a#b <x@localhost> 'c'\nWEB_BIND=127.0.0.1:1\n")
+
+    environment = config(folder)["services"]["web"]["environment"]
+
+    assert environment["DEFAULT_FROM_EMAIL"] == "a#b <x@localhost> 'c'"
+    # But what would make the role unreachable in its container is not the person's to set.
+    assert environment["WEB_BIND"] == "0.0.0.0:8000"
+
+
+def test_the_development_layer_mounts_the_source_read_only(clone: Path) -> None:
+    services = config(clone, "deploy/compose/dev.yaml")["services"]
+    for name in ROLES:
+        mounts = {v["target"]: v for v in services[name]["volumes"] if v["type"] == "bind"}
+        assert mounts.keys() == {"/app/apps", "/app/proj", "/app/docker"}
+        assert all(mount["read_only"] for mount in mounts.values())
+        assert services[name]["environment"]["DEBUG"] == "true"
+        assert services[name]["read_only"] is True

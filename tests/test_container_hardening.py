@@ -1,0 +1,156 @@
+"""The containers that run: nobody is root, nothing is writable, no password is known."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .containers import Stack, inspect, run
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+
+LONG_RUNNING = {"web", "worker", "beat", "postgres", "redis"}
+ALL = LONG_RUNNING | {"secrets", "migrate"}
+
+
+def test_every_container_is_locked_down(stack: Stack) -> None:
+    containers = stack.containers()
+    assert containers.keys() == ALL
+    for name, container in containers.items():
+        host = container["HostConfig"]
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert not host["CapAdd"], name
+        assert not host["Privileged"], name
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert host["Memory"] > 0, name
+        assert host["PidsLimit"] > 0, name
+        assert host["LogConfig"]["Config"]["max-size"], name
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", container["Config"]["User"]), name
+        once = name in {"secrets", "migrate"}
+        assert host["RestartPolicy"]["Name"] == ("no" if once else "unless-stopped"), name
+
+
+def test_the_kernel_agrees(stack: Stack) -> None:
+    """What holds for process 1 of each container, whatever the configuration says."""
+    for service in LONG_RUNNING:
+        text = stack.compose("exec", "-T", service, "cat", "/proc/1/status").stdout
+        lines = (line.partition(":") for line in text.splitlines())
+        status = {key: value.split() for key, _, value in lines}
+        assert "0" not in status["Uid"] + status["Gid"], service
+        assert int(status["CapEff"][0], 16) == int(status["CapBnd"][0], 16) == 0, service
+        assert status["NoNewPrivs"] == ["1"], service
+        assert status["Seccomp"] == ["2"], service  # 2: a filter
+
+
+def test_nothing_can_be_written_outside_of_volumes_and_tmpfs(stack: Stack) -> None:
+    script = "for d in / /app /etc /usr/bin /run; do touch $d/x 2>/dev/null && echo $d; done; true"
+    for service in LONG_RUNNING:
+        assert stack.compose("exec", "-T", service, "sh", "-c", script).stdout == "", service
+
+
+def test_the_program_is_process_1_and_gets_the_signals(stack: Stack) -> None:
+    programs = {
+        "web": "gunicorn", "worker": "celery", "beat": "celery",
+        "postgres": "postgres", "redis": "redis-server",
+    }  # fmt: skip
+    for service, program in programs.items():
+        words = stack.compose("exec", "-T", service, "cat", "/proc/1/cmdline").stdout.split("\0")
+        assert any(word.rpartition("/")[2].startswith(program) for word in words[:2]), words
+
+
+def test_one_port_is_published_and_only_on_this_machine(stack: Stack) -> None:
+    bindings = {
+        (service, binding["HostIp"], binding["HostPort"])
+        for service, container in stack.containers().items()
+        for ports in (container["NetworkSettings"]["Ports"] or {}).values()
+        for binding in ports or []
+    }
+    assert bindings == {("web", "127.0.0.1", str(stack.port))}
+
+
+def secret_values(stack: Stack) -> set[str]:
+    files = stack.compose(
+        "exec", "-T", "web", "sh", "-c", "cat /run/secrets/proj/* | tr '@:/' '\n'"
+    )
+    return {word for word in files.stdout.split() if len(word) >= 40}
+
+
+def test_no_secret_can_be_read_from_the_engine(stack: Stack) -> None:
+    values = secret_values(stack)
+    assert len(values) >= 3
+    names = [container["Id"] for container in stack.containers().values()]
+    known = run("docker", "inspect", *names, stack.image).stdout
+    known += run("docker", "history", "--no-trunc", stack.image).stdout
+    known += stack.compose("logs").stdout
+    assert not [value for value in values if value in known]
+
+
+def test_each_server_sees_its_own_secret_alone(stack: Stack) -> None:
+    def files(service: str) -> set[str]:
+        return set(stack.compose("exec", "-T", service, "ls", "/run/secrets/proj").stdout.split())
+
+    assert files("postgres") == {"password"}
+    assert files("redis") == {"password", "redis.conf"}
+    assert "database_url" in files("web")
+    for mount in inspect(*stack.ids("postgres", "redis")):
+        assert {m["RW"] for m in mount["Mounts"] if m["Destination"] == "/run/secrets/proj"} == {
+            False
+        }
+
+
+@pytest.mark.parametrize("password", [None, "", "redis", "proj", "password", "changeme"])
+def test_redis_takes_no_password_that_could_be_guessed(stack: Stack, password: str | None) -> None:
+    auth = "" if password is None else f", password={password!r}"
+    code = f"import redis; print(redis.Redis('redis'{auth}).ping())"
+    done = stack.compose("exec", "-T", "web", "python", "-c", code, check=False)
+    assert done.returncode != 0
+    assert "AuthenticationError" in done.stderr
+
+
+@pytest.mark.parametrize("user", ["proj", "postgres"])
+@pytest.mark.parametrize("password", ["", "postgres", "proj", "password", "changeme"])
+def test_postgresql_takes_no_password_that_could_be_guessed(
+    stack: Stack, user: str, password: str
+) -> None:
+    login = f"host='postgres', dbname='proj', user={user!r}, password={password!r}"
+    code = f"import psycopg; psycopg.connect({login})"
+    done = stack.compose("exec", "-T", "web", "python", "-c", code, check=False)
+    assert done.returncode != 0
+    assert re.search("password authentication failed|no password supplied", done.stderr)
+
+
+def test_postgresql_wants_the_password_from_its_own_container_too(stack: Stack) -> None:
+    done = stack.compose(
+        "exec",
+        "-T",
+        "postgres",
+        "psql",
+        "--no-password",
+        "-h",
+        "127.0.0.1",
+        "-U",
+        "proj",
+        check=False,
+    )
+    assert "no password supplied" in done.stderr
+
+
+def test_redis_is_a_broker_that_writes_to_disk_and_forgets_nothing(stack: Stack) -> None:
+    ask = "REDISCLI_AUTH=$(cat /run/secrets/proj/password) redis-cli config get "
+    for option, value in (
+        ("appendonly", "yes"),
+        ("maxmemory-policy", "noeviction"),
+        ("maxmemory", str(256 * 1024**2)),
+    ):
+        answer = stack.compose("exec", "-T", "redis", "sh", "-c", ask + option).stdout.split()
+        assert answer == [option, value]
+
+
+def test_the_servers_have_no_way_out(stack: Stack) -> None:
+    """Their network routes nowhere, and nothing outside of it can come in."""
+    for service in ("postgres", "redis"):
+        routes = stack.compose("exec", "-T", service, "cat", "/proc/net/route").stdout
+        destinations = [line.split()[1] for line in routes.splitlines()[1:]]
+        assert "00000000" not in destinations, service

