@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
@@ -94,7 +95,8 @@ def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 
 
 @api.exception_handler(SuspiciousOperation)
-def _bad_request(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:
+@api.exception_handler(MultiPartParserError)
+def _bad_request(request: HttpRequest, error: Exception) -> HttpResponse:
     return problem(400, detail=str(error))
 
 

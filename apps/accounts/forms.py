@@ -24,11 +24,19 @@ class SignupForm(UserCreationForm):  # type: ignore[type-arg] # generic for the 
         model = User
         fields = ("username", "email")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        self.fields["username"].widget.attrs["autocomplete"] = "username"
+        self.fields["username"].help_text = "Letters, digits and @ . + - _"
+
 
 class LimitedLogin(AuthenticationForm):
     """Django's log-in form, which answers only so many attempts (see ``throttle``)."""
 
     THROTTLED = "throttled"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
 
     def clean(self) -> dict[str, Any]:
         username = self.cleaned_data.get("username")
