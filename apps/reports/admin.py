@@ -1,0 +1,56 @@
+"""Reports in the admin: to look at and to delete, not to edit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from .models import Report
+from .services import delete_report
+
+
+@admin.register(Report)
+class ReportAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic for the type checker only
+    """Shows what a report is and how far it got; never a chunk or the result, which are large."""
+
+    list_display = ("name", "owner", "state", "rows", "size_bytes", "created_at", "finished_at")
+    list_filter = ("state", "created_at")
+    list_select_related = ("owner",)
+    search_fields = ("name", "owner__username", "id", "sha256")
+    date_hierarchy = "created_at"
+    show_full_result_count = False
+    fields = (
+        *("id", "owner", "name", "state", "error", "rows", "size_bytes", "sha256", "delimiter"),
+        *("chunks_done", "chunks_total", "resumes", "idempotency_key"),
+        *("created_at", "active_at", "finished_at"),
+    )
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
+        return super().get_queryset(request).defer("result", "columns")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Report | None = None) -> bool:
+        return False
+
+    def get_deleted_objects(
+        self, objs: Iterable[Report], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Name what a deletion takes with it without loading the chunks, as Django's own would."""
+        names = [str(report) for report in objs]
+        return names, {"reports": len(names)}, set(), []
+
+    # As everywhere else: the chunks go with the report in one statement, and are never loaded
+    # into memory to be listed or deleted one by one.
+
+    def delete_model(self, request: HttpRequest, obj: Report) -> None:
+        delete_report(obj.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
+        for pk in queryset.values_list("pk", flat=True):
+            delete_report(pk)

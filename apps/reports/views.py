@@ -1,0 +1,127 @@
+"""The pages: one's reports, one report while it is made and afterwards, its deletion."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import content_disposition_header
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_http_methods, require_safe
+
+from proj.problems import problem
+
+from .presentation import card, present
+from .queries import report_of, reports_of
+from .refusals import status_of
+from .sample import DISTANCE, ROWS
+from .schemas import ReportDetail
+from .services import UploadError, delete_report, receiving
+from .uploadhandler import ReportUploadHandler
+
+PAGE_SIZE = 20
+
+
+@csrf_exempt  # the check follows in _store, once the request's body may be read
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def home(request: HttpRequest) -> HttpResponse:
+    """Show one's reports and the form for another; to others, what this is. Take an upload."""
+    if request.method == "POST":
+        return upload(request)
+    if not request.user.is_authenticated:
+        return render(request, "reports/landing.html", {"sample": card(DISTANCE, "sample", ROWS)})
+    return _list(request)
+
+
+@login_required  # before anything of the body is read
+def upload(request: HttpRequest) -> HttpResponse:
+    """Receive a file by streaming; see ``receiving`` for why the CSRF check is in there."""
+    with receiving(request, request.user) as incoming:
+        return _store(request, incoming)
+
+
+@csrf_protect
+def _store(request: HttpRequest, incoming: ReportUploadHandler) -> HttpResponse:
+    # The page's script asks for JSON; a form without it gets pages.
+    by_script = "application/json" in request.headers.get("Accept", "")
+    try:
+        report = incoming.finish()
+    except UploadError as error:
+        status = status_of(error)
+        if by_script:
+            return problem(status, "The file was refused", error.message, code=error.code)
+        return _list(request, error.message, status)
+    url = reverse("reports:detail", args=[report.pk])
+    return JsonResponse({"url": url}, status=202) if by_script else redirect(url)
+
+
+def _list(request: HttpRequest, error: str = "", status: int = 200) -> HttpResponse:
+    page = Paginator(reports_of(request.user), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {"page": page, "error": error, "max_mb": settings.REPORTS_MAX_UPLOAD_MB}
+    return render(request, "reports/home.html", context, status=status)
+
+
+@never_cache
+@login_required
+@require_safe
+def detail(request: HttpRequest, report_id: UUID) -> HttpResponse:
+    """Show a report's progress, what it found, or why it failed."""
+    report = report_of(request.user, report_id)
+    context: dict[str, Any] = {"report": report, "days": settings.REPORTS_EXPIRE_DAYS}
+    if report.state == report.State.DONE:
+        context |= present(report)
+        return render(request, "reports/report.html", context)
+    return render(request, "reports/progress.html", context)
+
+
+@never_cache
+@login_required
+@require_safe
+def progress(request: HttpRequest, report_id: UUID) -> HttpResponse:
+    """Return the progress as JSON, for the page that shows it live; a cheap query."""
+    report = (
+        reports_of(request.user)
+        .filter(pk=report_id)
+        .only("state", "chunks_done", "chunks_total")
+        .first()
+    )
+    if report is None:
+        return problem(404, detail="The report was deleted.")
+    return JsonResponse(
+        {"state": report.state, "finished": report.is_finished, "progress": report.progress}
+    )
+
+
+@never_cache
+@login_required
+@require_safe
+def download(request: HttpRequest, report_id: UUID) -> HttpResponse:
+    """Return the report as a JSON file, the same as the API's answer."""
+    report = report_of(request.user, report_id)
+    body = ReportDetail.of(report).model_dump_json(by_alias=True, indent=2)
+    stem = report.name.rpartition(".")[0] or report.name
+    response = HttpResponse(body, content_type="application/json")
+    response["Content-Disposition"] = content_disposition_header(True, f"{stem}.report.json")
+    return response
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, report_id: UUID) -> HttpResponse:
+    """Ask whether to delete a report, and delete it."""
+    report = report_of(request.user, report_id)
+    if request.method == "POST":
+        delete_report(report.pk)
+        messages.success(request, f"The report on {report.name} is deleted.")
+        return redirect("reports:home")
+    return render(request, "reports/delete.html", {"report": report})
