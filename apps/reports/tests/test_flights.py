@@ -14,6 +14,8 @@ from apps.reports.profile.nulls import NULLS
 
 from .helpers import flights_csv, upload, work
 
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture(scope="module")
 def frame() -> pl.DataFrame:
@@ -105,6 +107,6 @@ def test_the_histogram_counts_every_number_in_its_bin(report: Report, frame: pl.
             assert item["count"] == inside.sum(), column["name"]
 
 
-def test_the_chunks_are_gone_when_the_report_is_done(report: Report, db: None) -> None:
+def test_the_chunks_are_gone_when_the_report_is_done(report: Report) -> None:
     assert report.chunks_done == report.chunks_total == 30
     assert not Chunk.objects.filter(report=report).exists()

@@ -1,0 +1,86 @@
+"""Old reports go, a few rows at a time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from apps.reports import expiry, tasks
+from apps.reports.models import Chunk, Report
+from apps.schedules.declare import declared
+from proj.celery import app
+
+from .helpers import upload, work
+
+TABLE = b"id,name\n" + b"".join(b"%d,name %d\n" % (number, number % 7) for number in range(3000))
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_reports_expire_with_their_age_in_whatever_state(owner: User, settings: Settings) -> None:
+    settings.REPORTS_EXPIRE_DAYS = 3
+    old = [upload(owner, TABLE, "a"), work(upload(owner, TABLE, "b"))]
+    limit = timezone.now() - timedelta(days=3)
+    for report in old:
+        Report.objects.filter(pk=report.pk).update(created_at=limit - timedelta(minutes=1))
+    young = upload(owner, TABLE)
+    Report.objects.filter(pk=young.pk).update(created_at=limit + timedelta(minutes=1))
+    assert tasks.delete_expired() == 2
+    assert list(Report.objects.all()) == [young]
+    assert set(Chunk.objects.values_list("report_id", flat=True)) == {young.pk}
+    assert tasks.delete_expired() == 0
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_no_statement_deletes_more_than_a_batch_of_chunks(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expiry, "BATCH", 4)
+    report = upload(owner, TABLE)
+    Report.objects.update(created_at=timezone.now() - timedelta(days=999))
+    deleted: list[int] = []
+    chunks = report.chunks_total
+    real = Chunk.objects.all().delete.__func__  # type: ignore[attr-defined]
+
+    def count(self: object) -> object:
+        result = real(self)
+        deleted.append(result[0])
+        return result
+
+    monkeypatch.setattr("django.db.models.query.QuerySet.delete", count)
+    assert tasks.delete_expired() == 1
+    *batches, last = deleted
+    assert max(batches) == 4
+    assert sum(batches) == chunks > 20
+    assert last == 1  # the report
+
+
+def test_many_reports_go_in_one_run(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "BATCH", 3)
+    Report.objects.bulk_create(
+        Report(owner=owner, name="a.csv", created_at=timezone.now() - timedelta(days=999))
+        for _ in range(10)
+    )
+    assert tasks.delete_expired() == 10
+    assert not Report.objects.exists()
+
+
+def test_a_run_with_nothing_to_do_is_one_query(
+    db: None, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for task in (tasks.delete_expired, tasks.sweep_abandoned_uploads, tasks.resume_stalled):
+        with django_assert_num_queries(1):
+            assert task() == 0
+
+
+def test_the_periodic_tasks_exist() -> None:
+    names = {schedule.task for schedule in declared() if schedule.name.startswith("reports:")}
+    assert names == {
+        "apps.reports.tasks.resume_stalled",
+        "apps.reports.tasks.sweep_abandoned_uploads",
+        "apps.reports.tasks.delete_expired",
+    }
+    assert names <= set(app.tasks)

@@ -1,0 +1,242 @@
+"""Storing an upload: chunk by chunk, all or nothing, once for each idempotency key."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, reset_queries
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+
+from apps.reports import expiry, tasks, uploads
+from apps.reports.models import Chunk, Report
+from apps.reports.services import (
+    CsvError,
+    IdempotencyConflict,
+    IdempotencyInProgress,
+    UploadInterrupted,
+    delete_report,
+    start_upload,
+)
+from proj.celery import app
+
+from .helpers import upload
+
+TABLE = b"id;name\n" + b"".join(b"%d;name %d\n" % (number, number % 7) for number in range(1000))
+OTHER = TABLE.replace(b"name 3", b"nome 3")
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_an_upload_becomes_a_report_in_progress(owner: User) -> None:
+    report = upload(owner, TABLE)
+    stored = Report.objects.get()
+    assert stored == report
+    assert stored.state == report.state == Report.State.PROCESSING
+    assert stored.owner == owner
+    assert stored.name == "table.csv"
+    assert stored.size_bytes == report.size_bytes == len(TABLE)
+    assert stored.sha256 == hashlib.sha256(TABLE).hexdigest()
+    assert stored.delimiter == ";"
+    assert stored.columns == ["id", "name"]
+    assert stored.rows == 1000
+    assert stored.progress == {"done": 0, "total": Chunk.objects.count()}
+    assert stored.progress == report.progress
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_chunks_are_the_file_without_its_header(owner: User) -> None:
+    report = upload(owner, TABLE)
+    chunks = list(Chunk.objects.order_by("number"))
+    assert len(chunks) > 5
+    assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
+    assert b"".join(bytes(chunk.data or b"") for chunk in chunks) == TABLE.partition(b"\n")[2]
+    assert sum(chunk.rows for chunk in chunks) == report.rows
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_chunks_are_stored_while_the_upload_goes_on(owner: User) -> None:
+    incoming = start_upload(owner, "table.csv")
+    incoming.write(TABLE[:5000])
+    assert Chunk.objects.count() == 4
+    assert Report.objects.get(pk=incoming.report_id).state == Report.State.UPLOADING
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_finishing_sends_one_message_when_it_is_committed(
+    owner: User,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(tasks.start_profiling, "delay", sent.append)
+    with django_capture_on_commit_callbacks(execute=True):
+        report = upload(owner, TABLE)
+        assert sent == []
+    assert sent == [str(report.pk)]
+
+
+def test_with_the_broker_away_the_upload_is_kept_and_resumed_as_soon_as_possible(
+    owner: User,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nobody = app.connection_for_write("redis://127.0.0.1:1/0")
+    with_nobody = partial(tasks.start_profiling.apply_async, connection=nobody)
+    monkeypatch.setattr(tasks.start_profiling, "delay", lambda *args: with_nobody(args))
+    with django_capture_on_commit_callbacks(execute=True):
+        report = upload(owner, TABLE)
+    assert report.state == Report.State.PROCESSING
+    sent: list[str] = []
+    monkeypatch.setattr(tasks.start_profiling, "delay", sent.append)
+    assert tasks.resume_stalled() == 1
+    assert sent == [str(report.pk)]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_bad_file_leaves_nothing_behind(owner: User) -> None:
+    with pytest.raises(CsvError) as caught:
+        upload(owner, TABLE + b"1;2;3\n", key="k", piece=2000)
+    assert (caught.value.code, caught.value.line) == ("ragged_row", 1002)
+    assert not Report.objects.exists()
+    assert not Chunk.objects.exists()
+    assert upload(owner, TABLE, key="k").rows == 1000
+
+
+def test_a_file_that_is_too_large_is_refused_while_it_arrives(
+    owner: User, settings: Settings
+) -> None:
+    settings.REPORTS_MAX_UPLOAD_MB = 1
+    incoming = start_upload(owner, "table.csv")
+    incoming.write(b"a,b\n" + b"1,2\n" * 200_000)
+    with pytest.raises(CsvError, match="larger than 1 MB") as caught:
+        incoming.write(b"1,2\n" * 200_000)
+    assert caught.value.code == "too_large"
+    assert not Report.objects.exists()
+
+
+def test_an_aborted_upload_leaves_nothing_behind(owner: User) -> None:
+    incoming = start_upload(owner, "table.csv", "k")
+    incoming.write(TABLE)
+    incoming.abort()
+    incoming.abort()
+    assert not Report.objects.exists()
+    with pytest.raises(UploadInterrupted):
+        incoming.write(TABLE)
+
+
+def test_a_finished_upload_can_not_be_aborted(owner: User) -> None:
+    incoming = start_upload(owner, "table.csv")
+    incoming.write(TABLE)
+    incoming.finish()
+    incoming.abort()
+    assert Report.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("small_chunks")
+def test_an_upload_whose_report_is_deleted_meanwhile_is_told_so() -> None:
+    owner = User.objects.create_user("ada")
+    for step in ("write", "finish"):
+        incoming = start_upload(owner, "table.csv")
+        incoming.write(TABLE[:3000])
+        assert delete_report(incoming.report_id)
+        with pytest.raises(UploadInterrupted):
+            incoming.write(TABLE[3000:]) if step == "write" else incoming.finish()
+    assert not Chunk.objects.exists()
+
+
+def test_names_are_shortened_and_lose_what_can_not_be_printed(owner: User) -> None:
+    start_upload(owner, "\0\n" + "a" * 300 + ".csv")
+    assert Report.objects.get().name == "a" * 251 + ".csv"
+
+
+# --- Idempotency ---------------------------------------------------------------------------------
+
+
+def test_the_same_key_and_content_give_the_same_report(owner: User) -> None:
+    first = upload(owner, TABLE, key="k")
+    again = upload(owner, TABLE, key="k")
+    assert again == first
+    assert Report.objects.count() == 1
+    assert Chunk.objects.count() == 1
+
+
+def test_the_same_key_with_another_content_is_a_conflict(owner: User) -> None:
+    first = upload(owner, TABLE, key="k")
+    for other in (OTHER, TABLE[:100], b"", b"no table"):
+        with pytest.raises(IdempotencyConflict):
+            upload(owner, other, key="k")
+    assert list(Report.objects.all()) == [first]
+
+
+def test_a_key_of_an_upload_in_progress_can_not_be_used(owner: User) -> None:
+    incoming = start_upload(owner, "table.csv", "k")
+    with pytest.raises(IdempotencyInProgress):
+        start_upload(owner, "table.csv", "k")
+    incoming.abort()
+    start_upload(owner, "table.csv", "k")
+
+
+def test_another_owner_may_use_the_same_key(owner: User) -> None:
+    other = User.objects.create_user("grace")
+    assert upload(owner, TABLE, key="k") != upload(other, OTHER, key="k")
+
+
+def test_without_a_key_each_upload_is_a_report_of_its_own(owner: User) -> None:
+    assert upload(owner, TABLE) != upload(owner, TABLE)
+    assert upload(owner, TABLE, key="") != upload(owner, TABLE, key="")
+
+
+def test_the_key_of_a_deleted_report_is_free_again(owner: User) -> None:
+    delete_report(upload(owner, TABLE, key="k").pk)
+    assert upload(owner, OTHER, key="k").state == Report.State.PROCESSING
+
+
+def test_a_key_that_is_too_long_is_an_error_of_the_caller(owner: User) -> None:
+    with pytest.raises(ValueError, match="longer than 255"):
+        start_upload(owner, "table.csv", "k" * 256)
+
+
+# --- Abandoned uploads ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_an_upload_whose_process_died_is_swept_and_its_key_is_free(owner: User) -> None:
+    dead, alive = start_upload(owner, "a.csv", "a"), start_upload(owner, "b.csv", "b")
+    for incoming in (dead, alive):
+        incoming.write(TABLE[:5000])
+    finished = upload(owner, TABLE)
+    long_ago = timezone.now() - expiry.ABANDONED_AFTER - timedelta(seconds=1)
+    Report.objects.exclude(pk=alive.report_id).update(active_at=long_ago)
+    assert tasks.sweep_abandoned_uploads() == 1
+    assert set(Report.objects.values_list("pk", flat=True)) == {alive.report_id, finished.pk}
+    start_upload(owner, "a.csv", "a")
+
+
+def test_a_slow_upload_shows_that_it_lives(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert expiry.ABANDONED_AFTER.total_seconds() > 5 * uploads.SIGN_OF_LIFE
+    incoming = start_upload(owner, "a.csv")
+    Report.objects.update(active_at=timezone.now() - expiry.ABANDONED_AFTER)
+    incoming.write(b"a")
+    # Not yet: a piece every millisecond must not be a statement every millisecond.
+    assert Report.objects.get().active_at < timezone.now() - timedelta(minutes=1)
+    monkeypatch.setattr(uploads, "SIGN_OF_LIFE", 0)
+    incoming.write(b",b\n")
+    assert tasks.sweep_abandoned_uploads() == 0
+
+
+# --- What must not grow --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_in_debug_mode_the_statements_with_the_chunks_are_not_kept(
+    owner: User, settings: Settings
+) -> None:
+    settings.DEBUG = True
+    reset_queries()
+    upload(owner, TABLE)
+    assert len(connection.queries) < 10
