@@ -7,6 +7,13 @@ set -eu
 APP_ROLE=${1:-web}
 export APP_ROLE
 
+# The heartbeat of an earlier process must not speak for this one.
+forget_heartbeat() {
+  folder=${HEARTBEAT_DIR:-${TMPDIR:-/tmp}}
+  mkdir -p "$folder"
+  rm -f "$folder/proj-$APP_ROLE.heartbeat"
+}
+
 case $APP_ROLE in
 web)
   # gunicorn reads this one itself, and answers a wrong value with a traceback.
@@ -21,6 +28,7 @@ web)
   ;;
 worker)
   shift
+  forget_heartbeat
   # SIGTERM means soft shutdown (Celery's SIGQUIT): finish for a while, hand back the rest.
   export REMAP_SIGTERM=SIGQUIT
   exec celery -A proj worker -l "${LOG_LEVEL:-INFO}" -Q "${WORKER_QUEUES:-default,reports,mail}" \
@@ -28,6 +36,7 @@ worker)
   ;;
 beat)
   shift
+  forget_heartbeat
   exec celery -A proj beat -l "${LOG_LEVEL:-INFO}" --pidfile= "$@"
   ;;
 migrate)

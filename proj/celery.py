@@ -20,6 +20,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 # Finds tasks.py in every installed app.
 app.autodiscover_tasks()
 
+# Tells docker/healthcheck whether a worker really takes messages.
+app.steps["consumer"].add("apps.health.consumer:Heartbeat")
+
 
 @worker_init.connect
 def _keep_connections(**kwargs: Any) -> None:

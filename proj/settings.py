@@ -252,6 +252,15 @@ REPORTS_EXPIRE_DAYS = env.integer("REPORTS_EXPIRE_DAYS", 30, least=1)
 # Values of a column that are counted exactly; beyond it, distinct values are estimated.
 REPORTS_EXACT_DISTINCT = env.integer("REPORTS_EXACT_DISTINCT", 10_000, least=64)
 
+# --- Health --------------------------------------------------------------------------------------
+
+# Where a worker and beat leave their heartbeats, for docker/healthcheck, which starts no Django and
+# reads the same three. Two stacks on one machine need a folder each.
+HEARTBEAT_DIR = env.text("HEARTBEAT_DIR") or env.text("TMPDIR") or "/tmp"  # noqa: S108
+# Seconds without a heartbeat after which a worker or beat counts as unhealthy. A worker's event
+# loop may stand still for as long as a database that is gone lets it wait (see OPTIONS above).
+HEARTBEAT_MAX_AGE = env.integer("HEARTBEAT_MAX_AGE", 30, least=2)
+
 # --- Language, time, static files ----------------------------------------------------------------
 
 LANGUAGE_CODE = "en"

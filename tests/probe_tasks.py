@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from celery import shared_task
@@ -31,3 +32,9 @@ def where(self: Any) -> dict[str, Any]:
         "queue": self.request.delivery_info["routing_key"],
         "class": type(self).__mro__[1].__qualname__,
     }
+
+
+@shared_task
+def hold(seconds: float) -> None:
+    """Hold a slot of the worker."""
+    time.sleep(seconds)

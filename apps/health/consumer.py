@@ -1,0 +1,75 @@
+"""The worker's heartbeat: it beats while the worker really takes messages from the broker.
+
+A step of Celery's consumer blueprint, so that it is set up again with each broker connection; a
+timer set once when the worker is ready is lost at the first reconnect (celery#7844). It runs on the
+event loop: one that hangs doesn't beat.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery import bootsteps
+from django.conf import settings
+
+from .heartbeat import HeartbeatFile
+
+#: Seconds between two looks. The redis transport asks for messages about once a second.
+INTERVAL = 1.0
+
+#: Seconds after which a request for messages that had no answer is no sign of life any more: a
+#: server that has none says so after `brpop_timeout`, one second by default.
+FETCH_AGE = 5.0
+
+
+def consuming(consumer: Any) -> bool:
+    """Tell whether the worker takes messages, or has its hands full.
+
+    :param consumer: Celery's ``celery.worker.consumer.Consumer``.
+    """
+    connection, tasks = consumer.connection, consumer.task_consumer
+    if connection is None or tasks is None or not connection.connected:
+        return False
+    if not tasks.queues or not any(tasks.consuming_from(queue) for queue in list(tasks.queues)):
+        return False  # all cancelled, `celery control cancel_consumer` or a shutdown
+    channel = tasks.channel
+    if not hasattr(channel, "_brpop_sent_at"):
+        return True  # the broker pushes (AMQP), and has accepted the consumer
+    if not channel.qos.can_consume():
+        return True  # as many unacknowledged messages as it may hold: its slots are full
+    # kombu notes when it last issued BRPOP, by the monotonic clock, to find dead connections.
+    waits = FETCH_AGE + (channel.brpop_timeout or 0)
+    sent_at: float | None = channel._brpop_sent_at
+    return sent_at is not None and time.monotonic() - sent_at < waits
+
+
+class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Touches the worker's heartbeat every second for as long as it consumes.
+
+    With ``--pool solo`` the tasks run on the event loop itself, so that one which takes longer than
+    ``HEARTBEAT_MAX_AGE`` seconds looks like a hang; the other pools keep them apart.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        self.file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
+        self.timer_entry: Any = None
+        self.file.remove()
+
+    def start(self, consumer: Any) -> None:
+        self.timer_entry = consumer.timer.call_repeatedly(INTERVAL, self.beat, (consumer,))
+
+    def beat(self, consumer: Any) -> None:
+        """Touch the file if the worker consumes."""
+        if consuming(consumer):
+            self.file.touch()
+
+    def stop(self, consumer: Any) -> None:
+        if self.timer_entry is not None:
+            self.timer_entry.cancel()
+            self.timer_entry = None
+
+    shutdown = stop

