@@ -42,7 +42,8 @@ beat)
 migrate)
   # Schema, cache table, periodic tasks: each may run twice and changes nothing the second time.
   python manage.py migrate --noinput
-  exec python manage.py createcachetable
+  python manage.py createcachetable
+  exec python manage.py sync_schedules
   ;;
 *)
   unset APP_ROLE

@@ -1,0 +1,22 @@
+"""What the code declared last, so that a change in the admin can be told from one in code."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from .declare import NAME_MAX_LENGTH
+
+
+class DeclaredSchedule(models.Model):
+    """A schedule as the code declared it when it was last synchronised: the base of the merge."""
+
+    name = models.CharField(max_length=NAME_MAX_LENGTH, unique=True)
+    declared = models.JSONField()
+
+    class Meta:
+        verbose_name = "schedule declared in code"
+        verbose_name_plural = "schedules declared in code"
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
