@@ -56,7 +56,7 @@ def result_of(visitor: Visitor, upload: Answer) -> dict[str, Any]:
 
 def assert_flights(result: dict[str, Any], flights: bytes) -> None:
     """Compare with what polars computes from the same file."""
-    frame = polars.read_csv(io.BytesIO(flights), infer_schema_length=None)
+    frame = polars.read_csv(io.BytesIO(flights), infer_schema_length=None, null_values="NA")
     assert result["rows"] == frame.height == 336_776
     columns = {column["name"]: column for column in result["columns"]}
     assert list(columns) == frame.columns
@@ -76,6 +76,12 @@ def scale(stack: Stack, number: object, **options: Any) -> Any:
 
 def started(stack: Stack) -> dict[str, str]:
     return {c["Id"]: c["State"]["StartedAt"] for c in inspect(*stack.ids("worker"))}
+
+
+def busy(stack: Stack) -> set[str]:
+    """Return the workers whose logs tell of a profiled chunk."""
+    lines = stack.compose("logs", "worker").stdout.splitlines()
+    return {line.split()[0] for line in lines if "profile_chunk" in line and "succeeded" in line}
 
 
 def test_everything_is_healthy(stack: Stack) -> None:
@@ -105,6 +111,7 @@ def test_flights_are_counted_right_while_workers_come_and_go(
     assert scale(stack, 4).stdout.splitlines()[-1] == "4 workers consume (1 before)"
     assert first_worker.items() <= started(stack).items(), "the first one was started again"
     uploads.append(visitor.upload("flights.csv", flights))
+    wait_until(lambda: len(busy(stack)) > 1, "more than one worker takes part")
     assert scale(stack, 1).stdout.splitlines()[-1] == "1 worker consumes (4 before)"
     assert started(stack) == first_worker
 
@@ -150,7 +157,7 @@ def test_a_wrong_value_says_what_is_wrong_and_ends(stack: Stack) -> None:
         "run", "--rm", "--no-deps", "--env", "DATABASE_POOL_MAX_SIZE=plenty", "migrate", check=False
     )
     assert done.returncode == 1
-    lines = [line for line in done.stderr.splitlines() if "Container" not in line]
+    lines = [line for line in done.stderr.splitlines() if line and "Container" not in line]
     assert lines == ["DATABASE_POOL_MAX_SIZE='plenty': expected a whole number, 0 or more"]
 
 
