@@ -6,6 +6,7 @@ In this process and within a test's transaction; the examples are the same at ev
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
@@ -69,7 +70,7 @@ def token(_one_connection: None) -> str:
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_every_answer_is_one_that_the_description_promises(case: Case, token: str) -> None:
+def test_every_answer_is_one_that_the_description_promises(case: Case[Any], token: str) -> None:
     case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
 
 

@@ -1,0 +1,113 @@
+"""Chromium for tests: the pages as people see them, on a desk and on a phone, by day and night."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+#: No sandbox, since containers and root have none; nothing that Chromium asks the internet for.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Variant(NamedTuple):
+    """A kind of screen."""
+
+    name: str
+    width: int
+    height: int
+    scheme: Literal["light", "dark"]
+
+
+DESKTOP, DESKTOP_DARK, PHONE, PHONE_DARK = VARIANTS = (
+    Variant("desktop-light", 1280, 860, "light"),
+    Variant("desktop-dark", 1280, 860, "dark"),
+    Variant("phone-light", 390, 844, "light"),
+    Variant("phone-dark", 390, 844, "dark"),
+)
+
+#: What a person may be unable to read or to use, found in the page itself.
+INSPECT = (Path(__file__).parent / "inspect_page.js").read_text()
+
+
+class Eyes:
+    """A browser that notes what goes wrong on the pages it sees."""
+
+    def __init__(self, browser: Browser, base: str, shots: Path) -> None:
+        self._browser = browser
+        self._base = base
+        self._shots = shots
+        self.faults: list[str] = []
+
+    def open(self, variant: Variant, **options: Any) -> Page:
+        """Return a page in a window of its own."""
+        context = self._browser.new_context(
+            base_url=self._base,
+            viewport={"width": variant.width, "height": variant.height},
+            color_scheme=variant.scheme,
+            **options,
+        )
+        page = context.new_page()
+        # Blocked by the Content-Security-Policy, not found, thrown: all of it comes here.
+        page.on("console", self._listen)
+        page.on("pageerror", lambda error: self.faults.append(f"{page.url}: {error}"))
+        return page
+
+    def _listen(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self.faults.append(f"{message.location.get('url')}: {message.text}")
+
+    def shoot(self, page: Page, name: str, whole: bool = False) -> None:
+        """Keep a picture of what *page* shows."""
+        page.screenshot(path=self._shots / f"{name}.png", full_page=whole)
+
+    def look(
+        self, context: BrowserContext, path: str, name: str, ready: str, strict: bool = True
+    ) -> None:
+        """Look at *path* on every kind of screen, as the person whom *context* belongs to.
+
+        :param ready: a selector of what must be there.
+        :param strict: whether contrast, names and width are inspected too.
+        """
+        state = context.storage_state()
+        for variant in VARIANTS:
+            page = self.open(variant, storage_state=state)
+            page.goto(path)
+            page.locator(ready).first.wait_for()
+            self.shoot(page, f"{name}-{variant.name}")
+            if strict:
+                found = page.evaluate(INSPECT)
+                self.faults += [f"{name}-{variant.name}: {fault}" for fault in found]
+            page.context.close()
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the machine's Chromium; skip the test without one, unless this is CI."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        reason = "Chromium is not installed (Debian: apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
