@@ -90,7 +90,7 @@ def test_a_worker_is_healthy_when_it_takes_messages_and_not_before(
     assert "ok: worker: beat" in wait_for_status(health, 0, "the worker is healthy")
 
 
-@pytest.mark.parametrize("role", ["worker"])
+@pytest.mark.parametrize("role", ["worker", "beat"])
 @pytest.mark.parametrize("program", ["docker/entrypoint.sh", "celery -A proj"])
 def test_a_heartbeat_of_an_earlier_process_does_not_count(
     heartbeats: Path, role: str, program: str
