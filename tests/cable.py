@@ -1,0 +1,92 @@
+"""A cable between a process and a server that a test can pull: a proxy on a port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from contextlib import suppress
+from typing import Self
+
+
+class Cable:
+    """Carries bytes between 127.0.0.1:``port`` and *target*, until it is pulled.
+
+    :param target: ``(host, port)``, or the path of a socket.
+    """
+
+    def __init__(self, target: tuple[str, int] | str) -> None:
+        self._target = target
+        self._peers: dict[socket.socket, socket.socket] = {}
+        self._lock = threading.Lock()
+        self._listener: socket.socket | None = None
+        self.port = 0
+        self.plug()
+
+    def plug(self) -> None:
+        """Accept connections, on the same port each time."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen()
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        threading.Thread(target=self._carry, args=(listener,), daemon=True).start()
+
+    def pull(self) -> None:
+        """Cut what is connected and refuse what comes, as a server that is down does."""
+        listener, self._listener = self._listener, None
+        if listener:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
+            listener.close()
+        with self._lock:
+            for peer in self._peers:
+                with suppress(OSError):
+                    peer.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.pull()
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._target, tuple):
+            return socket.create_connection(self._target)
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._target)
+        return server
+
+    def _carry(self, listener: socket.socket) -> None:
+        with selectors.DefaultSelector() as ready:
+            ready.register(listener, selectors.EVENT_READ)
+            while self._listener is listener or self._peers:
+                for key, _ in ready.select(timeout=0.5):
+                    source = key.fileobj
+                    assert isinstance(source, socket.socket)
+                    try:
+                        if source is listener:
+                            client, server = listener.accept()[0], self._connect()
+                            with self._lock:
+                                self._peers |= {client: server, server: client}
+                            ready.register(client, selectors.EVENT_READ)
+                            ready.register(server, selectors.EVENT_READ)
+                        elif source in self._peers:
+                            data = source.recv(65536)
+                            if not data:
+                                raise ConnectionError
+                            self._peers[source].sendall(data)
+                    except OSError:
+                        ready.unregister(source)
+                        if source is not listener:
+                            self._part(ready, source)
+
+    def _part(self, ready: selectors.BaseSelector, source: socket.socket) -> None:
+        with self._lock:
+            other = self._peers.pop(source)
+            self._peers.pop(other, None)
+        with suppress(KeyError, ValueError):
+            ready.unregister(other)
+        source.close()
+        other.close()
