@@ -6,6 +6,7 @@ secret can stand in a file: ``X_FILE`` instead of ``X``.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,9 @@ STORAGES = {
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").is_file()
+if WHITENOISE_USE_FINDERS:
+    # whitenoise misses the folder that collectstatic makes; here nothing is collected.
+    warnings.filterwarnings("ignore", "No directory at", UserWarning)
 
 # --- Security ------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import pytest
 from django.conf import settings
 from django.db import connection
-from kombu import Queue
+from kombu.entity import Queue
 
 from proj.celery import app
 

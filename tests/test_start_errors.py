@@ -13,7 +13,7 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 BIN = Path(sys.executable).parent
 
-WAYS = {
+WAYS: dict[str, list[str | Path]] = {
     "manage.py": [BIN / "python", "manage.py", "check"],
     "celery worker": [BIN / "celery", "-A", "proj", "worker"],
     "celery beat": [BIN / "celery", "-A", "proj", "beat"],
