@@ -76,6 +76,20 @@ class Eyes:
         """Keep a picture of what *page* shows."""
         page.screenshot(path=self._shots / f"{name}.png", full_page=whole)
 
+    def shoot_here(self, page: Page, name: str) -> None:
+        """Keep pictures of what *page* shows now as every kind of screen would, and inspect it."""
+        for variant in VARIANTS:
+            page.set_viewport_size({"width": variant.width, "height": variant.height})
+            page.emulate_media(color_scheme=variant.scheme)
+            self._picture(page, f"{name}-{variant.name}", strict=True)
+        page.set_viewport_size({"width": DESKTOP.width, "height": DESKTOP.height})
+        page.emulate_media(color_scheme=DESKTOP.scheme)
+
+    def _picture(self, page: Page, name: str, strict: bool) -> None:
+        self.shoot(page, name)
+        if strict:
+            self.faults += [f"{name}: {fault}" for fault in page.evaluate(INSPECT)]
+
     def look(
         self, context: BrowserContext, path: str, name: str, ready: str, strict: bool = True
     ) -> None:
@@ -89,11 +103,22 @@ class Eyes:
             page = self.open(variant, storage_state=state)
             page.goto(path)
             page.locator(ready).first.wait_for()
-            self.shoot(page, f"{name}-{variant.name}")
-            if strict:
-                found = page.evaluate(INSPECT)
-                self.faults += [f"{name}-{variant.name}: {fault}" for fault in found]
+            self._picture(page, f"{name}-{variant.name}", strict)
             page.context.close()
+
+
+@contextmanager
+def slow_upload(page: Page, bytes_a_second: int) -> Iterator[None]:
+    """Let *page* send no faster than that, as a phone's network does."""
+    session = page.context.new_cdp_session(page)
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1}
+    session.send("Network.enable")
+    session.send(
+        "Network.emulateNetworkConditions", {**conditions, "uploadThroughput": bytes_a_second}
+    )
+    yield
+    session.send("Network.emulateNetworkConditions", {**conditions, "uploadThroughput": -1})
+    session.detach()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Error, Page, expect
 
 from apps.reports.tests.helpers import flights_csv
-from tests.browser import DESKTOP, PHONE, Eyes, chromium
+from tests.browser import DESKTOP, PHONE, Eyes, chromium, slow_upload
 from tests.fixtures_worker import StartRole, free_port, wait_for
 
 pytestmark = [
@@ -27,6 +28,7 @@ pytestmark = [
 ]
 
 PASSWORD = "correct-horse-9"
+expect.set_options(timeout=60_000)  # milliseconds
 
 
 @pytest.fixture
@@ -102,13 +104,20 @@ def test_from_signing_up_to_the_report(eyes: Eyes, start_role: StartRole, tmp_pa
     sign_up(page)
     eyes.look(page.context, "/", "empty", ".empty")
 
+    with slow_upload(page, 1_000_000):
+        upload(page, file)
+        expect(page.locator("#upload-percent")).to_have_text(re.compile(r"[1-9]\d? % of 30 MB"))
+        eyes.shoot_here(page, "uploading")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#upload-form")).to_be_visible()
+    wait_for(lambda: page.goto("/") and page.locator(".empty").count(), "nothing of it is left")
     upload(page, file)
     expect(page.locator("#progress-title")).to_have_text("Waiting for a worker")
     eyes.look(page.context, page.url, "waiting", "#progress-bar")
 
     # A worker is stopped in the middle of it, for there to be time to look; another goes on.
     worker = start_role("worker", "-c", "1")
-    expect(page.locator("#progress-title")).to_have_text("Profiling", timeout=30_000)
+    expect(page.locator("#progress-title")).to_have_text("Profiling")
     worker.stop()
     eyes.look(page.context, page.url, "profiling", "#progress-bar")
     start_role("worker", "-c", "2")

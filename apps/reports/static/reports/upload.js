@@ -9,7 +9,11 @@ const error = find("error");
 const text = form.querySelector(".drop-text");
 const unchosen = text.innerHTML;
 
-const megabytes = (bytes) => `${(bytes / 1048576).toFixed(bytes < 10485760 ? 1 : 0)} MB`;
+function size(bytes) {
+  if (bytes < 1024) return `${bytes} bytes`;
+  const [amount, unit] = bytes < 1048576 ? [bytes / 1024, "KB"] : [bytes / 1048576, "MB"];
+  return `${amount.toFixed(amount < 10 ? 1 : 0)} ${unit}`;
+}
 
 function show(message) {
   error.textContent = message;
@@ -51,7 +55,7 @@ function answered(request) {
 function send(file) {
   show("");
   if (file.size > Number(form.dataset.maxMb) * 1048576) {
-    refuse(`The file has ${megabytes(file.size)}; the limit here is ${form.dataset.maxMb} MB.`);
+    refuse(`The file has ${size(file.size)}; the limit here is ${form.dataset.maxMb} MB.`);
     return;
   }
   const request = new XMLHttpRequest();
@@ -60,7 +64,7 @@ function send(file) {
   request.upload.addEventListener("progress", (event) => {
     const percent = Math.floor((100 * event.loaded) / event.total);
     find("bar").value = percent;
-    find("percent").textContent = `${percent} % of ${megabytes(event.total)}`;
+    find("percent").textContent = `${percent} % of ${size(event.total)}`;
   });
   request.upload.addEventListener("load", () => {
     find("status").textContent = "Checking the last lines…";
@@ -84,7 +88,7 @@ form.addEventListener("submit", (event) => {
 input.addEventListener("change", () => {
   const [file] = input.files;
   show("");
-  if (file) text.textContent = `${file.name} (${megabytes(file.size)})`;
+  if (file) text.textContent = `${file.name} (${size(file.size)})`;
   else text.innerHTML = unchosen;
 });
 
