@@ -10,11 +10,13 @@ import difflib
 import json
 from collections.abc import Callable, Iterable
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from celery.app import backends
 from celery.app.defaults import NAMESPACES, Option, flatten
+from celery.utils.imports import load_extension_class_names
 from kombu.transport import TRANSPORT_ALIASES
 
 from .env import ConfigurationError, Reader, parse_bool, split_names, wrong
@@ -111,12 +113,19 @@ def _scheme(known: Iterable[str]) -> Callable[[str], str]:
 
 def _backend(value: str) -> str:
     # A dotted path is a backend class; a bare name is one of the aliases, django-celery-results'
-    # entry points (django-db, django-cache) among them.
-    scheme = value.partition("://")[0]
+    # entry points (django-db, django-cache) among them. None is imported: theirs have models,
+    # which can't be before the settings are.
+    name = value.partition("://")[0].partition("+")[0]
+    known = {*backends.BACKEND_ALIASES, *dict(load_extension_class_names("celery.result_backends"))}
+    if name in known:
+        return value
+    module = name.replace(":", ".").rpartition(".")[0]
     try:
-        backends.by_name(scheme.partition("+")[0])
-    except Exception as error:
-        raise ValueError(value) from error
+        found = module and find_spec(module)
+    except ImportError:
+        found = None
+    if not found:
+        raise ValueError(value)
     return value
 
 
