@@ -1,0 +1,71 @@
+"""What a person sees when something goes wrong; no page of these may fail itself."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import pytest
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import HttpRequest
+from django.test import Client
+from django.urls import path
+from django.views.decorators.csrf import csrf_protect
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from proj.urls import urlpatterns as _urlpatterns
+
+
+def _fail(error: Exception) -> NoReturn:
+    raise error
+
+
+@csrf_protect
+def _form(request: HttpRequest) -> NoReturn:
+    raise AssertionError("the token was not checked")
+
+
+urlpatterns = [
+    *_urlpatterns,
+    path("fails/400/", lambda request: _fail(SuspiciousOperation("odd"))),
+    path("fails/403/", lambda request: _fail(PermissionDenied("no"))),
+    path("fails/500/", lambda request: _fail(RuntimeError("a secret in the message"))),
+    path("fails/form/", _form),
+]
+
+
+@pytest.fixture
+def visitor(settings: Settings) -> Client:
+    settings.ROOT_URLCONF = __name__
+    return Client(raise_request_exception=False, enforce_csrf_checks=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [
+        (400, "The request was not understood"),
+        (403, "No access"),
+        (404, "Page not found"),
+        (500, "Something went wrong here"),
+    ],
+)
+def test_an_error_has_a_page_that_leads_on(visitor: Client, status: int, title: str) -> None:
+    response = visitor.get(f"/fails/{status}/")
+    page = response.content.decode()
+    assert response.status_code == status
+    assert f"<h1>{title}</h1>" in page
+    assert 'href="/"' in page
+    assert "secret" not in page
+
+
+def test_the_page_for_a_failure_needs_no_database(
+    visitor: Client, db: None, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """The database may be what failed."""
+    with django_assert_num_queries(0):
+        assert visitor.get("/fails/500/", headers={"Cookie": "sessionid=x"}).status_code == 500
+
+
+def test_a_form_without_its_token_is_explained(visitor: Client) -> None:
+    response = visitor.post("/fails/form/")
+    assert response.status_code == 403
+    assert "This form is no longer valid" in response.content.decode()
