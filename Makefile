@@ -23,8 +23,8 @@ test: ## run every test that this machine can run; ARGS="-k name" for some
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 .PHONY: mail
-mail: ## show the newest mail that the stack of `make run` sent
-	@ls -t .local/mail/* 2>/dev/null | head -n 1 | xargs -r cat || true
+mail: ## show the newest mail that the stack sent: compose's if it runs, else that of `make run`
+	@deploy/compose/newest-mail 2>/dev/null || ls -t .local/mail/* 2>/dev/null | head -n 1 | xargs -r cat || true
 
 ##@ With Docker
 .PHONY: image
@@ -33,7 +33,7 @@ image: ## build the image
 
 .PHONY: up
 up: ## start the stack, wait until it is healthy; PORT=8001 for another port
-	docker compose up --build --detach --wait
+	@deploy/compose/up
 
 .PHONY: down
 down: ## stop the stack; its data stays
@@ -53,7 +53,7 @@ scale-workers: ## make N workers take tasks: N=4
 
 .PHONY: dev
 dev: ## start the stack with your source mounted; web and worker reload at a change
-	docker compose -f compose.yaml -f deploy/compose/dev.yaml up --build
+	docker compose -f compose.yaml -f deploy/compose/dev.yaml up --build --watch
 
 ##@ The code
 .PHONY: lint

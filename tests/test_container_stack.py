@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import secrets
 import zipfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import polars
 import pytest
 
-from .containers import Stack, inspect, run, wait_until
+from .containers import Stack, fresh_clone, inspect, run, wait_until
 from .http_client import Answer, Visitor
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
@@ -152,13 +153,33 @@ def test_a_worker_that_is_killed_comes_back(stack: Stack) -> None:
     wait_until(back, "the worker consumes again")
 
 
-def test_a_wrong_value_says_what_is_wrong_and_ends(stack: Stack) -> None:
-    done = stack.compose(
-        "run", "--rm", "--no-deps", "--env", "DATABASE_POOL_MAX_SIZE=plenty", "migrate", check=False
-    )
+@pytest.fixture
+def other(image: str, tmp_path: Path) -> Iterator[Stack]:
+    """Return a second stack that nobody has started."""
+    other = Stack(fresh_clone(tmp_path / "proj"), image)
+    yield other
+    other.remove()
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_type(stack: Stack, other: Stack) -> None:
+    done = other.run("deploy/compose/up", check=False, env={"PORT": str(stack.port)})
     assert done.returncode == 1
-    lines = [line for line in done.stderr.splitlines() if line and "Container" not in line]
-    assert lines == ["DATABASE_POOL_MAX_SIZE='plenty': expected a whole number, 0 or more"]
+    assert done.stderr.splitlines()[-1] == (
+        f"web: port {stack.port} is taken by another program; choose a free one: PORT=8001 make up"
+    )
+
+
+def test_a_wrong_value_in_env_is_shown_and_nothing_starts_with_it(other: Stack) -> None:
+    (other.folder / ".env").write_text("DATABASE_POOL_MAX_SIZE=plenty\n")
+    done = other.run("deploy/compose/up", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == [
+        "migrate ended; its last lines (all: docker compose logs migrate):",
+        "    DATABASE_POOL_MAX_SIZE='plenty': expected a whole number, 0 or more",
+    ]
+    migrate = other.containers()["migrate"]["State"]
+    assert (migrate["Status"], migrate["ExitCode"]) == ("exited", 1)
+    assert other.ids("web", "worker", "beat") == []
 
 
 def test_down_and_up_again_keeps_everything(stack: Stack, visitor: Visitor, flights: bytes) -> None:
@@ -167,7 +188,8 @@ def test_down_and_up_again_keeps_everything(stack: Stack, visitor: Visitor, flig
 
     stack.compose("down")
     assert stack.containers_left() == []
-    stack.up()
+    told = stack.run("deploy/compose/up").stdout
+    assert told.splitlines()[-1] == f"http://127.0.0.1:{stack.port}"
 
     # The token is from before: the key is the same, and so are the user and the report.
     assert result_of(visitor, answer) == before
