@@ -44,6 +44,7 @@ class Api(NinjaAPI):
 api = Api(
     title="proj",
     version="1.0.0",
+    urls_namespace="api",  # else the version is part of every URL's name
     description="Upload a CSV file, watch workers profile it, fetch the report.",
     docs=Swagger(settings={"persistAuthorization": False, "defaultModelsExpandDepth": 0}),
 )

@@ -77,7 +77,7 @@ def create_report(
             report = incoming.finish()
     except UploadError as error:
         raise _refusal(request, error) from error
-    url = reverse("api-1.0.0:get_report", args=[report.pk])
+    url = reverse("api:get_report", args=[report.pk])
     response["Location"] = url
     return Status(202, {"id": report.pk, "status_url": request.build_absolute_uri(url)})
 
