@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth import login
@@ -75,6 +76,9 @@ class PasswordChange(DjangosPasswordChange):
 
     template_name = "accounts/password_change.html"
     success_url = reverse_lazy("accounts:password_change")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "label_suffix": ""}
 
     def form_valid(self, form):  # type: ignore[no-untyped-def]
         messages.success(self.request, "Your password is changed.")
