@@ -26,15 +26,22 @@ def hashed(value: str) -> int:
 
 
 class Sketch:
-    """The *k* smallest hashes of the values that were added.
-
-    :ivar hashes: them, in ascending order.
-    """
+    """The *k* smallest hashes of the values that were added."""
 
     def __init__(self, k: int, hashes: Iterable[int] = ()) -> None:
         self.k = k
-        self.hashes = array("Q")
+        self._smallest = array("Q")  # in ascending order
+        self._new = array("Q")  # sorted in later, many at a time
         self.add(hashes)
+
+    @property
+    def hashes(self) -> array[int]:
+        """The hashes, in ascending order."""
+        if self._new:
+            self._smallest = array("Q", sorted({*self._smallest, *self._new}))
+            self._new = array("Q")
+        del self._smallest[self.k :]
+        return self._smallest
 
     @property
     def is_exact(self) -> bool:
@@ -43,24 +50,30 @@ class Sketch:
 
     def add(self, hashes: Iterable[int]) -> None:
         """Add hashes of values; the same one again changes nothing."""
-        if not self.is_exact:
-            largest = self.hashes[-1]
-            hashes = [number for number in hashes if number < largest]
-            if not hashes:
-                return
-        self.hashes = array("Q", sorted({*self.hashes, *hashes})[: self.k])
+        if len(self._smallest) < self.k:
+            self._new.extend(hashes)
+        else:
+            largest = self._smallest[-1]
+            self._new.extend(number for number in hashes if number < largest)
+        if len(self._new) >= self.k:
+            _ = self.hashes
 
     def merge(self, other: Sketch) -> None:
         """Add the values of *other*; of different sizes, the smaller one is kept."""
-        self.k = min(self.k, other.k)
-        self.hashes = self.hashes[: self.k]
+        self.limit(other.k)
         self.add(other.hashes)
+
+    def limit(self, k: int) -> None:
+        """Keep at most *k* hashes."""
+        self.k = min(self.k, k)
+        del self._smallest[self.k :]
 
     def distinct(self) -> int:
         """Return the number of distinct values, exactly or by estimate."""
-        if self.is_exact:
-            return len(self.hashes)
-        return round((self.k - 1) * _RANGE / self.hashes[-1])
+        hashes = self.hashes
+        if len(hashes) < self.k:
+            return len(hashes)
+        return round((self.k - 1) * _RANGE / hashes[-1])
 
     def to_json(self) -> list[Any]:
         """Return it as plain data: hashes in Base64, little-endian whatever the machine."""

@@ -6,10 +6,11 @@ from typing import Any
 
 from .column import Column
 from .outcome import outcome
-from .values import Values
 
-#: Values that all columns together may keep: some 30 MB of a worker's memory.
+#: Values with their counts that all columns together may keep: some 30 MB of a worker's memory.
 MAX_VALUES = 150_000
+#: Hashes, of 8 bytes each, likewise. A column has two sketches at most (see Column.canonical).
+MAX_HASHES = 2_000_000
 
 
 class Merged:
@@ -28,16 +29,23 @@ class Merged:
         self._shrink()
 
     def _shrink(self) -> None:
-        # With hundreds of columns of many values each, the fullest give way.
+        """Keep to the limits above, which only files of very many columns reach."""
         kept = [
             values
             for column in self.columns
             for values in (column.values, column.canonical)
             if values is not None
         ]
-        while sum(len(values.counts) for values in kept) > MAX_VALUES:
-            fullest: Values = max(kept, key=lambda values: len(values.counts))
-            fullest.shrink(len(fullest.counts) // 2)
+        for values in kept:
+            values.limit_sketch(MAX_HASHES // (2 * len(self.columns)))
+        sizes = [len(values.counts) for values in kept]
+        if sum(sizes) > MAX_VALUES:
+            # To half of it, so that this is not done again for every chunk; the fullest give way.
+            limit = max(sizes)
+            while sum(min(size, limit) for size in sizes) > MAX_VALUES // 2:
+                limit //= 2
+            for values in kept:
+                values.shrink(limit)
 
     def result(self, names: list[str], rows: int) -> dict[str, Any]:
         """Return the report.

@@ -74,6 +74,11 @@ class Values:
         self.counts = {key: count - cut for key, count in self.counts.items() if count > cut}
         self.missed += cut
 
+    def limit_sketch(self, k: int) -> None:
+        """Keep at most *k* hashes for the distinct values."""
+        if self.sketch is not None:
+            self.sketch.limit(k)
+
     def _sketched(self) -> Sketch:
         return Sketch(self.limit, map(hashed, self.counts))
 

