@@ -12,12 +12,14 @@ threads = int(_threads) if _threads.isdecimal() else 4
 # message instead of a loop of dying workers.
 preload_app = True
 # Heartbeats in memory: a read-only or slow disk must not stop a worker.
-worker_tmp_dir = "/dev/shm"  # noqa: S108
+if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108
+    worker_tmp_dir = "/dev/shm"  # noqa: S108
 accesslog = "-"
 # Requests in flight may finish for this long at a stop; the grace period is longer.
 graceful_timeout = 30
 # Kept alive for longer than a proxy's idle connections, so that the proxy closes first.
 keepalive = 75
-# Restarted now and then, at different moments, against slow leaks.
-max_requests = 10_000
-max_requests_jitter = 1_000
+# Nothing here talks to it, and every gunicorn of a user would share the one in the home folder.
+control_socket_disable = True
+# No max_requests: a restarted process ends what is in flight after graceful_timeout, and a large
+# upload takes longer than that.
