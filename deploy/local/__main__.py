@@ -100,7 +100,7 @@ def run() -> int:
         folder.open()
         if lost := processes.left_behind(folder.path):
             say("local", f"ending {len(lost)} processes that an earlier run left behind")
-            processes.end(lost, 45)
+            processes.end(lost, 75)
         stack = Stack(folder, wanted_port())
         stack.configure()
     except StackError as error:

@@ -56,13 +56,18 @@ class Folder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.seek(0)
-            holder = self._lock.read().strip() or "?"
+            holder, _, address = self._lock.read().strip().partition(" ")
             raise StackError(
-                f"this stack is running already, as process {holder}: use it, or stop it by "
-                f"Ctrl-C in its terminal (or: kill {holder})"
+                f"this stack is running already ({address or 'starting'}, process {holder}): use "
+                f"it, or stop it by Ctrl-C in its terminal (or: kill {holder})"
             ) from error
+        self.note("")
+
+    def note(self, address: str) -> None:
+        """Leave the address of the stack for whoever finds the folder locked."""
+        assert self._lock is not None  # noqa: S101 - open() came first
         self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
+        self._lock.write(f"{os.getpid()} {address}\n")
         self._lock.flush()
 
     def sub(self, *names: str) -> Path:

@@ -15,7 +15,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP = 28, 4
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
@@ -43,7 +43,10 @@ def become(name: str, capability: str) -> None:
     account = pwd.getpwnam(name)
     libc = ctypes.CDLL(None, use_errno=True)
     if capability != "-":
-        check(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl(PR_SET_KEEPCAPS)")
+        # Otherwise access(2), by which PostgreSQL looks for its own programs, would leave the
+        # capability out of account. It also keeps setuid() from dropping all of them.
+        bits = libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
+        check(bits, "prctl(PR_SET_SECUREBITS)")
     os.setgroups([])
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)

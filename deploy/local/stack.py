@@ -26,9 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TOO_OFTEN = 3
 SERVERS_START = 60.0  # seconds
 ROLES_START = 120.0  # seconds
-# A worker lets tasks finish for CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT (30 s), gunicorn its requests
-# for as long.
-ROLE_GRACE = 40.0  # seconds
+# Seconds between TERM and KILL, as in compose.yaml.
+GRACE = {"web": 40.0, "worker": 70.0, "beat": 15.0, "migrate": 15.0}
 
 
 async def together(*steps: Coroutine[Any, Any, None]) -> None:
@@ -124,7 +123,7 @@ class Stack:
 
     def _role(self, name: str) -> Program:
         command = ["docker/entrypoint.sh", name]
-        return Program(name, command, dict(os.environ), ROOT, grace=ROLE_GRACE)
+        return Program(name, command, dict(os.environ), ROOT, grace=GRACE[name])
 
     def _begin_roles(self) -> None:
         for name in ("web", "worker", "beat"):
@@ -197,6 +196,7 @@ class Stack:
 
     def _tell(self, seconds: float) -> None:
         address = f"http://127.0.0.1:{self.port}"
+        self.folder.note(address)
         mail = "" if os.environ.get("EMAIL_URL") else "\n  Mail      .local/mail (make mail)"
         write(
             f"\n  Ready     {address}  (after {seconds:.1f} s)\n"

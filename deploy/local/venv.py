@@ -103,6 +103,8 @@ def main(group: str, goal: str, keep_python: bool) -> None:
     def installed() -> str:
         return STAMP.read_text() if STAMP.is_file() else ""
 
+    if VENV.is_symlink():
+        return  # somebody's own arrangement: not to be emptied
     there = identity(VENV_PYTHON)
     who = there if keep_python and there else identity(sys.executable)
     good = {stamp(who, "dev")} | ({stamp(who, "local")} if group == "local" else set())

@@ -1,0 +1,1 @@
+proj-.service.d

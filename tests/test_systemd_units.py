@@ -1,0 +1,128 @@
+"""The systemd units: correct, and as closed as their roles allow."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+UNITS = ROOT / "deploy" / "systemd"
+ROLES = ("proj-web.service", "proj-worker@1.service", "proj-beat.service")
+#: Of 10; services without any sandbox have 9.6.
+EXPOSURE = 1.5
+# Keys that give Restart= its growing pauses; older versions ignore them.
+SINCE_254 = ("RestartSteps", "RestartMaxDelaySec")
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="systemd-analyze is missing: apt-get install systemd",
+)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """The units as they are installed, with the project where it is here."""
+    for source in UNITS.rglob("*"):
+        if source.is_file() and source.suffix in {".service", ".target", ".conf"}:
+            copy = tmp_path / source.relative_to(UNITS)
+            copy.parent.mkdir(exist_ok=True)
+            text = source.read_text()
+            copy.write_text(text.replace("/opt/proj", str(ROOT)))
+    return tmp_path
+
+
+def analyze(units: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *arguments],
+        cwd=units,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:", "SYSTEMD_COLORS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def systemd_version() -> int:
+    said = subprocess.check_output(["systemd-analyze", "--version"], text=True)
+    return int(said.split()[1])
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong(installed: Path) -> None:
+    units = ["proj.target", "proj-migrate.service", *ROLES]
+    done = analyze(installed, "verify", "--man=no", *(f"./{unit}" for unit in units))
+    said = done.stdout + done.stderr
+    lines = [
+        line
+        for line in said.splitlines()
+        # What the machine itself has installed is not ours to judge.
+        if "proj" in line
+        and not (systemd_version() < 254 and any(f"'{key}'" in line for key in SINCE_254))
+    ]
+    assert lines == []
+    assert done.returncode == 0, said
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", [*ROLES, "proj-migrate.service"])
+def test_a_role_is_closed_to_all_that_it_does_not_need(installed: Path, unit: str) -> None:
+    done = analyze(
+        installed, "security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", f"./{unit}"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def settings(name: str) -> dict[str, list[str]]:
+    """Return all that systemd reads for a unit: its file after the common one."""
+    found: dict[str, list[str]] = {}
+    for path in (UNITS / "proj-.service.d" / "common.conf", UNITS / name):
+        for line in path.read_text().splitlines():
+            key, equals, value = line.partition("=")
+            if equals and not line.startswith("#"):
+                found.setdefault(key, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("role", ["web", "worker@", "beat"])
+def test_a_role_runs_the_entrypoint_with_the_shared_settings_and_comes_back(role: str) -> None:
+    unit = settings(f"proj-{role}.service")
+    words = unit["ExecStart"][0].split()
+    assert words[:2] == ["/opt/proj/docker/entrypoint.sh", role.rstrip("@")]
+    assert unit["EnvironmentFile"][:2] == ["/opt/proj/k8s/base/app.env", "-/etc/proj/env"]
+    assert (unit["Restart"], unit["StartLimitIntervalSec"]) == (["always"], ["0"])
+    assert unit["KillMode"] == ["mixed"]
+    assert unit["MemoryMax"]
+    assert unit["TasksMax"]
+
+
+def test_no_secret_is_an_environment_variable() -> None:
+    unit = settings("proj-web.service")
+    for name in ("SECRET_KEY", "DATABASE_URL", "CELERY_BROKER_URL"):
+        lower = name.lower()
+        assert f"{lower}:/etc/proj/credentials/{lower}" in unit["LoadCredential"]
+        assert f"{name}_FILE=%d/{lower}" in unit["Environment"]
+        assert not any(value.startswith(f"{name}=") for value in unit["Environment"])
+
+
+def test_limits_and_grace_periods_are_those_of_compose() -> None:
+    compose = (ROOT / "compose.yaml").read_text()
+    for role, name in (("web", "web"), ("worker", "worker@"), ("beat", "beat")):
+        block = re.search(rf"(?m)^  {role}:\n((?:    .*\n|\n)+)", compose)
+        assert block
+        memory = re.search(r"mem_limit: (\d+)m", block[1])
+        grace = re.search(r"stop_grace_period: (\d+)s", block[1])
+        assert memory
+        assert grace
+        unit = settings(f"proj-{name}.service")
+        assert unit["MemoryMax"] == [f"{memory[1]}M"]
+        assert unit["TimeoutStopSec"] == [grace[1]]
+
+
+def test_the_template_has_the_common_settings_too() -> None:
+    # For proj-worker@.service systemd looks into proj-@.service.d, and not into proj-.service.d.
+    assert (UNITS / "proj-@.service.d").resolve() == (UNITS / "proj-.service.d").resolve()
