@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -27,7 +28,7 @@ LAUNCH = ROOT / "deploy" / "local" / "launch.py"
 PERSON = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 90) -> T:
+def wait_for(condition: Callable[[], T | None], what: str, seconds: float = 90) -> T:
     """Return the first true value of *condition*; fail after *seconds*."""
     end = time.monotonic() + seconds
     while True:
@@ -70,19 +71,14 @@ class Checkout:
         self.home.mkdir()
         if user != "-":
             for one in [path, *path.rglob("*")]:
-                shutil.chown(one, user, follow_symlinks=False) if sys.version_info >= (
-                    3,
-                    13,
-                ) else os.chown(one, *ids(user), follow_symlinks=False)
+                os.chown(one, *ids(user), follow_symlinks=False)
 
     def command(self, *arguments: str) -> list[str]:
         """Return *arguments* as the checkout's user runs them."""
         if self.user == "-":
             return list(arguments)
-        import pwd
-
         reach = account.capability(pwd.getpwnam(self.user), [Path(sys.executable).resolve()])
-        return [sys.executable, "-IS", str(LAUNCH), str(os.getpid()), self.user, reach, *arguments]
+        return [sys.executable, "-IS", str(LAUNCH), self.user, reach, *arguments]
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, as a person types it in the checkout."""
@@ -105,7 +101,7 @@ class Checkout:
         finally:
             stack.stop()
             left = self.processes()
-            processes.end(left, 0)
+            processes.end(left, signal.SIGTERM, 0)
         assert not left, "the stack left processes behind"
 
     def processes(self) -> list[psutil.Process]:
@@ -115,8 +111,6 @@ class Checkout:
 
 def ids(user: str) -> tuple[int, int]:
     """Return the numbers of a system user and its group."""
-    import pwd
-
     entry = pwd.getpwnam(user)
     return entry.pw_uid, entry.pw_gid
 

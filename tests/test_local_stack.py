@@ -221,7 +221,7 @@ def test_ctrl_c_lets_a_running_task_finish_and_leaves_no_process(fresh: Checkout
         "        time.sleep(0.05)\n"
         "    pathlib.Path('finished').touch()\n"
     )
-    with fresh.stack(CELERY_IMPORTS="slow") as stack:
+    with fresh.stack(CELERY_IMPORTS="slow", CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT="10") as stack:
         stack.until_ready()
         orm(fresh, "from proj.celery import app; app.send_task('slow')")
         wait_for((fresh.path / "begun").exists, "the task has begun")
@@ -336,7 +336,7 @@ def test_a_wrong_setting_stops_the_start_with_its_line_and_leaves_nothing(fresh:
 
 
 def test_a_role_that_can_not_start_stops_everything(fresh: Checkout) -> None:
-    with fresh.stack(WORKER_QUEUES="--nonsense") as stack:
+    with fresh.stack(CELERY_WORKER_POOL="nonsense") as stack:
         assert stack.process.wait(timeout=90) == 2
         expected = "local    | worker ended 3 times before it was ready: its lines are above"
         assert expected in stack.lines

@@ -13,6 +13,7 @@ from proj.env import load_env_files
 from . import processes
 from .errors import StackError
 from .folder import Folder
+from .guard import Guard
 from .output import say, write
 from .stack import ROOT, Stack
 
@@ -100,13 +101,16 @@ def run() -> int:
         folder.open()
         if lost := processes.left_behind(folder.path):
             say("local", f"ending {len(lost)} processes that an earlier run left behind")
-            processes.end(lost, 75)
+            processes.end_in_order(folder.path)
         stack = Stack(folder, wanted_port())
         stack.configure()
     except StackError as error:
         write(f"{error}\n")
         return 1
-    return asyncio.run(main(stack))
+    guard = Guard(folder, ROOT)
+    status = asyncio.run(main(stack))
+    guard.dismiss()
+    return status
 
 
 if __name__ == "__main__":

@@ -15,15 +15,28 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from .errors import StackError
+from .output import say
 
 ENV_HEADER = """\
 # Written by `make run` at each start; proj/settings.py reads it, so that commands typed by hand
 # (.venv/bin/celery -A proj inspect ping) find the stack. What the environment or .env says wins.
 """
+STOP_AT_MOST = 150.0  # seconds that all the grace periods take together
+
+
+def supervises(pid: int) -> bool:
+    """Tell whether the process *pid* is a stack's own, and not one that has its number now."""
+    try:
+        return "deploy.local" in psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return False
 
 
 class Folder:
@@ -52,16 +65,37 @@ class Folder:
             self._lock = (self.path / "lock").open("a+", encoding="utf-8")
         except OSError as error:
             raise StackError(f"{error.filename}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.seek(0)
-            holder, _, address = self._lock.read().strip().partition(" ")
-            raise StackError(
-                f"this stack is running already ({address or 'starting'}, process {holder}): use "
-                f"it, or stop it by Ctrl-C in its terminal (or: kill {holder})"
-            ) from error
+        self._take_lock()
         self.note("")
+
+    def _take_lock(self) -> None:
+        deadline = time.monotonic() + STOP_AT_MOST
+        told = False
+        while True:
+            try:
+                fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError as error:
+                assert self._lock is not None  # noqa: S101 - open() came first
+                self._lock.seek(0)
+                holder, _, address = self._lock.read().strip().partition(" ")
+                # Without its supervisor, it is the guard that holds the lock while it stops all.
+                if supervises(int(holder or 0)) or time.monotonic() > deadline:
+                    raise StackError(
+                        f"this stack is running already ({address or 'starting'}, process "
+                        f"{holder}): use it, or stop it by Ctrl-C in its terminal (or: kill "
+                        f"{holder})"
+                    ) from error
+            if not told:
+                say("local", "waiting until a run that was killed has stopped")
+                told = True
+            time.sleep(0.2)
+
+    @property
+    def lock_fd(self) -> int:
+        """The file descriptor that holds the lock; whoever inherits it holds it too."""
+        assert self._lock is not None  # noqa: S101 - open() came first
+        return self._lock.fileno()
 
     def note(self, address: str) -> None:
         """Leave the address of the stack for whoever finds the folder locked."""

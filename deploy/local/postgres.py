@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from .errors import StackError
 from .folder import Folder
 from .supervisor import Program, Service, run_once
 
+LAUNCH = Path(__file__).with_name("launch.py")
 USER = DATABASE = "proj"
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 107  # bytes in sockaddr_un.sun_path, less the closing zero; 103 on macOS
@@ -51,11 +53,14 @@ class Postgres:
         self.home = folder.sub("postgres")
         self.data = self.home / "data"
         self.owner = account.find()
-        self.user, self.capability = "-", "-"
+        self.launch: list[str] = []
         if self.owner:
-            os.chown(self.home, self.owner.pw_uid, self.owner.pw_gid)
-            self.user = self.owner.pw_name
-            self.capability = account.capability(self.owner, [self.home, self.bin / "postgres"])
+            # All of it: a person may have run `chown -R` on the folder.
+            for path in [self.home, *self.home.rglob("*")]:
+                if path.lstat().st_uid != self.owner.pw_uid:
+                    os.chown(path, self.owner.pw_uid, self.owner.pw_gid, follow_symlinks=False)
+            power = account.capability(self.owner, [self.home, self.bin / "postgres"])
+            self.launch = [sys.executable, "-IS", str(LAUNCH), self.owner.pw_name, power]
         self.sockets = self._socket_folder()
         self.env, self.cwd = env, cwd
         self.service = Service(
@@ -72,8 +77,7 @@ class Postgres:
                 cwd,
                 stop_signal=signal.SIGINT,  # fast shutdown: doesn't wait for clients
                 grace=30,
-                user=self.user,
-                capability=self.capability,
+                launch=self.launch,
             )
         )
 
@@ -138,8 +142,7 @@ class Postgres:
             ],
             self.env,
             self.cwd,
-            user=self.user,
-            capability=self.capability,
+            launch=self.launch,
         )
         try:
             status = await run_once(initdb)

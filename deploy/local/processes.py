@@ -1,25 +1,34 @@
-"""Finds processes of this stack that an earlier run left behind, and ends them.
+"""Finds the processes of a stack and ends them, when their supervisor can't.
 
 Every process of the stack carries the path of its data folder in its environment, and so do
-their children, whatever session they are in. PostgreSQL overwrites its environment with its
-status line; its processes are known by their working directory, the data folder.
+their children, whatever session they are in. The servers overwrite their environment with their
+status line; their processes are known by their working directory, the data.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
 MARK = "LOCAL_STACK"
+SERVERS = ("valkey-server", "postgres")
+# Seconds between a stop signal and SIGKILL, as in compose.yaml.
+GRACE = {"web": 40.0, "worker": 70.0, "beat": 15.0, "migrate": 15.0}
 
 
 def belongs(process: psutil.Process, folder: Path) -> bool:
     """Tell whether *process* is one of the stack whose data are in *folder*."""
     try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
         if process.environ().get(MARK) == str(folder):
             return True
-        return process.name() == "postgres" and folder in Path(process.cwd()).parents
+        return process.name() in SERVERS and folder in Path(process.cwd()).parents
     except (psutil.Error, OSError):
         return False  # another user's, or gone
 
@@ -29,25 +38,43 @@ def left_behind(folder: Path) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if belongs(process, folder)]
 
 
-def end(processes: list[psutil.Process], patience: float) -> None:
-    """Send SIGTERM, and SIGKILL to what still lives after *patience* seconds."""
-    for process in processes:
-        try:
-            process.terminate()
-        except psutil.NoSuchProcess:
-            continue
-    _, alive = psutil.wait_procs(processes, timeout=patience)
+def end(processes: Iterable[psutil.Process], number: int, patience: float) -> None:
+    """Send a signal to those that lead a session, SIGKILL to all that live *patience* s later.
+
+    The leaders are the parents: a signal to a worker's children would end their tasks.
+    """
+    alive = list(processes)
     for process in alive:
-        try:
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getsid(process.pid) == process.pid:
+                process.send_signal(number)
+    _, alive = psutil.wait_procs(alive, timeout=patience)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    psutil.wait_procs(alive, timeout=5)
+    psutil.wait_procs(alive, timeout=10)
+
+
+def end_in_order(folder: Path) -> None:
+    """End the stack in *folder* as its supervisor does: roles, then broker, then database."""
+
+    def named(*names: str) -> list[psutil.Process]:
+        found = []
+        for process in left_behind(folder):
+            with contextlib.suppress(psutil.Error):
+                kind = process.name() if process.name() in SERVERS else "role"
+                if kind in names:
+                    found.append(process)
+        return found
+
+    end(named("role"), signal.SIGTERM, max(GRACE.values()))
+    end(named("valkey-server"), signal.SIGTERM, 20)
+    end(named("postgres"), signal.SIGINT, 30)  # fast shutdown
 
 
 def listener(port: int) -> str:
     """Name the process that listens on TCP *port*, as far as this user may see it."""
-    try:
+    with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             if (
                 connection.status == psutil.CONN_LISTEN
@@ -56,6 +83,4 @@ def listener(port: int) -> str:
                 and connection.pid
             ):
                 return f"{psutil.Process(connection.pid).name()}, process {connection.pid}"
-    except (psutil.Error, OSError):
-        pass
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -26,8 +27,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TOO_OFTEN = 3
 SERVERS_START = 60.0  # seconds
 ROLES_START = 120.0  # seconds
-# Seconds between TERM and KILL, as in compose.yaml.
-GRACE = {"web": 40.0, "worker": 70.0, "beat": 15.0, "migrate": 15.0}
 
 
 async def together(*steps: Coroutine[Any, Any, None]) -> None:
@@ -123,7 +122,7 @@ class Stack:
 
     def _role(self, name: str) -> Program:
         command = ["docker/entrypoint.sh", name]
-        return Program(name, command, dict(os.environ), ROOT, grace=GRACE[name])
+        return Program(name, command, dict(os.environ), ROOT, grace=processes.GRACE[name])
 
     def _begin_roles(self) -> None:
         for name in ("web", "worker", "beat"):
@@ -214,7 +213,7 @@ class Stack:
         for server in sorted(self.servers, key=lambda one: isinstance(one, Postgres)):
             await server.service.stop()
         if lost := processes.left_behind(self.folder.path):
-            await asyncio.to_thread(processes.end, lost, 2)
+            await asyncio.to_thread(processes.end, lost, signal.SIGTERM, 2)
 
     def force(self) -> None:
         """Let the roles go without their grace; the servers still write their data."""

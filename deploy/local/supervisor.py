@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ from pathlib import Path
 
 from .output import Lines, say
 
-LAUNCH = Path(__file__).with_name("launch.py")
 # A process that ran for so long (seconds) is started again at once when it ends; one that ends
 # sooner, a little later each time.
 STEADY = 10.0
@@ -45,8 +43,7 @@ class Program:
     cwd: Path
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 10.0  # seconds between stop_signal and SIGKILL
-    user: str = "-"  # system user to run as
-    capability: str = "-"  # number of a Linux capability that the user keeps
+    launch: Sequence[str] = ()  # goes before the command: as whom to run it
 
 
 async def start(
@@ -66,8 +63,8 @@ async def start(
     try:
         # Cancelled here, asyncio kills what it has begun; there is no await after it.
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-IS", str(LAUNCH), str(os.getpid())),
-            *(program.user, program.capability, *program.command),
+            *program.launch,
+            *program.command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=writing,
             stderr=writing,
