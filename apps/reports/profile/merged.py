@@ -7,10 +7,10 @@ from typing import Any
 from .column import Column
 from .outcome import outcome
 
-#: Values with their counts that all columns together may keep: some 30 MB of a worker's memory.
-MAX_VALUES = 150_000
+#: Values with their counts that all columns together may keep: some 20 MB of a worker's memory.
+MAX_VALUES = 100_000
 #: Hashes, of 8 bytes each, likewise. A column has two sketches at most (see Column.canonical).
-MAX_HASHES = 2_000_000
+MAX_HASHES = 1_000_000
 
 
 class Merged:
