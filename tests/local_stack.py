@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import re
@@ -14,8 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import TypeVar
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 
 import psutil
 
@@ -23,6 +28,7 @@ from deploy.local import account, processes
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
+CELERY, MANAGE = ".venv/bin/celery", (".venv/bin/python", "manage.py")
 LAUNCH = ROOT / "deploy" / "local" / "launch.py"
 # What a person's shell has; nothing of what conftest.py set for the tests' own Django.
 PERSON = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
@@ -70,8 +76,9 @@ class Checkout:
         self.home = path / ".home"
         self.home.mkdir()
         if user != "-":
+            entry = pwd.getpwnam(user)
             for one in [path, *path.rglob("*")]:
-                os.chown(one, *ids(user), follow_symlinks=False)
+                os.chown(one, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
     def command(self, *arguments: str) -> list[str]:
         """Return *arguments* as the checkout's user runs them."""
@@ -107,12 +114,6 @@ class Checkout:
     def processes(self) -> list[psutil.Process]:
         """Return every process of the checkout's stack but the supervisor."""
         return processes.left_behind(self.local)
-
-
-def ids(user: str) -> tuple[int, int]:
-    """Return the numbers of a system user and its group."""
-    entry = pwd.getpwnam(user)
-    return entry.pw_uid, entry.pw_gid
 
 
 class Stack:
@@ -195,3 +196,54 @@ class Stack:
         status = self.process.wait(timeout=90)
         self._reader.join(timeout=10)
         return status
+
+
+def status(stack: Stack, path: str = "/readyz") -> int:
+    try:
+        with urlopen(f"http://127.0.0.1:{stack.port}{path}", timeout=10) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+    except (URLError, OSError):
+        return 0
+
+
+def orm(checkout: Checkout, code: str) -> str:
+    """Run *code* in Django's shell, by hand, and return the last line that it prints."""
+    done = checkout.run(*MANAGE, "shell", "--no-imports", "-c", code)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (done.stdout.splitlines() or [""])[-1]
+
+
+def can_log_in(stack: Stack, name: str, password: str) -> bool:
+    browser = build_opener(HTTPCookieProcessor(CookieJar()))
+    address = f"http://127.0.0.1:{stack.port}/admin/login/?next=/admin/"
+    page = browser.open(address, timeout=10).read().decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert token
+    form = {"csrfmiddlewaretoken": token[1], "username": name, "password": password}
+    answer = browser.open(address, urlencode(form).encode(), timeout=10)
+    return bool(urlsplit(answer.url).path == "/admin/")
+
+
+def broker_port(checkout: Checkout) -> int:
+    return int((checkout.local / "valkey" / "port").read_text())
+
+
+def pings(checkout: Checkout) -> bool:
+    return "pong" in checkout.run(CELERY, "-A", "proj", "inspect", "ping").stdout
+
+
+def runs_a_task(stack: Stack, checkout: Checkout) -> None:
+    """Send a task by hand and wait until the worker has run it."""
+    send = "from proj.celery import debug_task; print(debug_task.delay().id)"
+    task = orm(checkout, send)
+    stack.until(rf"Task proj\.celery\.debug_task\[{task}\] succeeded")
+
+
+def names(checkout: Checkout) -> list[str]:
+    users = "User.objects.order_by('username').values_list('username', flat=True)"
+    code = (
+        f"import json; from django.contrib.auth.models import User; print(json.dumps([*{users}]))"
+    )
+    return list(json.loads(orm(checkout, code)))
