@@ -91,6 +91,7 @@ def test_a_row_that_somebody_holds_is_passed_over_not_waited_for() -> None:
         with other.cursor() as cursor:
             cursor.execute(HOLD_ONE)
         assert purge(batch=10) == 24
+        other.rollback()
     assert purge(batch=10) == 1
 
 
