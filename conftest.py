@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -41,7 +42,11 @@ def _start_servers() -> None:
 
         valkey = ValkeyServer(data_dir=folder / "valkey")
         valkey.start()
-        broker = f"{valkey.connection_url}/0"
+        # A password of this run's own: its port may have been that of an earlier run, and a worker
+        # that one left behind, killed in mid-test, would find it again and take this run's tasks.
+        password = secrets.token_hex(16)
+        valkey.client().config_set("requirepass", password)
+        broker = f"redis://:{password}@{valkey.host}:{valkey.port}/0"
     os.environ["DATABASE_URL"] = database
     os.environ["CELERY_BROKER_URL"] = broker
     # Here and not in pyproject.toml: from there pytest-django would read the settings too early.

@@ -78,7 +78,8 @@ class Cable:
                                 raise ConnectionError
                             self._peers[source].sendall(data)
                     except OSError:
-                        ready.unregister(source)
+                        with suppress(KeyError, ValueError):  # closed by pull() meanwhile
+                            ready.unregister(source)
                         if source is not listener:
                             self._part(ready, source)
 
