@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from signal import SIGTERM
 from typing import IO, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -23,6 +24,7 @@ from django.db import connection
 from kombu.entity import Queue
 
 from proj.celery import app
+from tests.servers import dying_with_us
 
 T = TypeVar("T")
 
@@ -54,7 +56,7 @@ class Role:
         self.log = log
         self._file: IO[bytes] = log.open("wb")
         self.process = subprocess.Popen(
-            [ROOT / "docker" / "entrypoint.sh", name, *arguments],
+            [*dying_with_us(SIGTERM), ROOT / "docker" / "entrypoint.sh", name, *arguments],
             cwd=ROOT,
             env=env,
             stdout=self._file,

@@ -1,0 +1,93 @@
+"""The servers of a test run: PostgreSQL and Valkey as `make run` has them, but temporary."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from deploy.local.folder import Folder
+from deploy.local.postgres import Postgres
+from deploy.local.supervisor import Program
+from deploy.local.valkey import Valkey
+
+
+def dying_with_us(number: signal.Signals) -> list[str]:
+    """Return the beginning of a command that gets *number* when its parent is gone.
+
+    A test run that is killed then leaves nothing behind (util-linux; elsewhere it may).
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", number.name[3:]] if setpriv else []
+
+
+def temporary_folder() -> Path:
+    """Return a folder that is removed at the end; a server's own user may pass through it."""
+    folder = Path(tempfile.mkdtemp(prefix="proj-tests-"))
+    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def start_postgres(folder: Path) -> str:
+    """Start PostgreSQL below *folder* until the process ends; return its URL."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    postgres = Postgres(Folder(folder), env, folder)
+    asyncio.run(postgres.prepare())
+    # Nothing here has to survive a crash of the machine.
+    _start(postgres.service.program, ["-c", "fsync=off"], folder, postgres.why_not_ready)
+    return postgres.url()
+
+
+def start_valkey(folder: Path) -> str:
+    """Start Valkey below *folder* until the process ends; return its URL.
+
+    Its password is its own: on the port of an earlier run, nobody whom that one left behind can
+    take this run's messages.
+    """
+    valkey = Valkey(Folder(folder), {}, folder)
+    _start(valkey.service.program, [], folder, valkey.why_not_ready)
+    return valkey.url
+
+
+def _start(
+    program: Program,
+    arguments: list[str],
+    folder: Path,
+    why_not_ready: Callable[[], Awaitable[str]],
+) -> None:
+    log = folder / f"{program.name}.log"
+    process = subprocess.Popen(
+        [*program.launch, *dying_with_us(program.stop_signal), *program.command, *arguments],
+        env=dict(program.env),
+        cwd=program.cwd,
+        stdout=log.open("wb"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C is for pytest, which then stops this one
+    )
+    atexit.register(_stop, process, program.stop_signal)
+    end = time.monotonic() + 60
+    while why := asyncio.run(_answer(why_not_ready)):
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{program.name}: {why}\n{log.read_text(errors='replace')}")
+        time.sleep(0.05)
+
+
+async def _answer(why_not_ready: Callable[[], Awaitable[str]]) -> str:
+    return await why_not_ready()
+
+
+def _stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    process.send_signal(number)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
