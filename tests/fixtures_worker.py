@@ -52,12 +52,14 @@ def database_url() -> str:
 class Role:
     """One role of docker/entrypoint.sh as a process, with its log in a file."""
 
-    def __init__(self, name: str, arguments: list[str], env: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], env: dict[str, str], log: Path, cwd: Path = ROOT
+    ) -> None:
         self.log = log
         self._file: IO[bytes] = log.open("wb")
         self.process = subprocess.Popen(
-            [*dying_with_us(SIGTERM), ROOT / "docker" / "entrypoint.sh", name, *arguments],
-            cwd=ROOT,
+            [*dying_with_us(SIGTERM), cwd / "docker" / "entrypoint.sh", name, *arguments],
+            cwd=cwd,
             env=env,
             stdout=self._file,
             stderr=subprocess.STDOUT,

@@ -6,10 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+
+from proj.celery import app
+from tests.fixtures_worker import Role, database_url, free_port, purge_queues, wait_for
 
 ROOT = Path(settings.BASE_DIR)
 
@@ -78,6 +84,46 @@ def test_the_checks_pass_and_the_own_tasks_are_found(own_project: Path) -> None:
     tasks = run(own_project, "-c", PRINT_TASKS).split()
     assert "apps.greetings.tasks.greet" in tasks
     assert not [task for task in tasks if task.startswith(("apps.accounts", "apps.reports"))]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_web_and_worker_start_and_run_the_own_task(own_project: Path, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    env = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DATABASE_URL": database_url(),
+        "HEARTBEAT_DIR": str(tmp_path),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "WEB_BIND": address,
+        "WEB_CONCURRENCY": "1",
+        "CELERY_WORKER_CONCURRENCY": "1",
+    }
+    purge_queues()
+    with ExitStack() as stack:
+        roles = {}
+        for name in ("web", "worker"):
+            roles[name] = Role(name, [], env, tmp_path / f"{name}.log", cwd=own_project)
+            stack.callback(roles[name].stop)
+        roles["web"].wait_for_line("Listening at")
+        roles["worker"].wait_for_line(" ready.")
+        assert wait_for(lambda: status(f"http://{address}/readyz") == 200, "web can serve")
+        assert status(f"http://{address}/admin/login/") == 200
+        assert status(f"http://{address}/api/docs") == 200
+        assert status(f"http://{address}/no-such-page") == 404
+        sent = app.send_task("apps.greetings.tasks.greet", ["you"], queue="default")
+        assert sent.get(timeout=60) == "hello you"
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
 
 
 def test_infrastructure_imports_nothing_of_the_example() -> None:

@@ -1,0 +1,36 @@
+"""What the documentation points at is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+ROOT = Path(settings.BASE_DIR)
+PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/*/README.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_make_target_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    commands = re.findall(r"(?:^|`)make ([a-z][a-z0-9-]*)", page.read_text(), re.MULTILINE)
+    assert set(commands) <= targets
+
+
+def test_the_tree_in_the_readme_is_the_repositorys() -> None:
+    tree = (ROOT / "README.md").read_text().split("## Where things are")[1].split("```")[1]
+    for line in tree.strip().splitlines():
+        name = line.split("  ")[0].strip() if not line.startswith(" ") else ""
+        for part in name.split():
+            assert (ROOT / part).exists(), part
+    for app in re.findall(r"^  (\w+)/", tree, re.MULTILINE):
+        assert (ROOT / "apps" / app).is_dir(), app
