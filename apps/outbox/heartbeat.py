@@ -6,6 +6,7 @@ is away, when the consumer and its timers don't.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import socket
@@ -41,6 +42,8 @@ class Heartbeat:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="outbox-heartbeat", daemon=True)
             self._thread.start()
+            # A cold shutdown sends no worker_shutdown; a pool's children leave by os._exit().
+            atexit.register(self.stop)
 
     def received(self, request: Any) -> None:
         """Note a durable task's message that has arrived."""
@@ -119,7 +122,9 @@ class Heartbeat:
         return None
 
     def stop(self) -> None:
-        """The worker has stopped: nothing runs here any more."""
+        """Hand back what was not finished: the worker has stopped, nothing runs here any more."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         if self._thread:
             self._thread.join(10)

@@ -8,6 +8,7 @@ when its message was overtaken: a later one of its queue has arrived, and no wor
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from typing import Any
@@ -39,7 +40,7 @@ class Losses:
     def sweep(self) -> None:
         """Look once, and make due again what was lost."""
         now = time.monotonic()
-        if now - self._last > conf.get("DEAD_AFTER") / 2:
+        if now - self._last > conf.get("DEAD_AFTER") / 2 + conf.get("HEARTBEAT"):
             self.interrupted()  # frozen, or the database was: the heartbeats stood still as well
         self._last = now
         expiry.revoke_expired()
@@ -110,7 +111,7 @@ class Losses:
         """Return for each queue when the latest message was sent that has arrived."""
         reached: dict[str, float] = {}
         for (lanes,) in store.run("SELECT lanes FROM outbox_worker"):
-            for name, at in lanes.items():
+            for name, at in json.loads(lanes).items():
                 reached[name] = max(reached.get(name, 0.0), at)
         for queue, priority in store.waiting_lanes():
             [(now,)] = store.run("SELECT extract(epoch FROM clock_timestamp())::float8")

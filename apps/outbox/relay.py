@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 class Relay:
     """Sends what is due, and makes due again what got lost."""
 
-    SWEEP = 2.0  # seconds between two looks for losses
     PAUSE = 2.0  # seconds after a broker or a database that did not answer
 
     def __init__(self) -> None:
@@ -58,7 +57,7 @@ class Relay:
         """
         if time.monotonic() >= self._sweep_at:
             self._losses.sweep()
-            self._sweep_at = time.monotonic() + self.SWEEP
+            self._sweep_at = time.monotonic() + conf.get("HEARTBEAT")
         if rows := store.lease(conf.get("BATCH")):
             self.send(rows)
         return len(rows)
