@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import shared_task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from django.db import connection
 
 CREATE = """CREATE TABLE IF NOT EXISTS test_effect (
@@ -85,6 +85,17 @@ def poison_parent(self: Any, label: str) -> None:
     """Kill the whole worker, as the kernel does when memory is short."""
     os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task
+def stubborn(label: str) -> None:
+    """Take no notice of the soft time limit."""
+    write(label)
+    while True:
+        try:
+            time.sleep(600)
+        except SoftTimeLimitExceeded:
+            continue
 
 
 @shared_task

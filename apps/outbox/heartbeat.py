@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakSet
 
 from celery.worker import state
-from django.db import connections
+from django.db import connections, transaction
 from psycopg.types.json import Jsonb
 
 from . import conf, identity, results, store
@@ -36,6 +36,7 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         self._lanes: dict[str, float] = {}
         self._requests: WeakSet[Any] = WeakSet()
+        self._cancelled: set[int] = set()
 
     def start(self) -> None:
         """Start the thread; once, however often the worker gets ready again."""
@@ -52,6 +53,11 @@ class Heartbeat:
             info = request.delivery_info
             name = lane(info.get("routing_key"), info.get("priority"))
             self._lanes[name] = max(self._lanes.get(name, 0.0), float(header[2]))
+
+    def cancelled(self, request: Any) -> None:
+        """Note a durable task that the worker itself ends."""
+        if header := request.request_dict.get(conf.HEADER):
+            self._cancelled.add(int(header[0]))
 
     def _run(self) -> None:
         while True:
@@ -85,11 +91,18 @@ class Heartbeat:
         )
         holding = self.held()
         lost = [(row_id, starts) for row_id, starts in mine if row_id not in holding]
-        if lost:
+        ended = [row for row in lost if row[0] in self._cancelled]
+        self._give_up(ended, "ended by its worker", reported=True)
+        self._give_up([row for row in lost if row not in ended], "the process that ran it died")
+        self._cancelled -= {row_id for row_id, _ in ended}
+
+    def _give_up(self, starts: list[tuple[int, int]], why: str, reported: bool = False) -> None:
+        if starts:
             give_up(
-                "(id, starts) IN (SELECT * FROM unnest(%s::bigint[], %s::int[]))",
-                [[row[0] for row in lost], [row[1] for row in lost]],
-                "the process that ran it died",
+                "(id, starts) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(tokens)s::int[]))",
+                {"ids": [row[0] for row in starts], "tokens": [row[1] for row in starts]},
+                why,
+                reported,
             )
 
     def requests(self) -> list[Any]:
@@ -110,7 +123,8 @@ class Heartbeat:
         found: set[int] = set()
         for request in self.requests():
             header = request.request_dict.get(conf.HEADER)
-            if header and (not request.acknowledged or request in state.active_requests):
+            running = request in state.active_requests
+            if header and (running or not (request.acknowledged or request._already_cancelled)):
                 found.add(int(header[0]))
         return found
 
@@ -129,21 +143,27 @@ class Heartbeat:
         if self._thread:
             self._thread.join(10)
         try:
-            store.hand_back(identity.worker_id())
+            mine = {"me": identity.worker_id()}
+            store.run("DELETE FROM outbox_worker WHERE id = %(me)s", mine)
+            give_up("worker = %(me)s", mine, "its worker stopped", reported=True)
         except Exception as error:  # the relay will notice by the missing heartbeat
             logger.warning("couldn't hand back what this worker ran: %s", error)
 
 
-def give_up(where: str, params: list[Any], why: str) -> int:
+def give_up(where: str, params: dict[str, Any], why: str, reported: bool = False) -> int:
     """End the starts that *where* finds, and show the tasks that are in quarantine as failed.
+
+    :param reported: the start was ended in order, and doesn't count towards the quarantine.
 
     :return: how many rows are sent again or in quarantine now.
     """
-    released = store.release(where, params, why)
+    with transaction.atomic(using=conf.alias()):
+        released = store.release(where, params, why, reported)
+        for _, task_id, task, quarantined in released:
+            if quarantined:
+                results.store_quarantined(task_id, task, why)
     for _, task_id, task, quarantined in released:
         logger.warning("%s[%s]: %s%s", task, task_id, why, "; quarantined" if quarantined else "")
-        if quarantined:
-            results.store_quarantined(task_id, task, why)
     return len(released)
 
 

@@ -59,9 +59,9 @@ class Losses:
             [age],
         )
         give_up(
-            "started_at < clock_timestamp() - %s * interval '1 s'"
+            "started_at < clock_timestamp() - %(age)s * interval '1 s'"
             " AND worker NOT IN (SELECT id FROM outbox_worker)",
-            [age],
+            {"age": age},
             "the worker that ran it died",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.db import router
 from kombu.utils.json import loads
 
 from . import conf
+
+logger = logging.getLogger(__name__)
 
 
 class Quarantined(Exception):  # noqa: N818 - the name is what a caller sees as the task's state
@@ -50,6 +53,12 @@ def context(task_id: str, task: str, body: str | None = None) -> Context:
 
 def store_quarantined(task_id: str, task: str, why: str) -> None:
     """Let whoever waits for the task see that it failed; a later requeue overwrites that."""
-    current_app.backend.store_result(
-        task_id, Quarantined(why), states.FAILURE, request=context(task_id, task)
-    )
+    backend = current_app.backend
+    try:
+        backend.store_result(
+            task_id, Quarantined(why), states.FAILURE, request=context(task_id, task)
+        )
+    except Exception:
+        if is_transactional(backend):
+            raise
+        logger.exception("couldn't store that %s[%s] is in quarantine", task, task_id)

@@ -166,7 +166,7 @@ def note(what: str, **more: Any) -> Jsonb:
 
 #: Appends to the history, with the time and the start, and keeps it from growing without end.
 APPEND = """history = CASE WHEN jsonb_array_length(history) >= 50 THEN history - 0 ELSE history END
-    || jsonb_build_array(%s::jsonb || jsonb_build_object(
+    || jsonb_build_array(%(note)s::jsonb || jsonb_build_object(
         'at', clock_timestamp(), 'start', starts, 'worker', worker))"""
 
 
@@ -174,48 +174,47 @@ def reschedule(row_id: int, token: int, body: str | None, due_at: datetime, why:
     """End a start by a report: the row is to be started again at *due_at*, with *body* if given."""
     return bool(
         run(
-            f"""UPDATE outbox_entry SET {APPEND}, worker = NULL, reported = starts, due_at = %s,
-                    body = coalesce(%s, body), error = %s
-                WHERE id = %s AND starts = %s RETURNING id""",
-            [note(why), due_at, body, why, row_id, token],
+            f"""UPDATE outbox_entry SET {APPEND}, worker = NULL, reported = starts,
+                    due_at = %(due_at)s, body = coalesce(%(body)s, body), error = %(why)s
+                WHERE id = %(id)s AND starts = %(token)s RETURNING id""",
+            {
+                "note": note(why),
+                "due_at": due_at,
+                "body": body,
+                "why": why,
+                "id": row_id,
+                "token": token,
+            },
         )
     )
 
 
-def release(where: str, params: Sequence[Any], why: str) -> list[tuple[int, str, str, bool]]:
-    """End starts that will never report: send their rows again, or quarantine them.
+_POISON = "NOT %(reported)s AND starts - reported >= %(most)s"
 
+
+def release(
+    where: str, params: dict[str, Any], why: str, reported: bool = False
+) -> list[tuple[int, str, str, bool]]:
+    """End starts that will not finish: send their rows again, or quarantine them.
+
+    :param reported: they were ended in order, and don't count towards the quarantine.
     :return: id, task id, task's name and whether it is in quarantine now, for each row.
     """
     rows = run(
         f"""UPDATE outbox_entry SET {APPEND}, worker = NULL,
-                error = CASE WHEN starts - reported >= %s THEN %s ELSE error END,
-                due_at = CASE WHEN starts - reported < %s THEN clock_timestamp() END,
-                quarantined_at = CASE WHEN starts - reported >= %s THEN clock_timestamp() END
+                reported = CASE WHEN %(reported)s THEN starts ELSE reported END,
+                error = CASE WHEN {_POISON} THEN %(why)s ELSE error END,
+                due_at = CASE WHEN {_POISON} THEN NULL ELSE clock_timestamp() END,
+                quarantined_at = CASE WHEN {_POISON} THEN clock_timestamp() END
             WHERE id IN (SELECT id FROM outbox_entry WHERE worker IS NOT NULL AND {where}
                 ORDER BY id FOR UPDATE SKIP LOCKED)
             RETURNING id, task_id, task, quarantined_at IS NOT NULL""",
-        [
-            note(why),
-            conf.get("MAX_STARTS"),
-            why,
-            conf.get("MAX_STARTS"),
-            conf.get("MAX_STARTS"),
-            *params,
-        ],
-    )
+        {
+            "note": note(why), "why": why, "reported": reported, "most": conf.get("MAX_STARTS"),
+            **params,
+        },
+    )  # fmt: skip
     return [(row[0], row[1], row[2], row[3]) for row in rows]
-
-
-def hand_back(worker: str) -> None:
-    """End a worker that stopped in order: what it didn't finish is reported, and sent again."""
-    run(
-        f"""WITH gone AS (DELETE FROM outbox_worker WHERE id = %s)
-            UPDATE outbox_entry SET {APPEND}, worker = NULL, reported = starts,
-                due_at = clock_timestamp()
-            WHERE worker = %s""",
-        [worker, note("handed back by a worker that stopped"), worker],
-    )
 
 
 def waiting_lanes() -> list[tuple[str, int]]:

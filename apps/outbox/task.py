@@ -20,6 +20,7 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
     """
 
     abstract = True
+    Request = "apps.outbox.request:Request"
 
     #: The whole body is one transaction, with the row's end in it. ``False`` for a long task:
     #: ``with self.finishing():`` then holds its last effects, and nothing else is held.
