@@ -56,7 +56,7 @@ def work(count: int, folder: Path) -> float:
         while done.count() < count:
             time.sleep(0.1)
         first, last = (done.order_by(order)[0].date_done for order in ("date_done", "-date_done"))
-        return (count - 1) / (last - first).total_seconds()
+        return float((count - 1) / (last - first).total_seconds())
     finally:
         worker.stop()
 
@@ -82,8 +82,9 @@ def main() -> None:
                 assert set(tasks.effects().values()) == {1}
                 assert not Entry.objects.exists()
     for durable, name in ((False, "delay()"), (True, "delay_on_commit()")):
-        calls, runs = zip(*rates[durable], strict=True)
-        print(f"{name:20} {median(calls):6.0f} calls/s {median(runs):6.0f} tasks/s")
+        calls = median(rate[0] for rate in rates[durable])
+        runs = median(rate[1] for rate in rates[durable])
+        print(f"{name:20} {calls:6.0f} calls/s {runs:6.0f} tasks/s")
     ratio = median(r for _, r in rates[True]) / median(r for _, r in rates[False])
     print(f"with the ledger / without: {ratio:.2f} in tasks/s ({count} tasks, {rounds} rounds)")
 

@@ -132,7 +132,7 @@ def on_commit(row: store.Row, eager: bool) -> None:
     """Add *row* to what the transaction publishes when it commits: one batch, one callback."""
     connection = connections[conf.alias()]
     savepoints = set(connection.savepoint_ids)
-    for _, callback, _ in reversed(connection.run_on_commit):
+    for callback in (entry[1] for entry in reversed(connection.run_on_commit)):
         # A batch that is still here is dropped only together with this row's transaction or
         # savepoint: whatever encloses the one, encloses the other.
         if isinstance(callback, Batch):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from celery.utils.time import maybe_make_aware
-from dateutil.parser import isoparse
+from celery.utils.time import maybe_iso8601, maybe_make_aware
 from django.utils import timezone
 
 #: Stored as they are and handed to ``send_task()`` when the row is sent.
@@ -63,7 +62,7 @@ def moment(value: Any, what: str) -> datetime | None:
     if value is None or isinstance(value, datetime):
         pass
     elif isinstance(value, str):
-        value = isoparse(value)
+        value = maybe_iso8601(value)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         return timezone.now() + timedelta(seconds=value)
     else:

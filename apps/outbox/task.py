@@ -106,7 +106,7 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
 
         :raises RuntimeError: the task is atomic already.
         """
-        claim = getattr(self.request, "claim", None)
+        claim: ledger.Claim | None = getattr(self.request, "claim", None)
         if self.atomic:
             raise RuntimeError(
                 f"{self.name}: finishing() is for tasks with atomic=False; this one's whole body "

@@ -29,7 +29,7 @@ def empty_broker() -> None:
 
 def messages() -> list[str]:
     """Take the ids of the tasks that wait in the default queue."""
-    found = []
+    found: list[str] = []
     with app.connection_for_read() as connection_:
         queue = connection_.SimpleQueue("default")
         while True:
@@ -74,7 +74,7 @@ def test_one_transaction_publishes_its_tasks_by_one_callback() -> None:
         for number in range(20):
             with transaction.atomic():
                 effect.delay_on_commit(str(number))
-        callbacks = [callback for _, callback, _ in connection.run_on_commit]
+        callbacks = [entry[1] for entry in connection.run_on_commit]
         assert [type(callback) for callback in callbacks] == [Batch]
     assert len(messages()) == 20
 
