@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from celery import maybe_signature, states
 from celery.app.task import get_actual_ignore_result
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connections, transaction
 from django.utils import timezone
 
@@ -181,6 +181,8 @@ def take(task: Any, ticket: Ticket) -> Claim:
             if time.monotonic() > end:
                 raise Reject(error, requeue=True) from error
             time.sleep(0.5)
+        except SoftTimeLimitExceeded as error:  # it has waited, and not begun
+            raise Reject(error, requeue=True) from error
     if not results.is_transactional(task.backend):
         results.store_started(task)
     return Claim(task, ticket.row_id, token)

@@ -33,7 +33,7 @@ class Losses:
         self._earlier: list[tuple[float, dict[str, float]]] = []
 
     def interrupted(self) -> None:
-        """The database or the broker was away: what the workers said is out of date."""
+        """The database was away: what the workers have said in it is out of date."""
         self._steady_since = time.monotonic()
         self._earlier.clear()
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from django.db import Error as DatabaseError
 from django.db import connections
 
 from . import broker, conf, store
@@ -44,7 +45,8 @@ class Relay:
                 pause = 0.0 if self.run_once() else conf.get("POLL")
             except Exception as error:
                 logger.warning("the relay pauses: %s: %s", type(error).__name__, error)
-                self._losses.interrupted()
+                if isinstance(error, DatabaseError):
+                    self._losses.interrupted()
                 connections[conf.alias()].close()
                 pause = self.PAUSE
             self._stop.wait(pause)
