@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError, connections, transaction
 from django.utils import timezone
 
 from . import calls, conf, identity, results, store
+from .faults import lost_database
 
 logger = logging.getLogger(__name__)
 
@@ -141,21 +142,6 @@ class Claim:
     def drop(self) -> None:
         """Delete the row of a task that failed for good."""
         store.finish([(self.row_id, self.token)])
-
-
-def lost_database(error: BaseException | None) -> bool:
-    """Tell whether *error*, or what it comes from, is a database that went away or is full."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, (OperationalError, InterfaceError)):
-            state = getattr(error.__cause__, "sqlstate", None)
-            # No state: the server said nothing. 08: connection. 57P: it shuts down or starts.
-            # 53: too many connections. Others (deadlock, timeout) are the task's own.
-            if state is None or state[:3] == "57P" or state[:2] in {"08", "53"}:
-                return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def take(task: Any, ticket: Ticket) -> Claim:

@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.db import connection
 
 from apps.outbox import broker, fastpath
 from proj.celery import app
-from tests import outbox_tasks
 from tests.fixtures_worker import free_port
-
-
-@pytest.fixture
-def effect_table(transactional_db: None) -> Iterator[None]:
-    """Give a table of effects, empty."""
-    with connection.cursor() as cursor:
-        cursor.execute(outbox_tasks.CREATE)
-        cursor.execute("TRUNCATE test_effect")
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS test_effect")
 
 
 @pytest.fixture

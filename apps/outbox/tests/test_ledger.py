@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from apps.outbox import conf, store
 from apps.outbox.calls import durable
-from apps.outbox.ledger import lost_database
+from apps.outbox.faults import lost_database
 from apps.outbox.models import Entry
 from proj.celery import app
 from tests import outbox_tasks as tasks
