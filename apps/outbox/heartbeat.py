@@ -37,6 +37,7 @@ class Heartbeat:
         self._lanes: dict[str, float] = {}
         self._requests: WeakSet[Any] = WeakSet()
         self._cancelled: set[int] = set()
+        self._missed: set[tuple[int, int]] = set()
 
     def start(self) -> None:
         """Start the thread; once, however often the worker gets ready again."""
@@ -90,7 +91,10 @@ class Heartbeat:
             "SELECT id, starts FROM outbox_entry WHERE worker = %s", [identity.worker_id()]
         )
         holding = self.held()
-        lost = [(row_id, starts) for row_id, starts in mine if row_id not in holding]
+        missed = {(row_id, starts) for row_id, starts in mine if row_id not in holding}
+        # Twice in a row: the main process may just be writing down how such a start has ended.
+        lost = sorted(missed & self._missed)
+        self._missed = missed
         ended = [row for row in lost if row[0] in self._cancelled]
         self._give_up(ended, "ended by its worker", reported=True)
         self._give_up([row for row in lost if row not in ended], "the process that ran it died")
