@@ -63,6 +63,7 @@ INSTALLED_APPS = [
     "ninja",  # serves Swagger UI from here instead of from a CDN
     "django_celery_results",
     "django_celery_beat",
+    "apps.outbox",
     "apps.health",
     "apps.schedules",
     "apps.housekeeping",
@@ -216,6 +217,19 @@ if CELERY_BROKER_URL.partition("://")[0] in {"redis", "rediss", "sentinel"}:
     }
 
 globals().update(celery_settings(env))
+
+# --- Outbox: tasks called by delay_on_commit(), see docs/delivery.md ------------------------------
+
+# Seconds that a request waits for a broker that is frozen, once; the relay then takes over.
+OUTBOX_PUBLISH_TIMEOUT = env.get("OUTBOX_PUBLISH_TIMEOUT", 1.0, float, "a number of seconds")
+# Starts in a row that end without a report (killed, out of memory) until a task is quarantined.
+OUTBOX_MAX_STARTS = env.integer("OUTBOX_MAX_STARTS", 5, least=1)
+# Seconds between a worker's signs of life, and without any until its tasks are started elsewhere.
+OUTBOX_HEARTBEAT = env.integer("OUTBOX_HEARTBEAT", 2, least=1)
+OUTBOX_DEAD_AFTER = env.integer("OUTBOX_DEAD_AFTER", 10, least=2)
+# Seconds until a message that nothing was heard of is sent again, when no loss was noticed. It
+# must be longer than any backlog: this is the only rule that could multiply one.
+OUTBOX_RESEND_AFTER = env.integer("OUTBOX_RESEND_AFTER", 6 * 3600, least=60)
 
 # --- Sign-in -------------------------------------------------------------------------------------
 

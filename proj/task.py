@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from celery.contrib.django.task import DjangoTask
+from apps.outbox.task import OutboxTask
 
 
-class Task(DjangoTask):  # type: ignore[misc]
-    """Celery's task class for Django, with ``delay_on_commit()`` and ``apply_async_on_commit()``.
+class Task(OutboxTask):
+    """Celery's task class for Django, with the ledger behind ``delay_on_commit()``.
 
-    What all tasks of a project share (logging, tracing, a ledger) goes here; derive from
-    ``DjangoTask`` and not from ``celery.Task``, or the two methods are gone.
+    What all tasks of a project share (logging, tracing) goes here. It derives from Celery's
+    ``DjangoTask``; a class of one's own that doesn't would lose ``delay_on_commit()``.
     """
 
     abstract = True

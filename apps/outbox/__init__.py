@@ -1,0 +1,1 @@
+"""A transactional outbox and a ledger: nothing is lost, no effect is written twice."""

@@ -1,0 +1,44 @@
+"""Finds calls of long durable tasks that go around their ledger, by reading the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from celery import current_app
+from django.apps import apps
+
+PLAIN = frozenset({"delay", "apply_async"})
+
+
+def bare_calls() -> Iterator[tuple[str, int, str, str]]:
+    """Yield file, line, task's name and method for each ``task.delay()`` of a task that has
+    ``atomic=False``: only the ledger keeps such a task from doing its last effects twice.
+    """
+    tasks = {
+        name.rpartition(".")[2]: name
+        for name, task in current_app.tasks.items()
+        if not getattr(task, "atomic", True)
+    }
+    if not tasks:
+        return
+    for config in apps.get_app_configs():
+        if "site-packages" in config.path:
+            continue
+        for path in sorted(Path(config.path).rglob("*.py")):
+            if "tests" not in path.parts:
+                for line, name, method in _calls(path):
+                    if name in tasks:
+                        yield str(path), line, tasks[name], method
+
+
+def _calls(path: Path) -> Iterator[tuple[int, str, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        target: Any = node.func.value
+        name = getattr(target, "id", None) or getattr(target, "attr", None)  # task or tasks.task
+        if name and node.func.attr in PLAIN:
+            yield node.lineno, name, node.func.attr

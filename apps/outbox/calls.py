@@ -1,0 +1,176 @@
+"""The caller's side: a call becomes a row in the caller's transaction, sent once that commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from celery.utils import uuid
+from celery.utils.functional import maybe_list
+from django.db import connections, transaction
+from django.utils import timezone
+from kombu.utils.json import dumps, loads
+
+from . import conf, fastpath, store
+from .options import KEPT, moment, refuse_unknown
+
+_durable: ContextVar[bool] = ContextVar("outbox_durable", default=False)
+
+
+def is_durable() -> bool:
+    """Tell whether ``apply_async()`` writes rows at the moment."""
+    return _durable.get()
+
+
+@contextmanager
+def durable() -> Iterator[None]:
+    """Make every ``delay()`` and ``apply_async()`` inside write a row instead of a message.
+
+    For groups, chains and chords, which call their tasks themselves::
+
+        with durable():
+            chain(fetch.s(url), parse.s()).delay()
+    """
+    token = _durable.set(True)
+    try:
+        yield
+    finally:
+        _durable.reset(token)
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Let ``apply_async()`` be Celery's own again."""
+    token = _durable.set(False)
+    try:
+        yield
+    finally:
+        _durable.reset(token)
+
+
+def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of the row for a call of *task*, after the checks that Celery makes too.
+
+    :raises TypeError: arguments that the task doesn't take, or an option that can't be kept.
+    """
+    args, kwargs = tuple(args or ()), dict(kwargs or {})
+    if task.typing and (check_arguments := getattr(task, "__header__", None)):
+        check_arguments(*args, **kwargs)
+    options["shadow"] = options.get("shadow") or task.shadow_name(args, kwargs, options)
+    options.setdefault("ignore_result", task.ignore_result)
+    options = {**task._get_exec_options(), **options}
+    options = {name: value for name, value in options.items() if value is not None}
+    if headers := options.get("headers"):
+        options["headers"] = {k: v for k, v in headers.items() if k != conf.HEADER}
+    refuse_unknown(task.name, options)
+    if task._dump_pydantic_arguments is not None:
+        args, kwargs = task._dump_pydantic_arguments(args, kwargs)
+    if options.get("chord"):
+        refuse_chord(task)
+
+    app = task._get_app()
+    routed = {name: options[name] for name in ("queue", "exchange", "routing_key", "priority")
+              if name in options}  # fmt: skip
+    routed = app.amqp.router.route(routed, options.get("route_name") or task.name, args, kwargs)
+    queue = routed.pop("queue", None)
+    queue = getattr(queue, "name", queue) or ""
+
+    if parent := app.current_worker_task:
+        options.setdefault("root_id", parent.request.root_id or parent.request.id)
+        options.setdefault("parent_id", parent.request.id)
+    expires = moment(options.get("expires"), "expires")
+    eta = moment(options.get("eta"), "eta") or moment(options.get("countdown"), "countdown")
+    kept = {name: value for name, value in {**options, **routed}.items()
+            if name in KEPT or name in options.get("stamped_headers", ())}  # fmt: skip
+    for name in {"link", "link_error"} & kept.keys():
+        kept[name] = maybe_list(kept[name])
+    if expires:
+        kept["expires"] = expires.isoformat()
+    return {
+        "task_id": options.get("task_id") or uuid(),
+        "task": task.name,
+        "queue": queue,
+        "priority": options.get("priority") or 0,
+        "body": dumps([args, kwargs, kept]),
+        "expires": expires,
+        "due_at": eta if eta and eta > timezone.now() else None,
+    }
+
+
+def refuse_chord(task: Any) -> None:
+    """A chord counts its parts in the result backend; that must share the rows' transaction."""
+    from .results import is_transactional
+
+    if not is_transactional(task.backend):
+        raise TypeError(
+            f"{task.name}: a chord on commit needs CELERY_RESULT_BACKEND=django-db, where its "
+            "parts are counted in the transaction that finishes each; call it without the "
+            "outbox, or use that backend"
+        )
+
+
+def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """Write the row of a call; return the ``AsyncResult`` of the task, whose id it has from now."""
+    app = task._get_app()
+    values = prepare(task, args, kwargs, options)
+    eager = bool(app.conf.task_always_eager)
+    if eager:  # Celery's eager mode waits for no time either
+        values["due_at"] = None
+    at_once = values["due_at"] is None and (eager or not fastpath.breaker.is_open)
+    row = store.insert({**values, "sends": int(at_once), "due_in": conf.LEASE if at_once else 0})
+    if at_once:
+        on_commit(row, eager)
+    result = task.AsyncResult(row.task_id)
+    if options.get("add_to_parent", True) and (parent := app.current_worker_task):
+        parent.add_trail(result)
+    return result
+
+
+def on_commit(row: store.Row, eager: bool) -> None:
+    """Add *row* to what the transaction publishes when it commits: one batch, one callback."""
+    connection = connections[conf.alias()]
+    savepoints = set(connection.savepoint_ids)
+    for callback in (entry[1] for entry in reversed(connection.run_on_commit)):
+        # A batch that is still here is dropped only together with this row's transaction or
+        # savepoint: whatever encloses the one, encloses the other.
+        if isinstance(callback, Batch):
+            callback.add(row, savepoints)
+            return
+    # robust: whatever goes wrong while publishing, the request has been committed.
+    transaction.on_commit(Batch(row, savepoints, eager), using=conf.alias(), robust=not eager)
+
+
+class Batch:
+    """The rows of one transaction, published together after it."""
+
+    def __init__(self, row: store.Row, savepoints: set[str], eager: bool) -> None:
+        self.rows = [row]
+        self.savepoints = savepoints
+        self.partial = False
+        self.eager = eager
+
+    def add(self, row: store.Row, savepoints: set[str]) -> None:
+        """Add *row*; one from another savepoint may have been rolled back at the end."""
+        self.rows.append(row)
+        self.partial = self.partial or savepoints != self.savepoints
+
+    def __call__(self) -> None:
+        if self.partial:
+            left = store.existing([row.id for row in self.rows])
+            self.rows = [row for row in self.rows if row.id in left]
+        if self.eager:
+            for row in self.rows:
+                run_eagerly(row)
+        elif self.rows:
+            fastpath.publish(self.rows)
+
+
+def run_eagerly(row: store.Row) -> None:
+    """Run the task of *row* here and now, through the ledger (``CELERY_TASK_ALWAYS_EAGER``)."""
+    from celery import current_app
+
+    args, kwargs, options = loads(row.body)
+    headers = {**options.pop("headers", {}), conf.HEADER: [row.id, row.starts, row.at]}
+    current_app.tasks[row.task].apply(args, kwargs, task_id=row.task_id, headers=headers, **options)

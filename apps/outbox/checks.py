@@ -1,0 +1,101 @@
+"""What can be seen of a wrong configuration before a role starts: ``manage.py check``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import current_app
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connections
+
+from . import conf
+from .callers import bare_calls
+
+
+@register("outbox")
+def check_outbox(**kwargs: Any) -> list[CheckMessage]:
+    """Compare the settings of the outbox with each other, with Celery's and the database."""
+    return [*_times(), *_celery(), *_database()]
+
+
+def _times() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    heartbeat, dead = conf.get("HEARTBEAT"), conf.get("DEAD_AFTER")
+    if dead < 3 * heartbeat:
+        found.append(
+            Error(
+                f"OUTBOX_DEAD_AFTER={dead} is less than three times OUTBOX_HEARTBEAT={heartbeat}: "
+                "one late sign of life, and a worker's tasks are started elsewhere.",
+                hint=f"Set OUTBOX_DEAD_AFTER to {3 * heartbeat} or more.",
+                id="outbox.E001",
+            )
+        )
+    limit = current_app.conf.task_time_limit or 0
+    if conf.get("RESEND_AFTER") < 2 * limit:
+        found.append(
+            Error(
+                f"OUTBOX_RESEND_AFTER={conf.get('RESEND_AFTER')} is less than twice "
+                f"CELERY_TASK_TIME_LIMIT={limit:g}: tasks that only wait would be sent again, and "
+                "a backlog would grow by itself.",
+                hint="Set OUTBOX_RESEND_AFTER to hours; losses are noticed without it.",
+                id="outbox.E002",
+            )
+        )
+    timeout = conf.get("PUBLISH_TIMEOUT")
+    if not 0 < timeout <= 5:
+        found.append(
+            Error(
+                f"OUTBOX_PUBLISH_TIMEOUT={timeout:g}: a request waits as long for a broker that is "
+                "frozen.",
+                hint="Set OUTBOX_PUBLISH_TIMEOUT to more than 0 and at most 5 seconds.",
+                id="outbox.E003",
+            )
+        )
+    return found
+
+
+def _celery() -> list[CheckMessage]:
+    from .task import OutboxTask
+
+    found: list[CheckMessage] = []
+    if not issubclass(current_app.Task, OutboxTask):
+        found.append(
+            Error(
+                "Celery's tasks don't derive from apps.outbox.task.OutboxTask: delay_on_commit() "
+                "publishes without a row, and nothing holds what is lost.",
+                hint='Create the application with Celery(..., task_cls="proj.task:Task").',
+                id="outbox.E004",
+            )
+        )
+    if not current_app.conf.task_acks_late:
+        found.append(
+            Warning(
+                "CELERY_TASK_ACKS_LATE=false: the messages of a worker that dies are gone, and "
+                "durable tasks wait until the relay notices.",
+                hint="Leave CELERY_TASK_ACKS_LATE at true.",
+                id="outbox.W001",
+            )
+        )
+    found.extend(
+        Warning(
+            f"{path}:{line}: {task}.{method}() goes around the ledger, but the task has "
+            "atomic=False: a redelivery would do its last effects twice.",
+            hint=f"Call it by {method}_on_commit().",
+            id="outbox.W002",
+        )
+        for path, line, task, method in bare_calls()
+    )
+    return found
+
+
+def _database() -> list[CheckMessage]:
+    vendor = connections[conf.alias()].vendor
+    if vendor == "postgresql":
+        return []
+    return [
+        Error(
+            f"The outbox' rows are in {vendor}: it needs PostgreSQL (SKIP LOCKED, RETURNING).",
+            hint="Route apps.outbox to a PostgreSQL database.",
+            id="outbox.E005",
+        )
+    ]

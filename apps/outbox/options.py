@@ -1,0 +1,75 @@
+"""What a call may ask for: each option of ``apply_async()`` is kept in the row or refused."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery.utils.time import maybe_iso8601, maybe_make_aware
+from django.utils import timezone
+
+#: Stored as they are and handed to ``send_task()`` when the row is sent.
+KEPT = frozenset(
+    {
+        "priority", "headers", "shadow", "time_limit", "soft_time_limit", "ignore_result",
+        "link", "link_error", "chain", "chord", "group_id", "group_index", "root_id", "parent_id",
+        "retries", "replaced_task_nesting", "reply_to", "origin", "exchange", "routing_key",
+        "compression", "delivery_mode", "stamped_headers", "immediate", "mandatory",
+    }
+)  # fmt: skip
+
+#: Read here and not stored; ``producer`` is what a group hands to its members.
+READ = frozenset(
+    {"task_id", "countdown", "eta", "expires", "queue", "serializer", "add_to_parent",
+     "route_name", "producer"}
+)  # fmt: skip
+
+WHY_NOT = {
+    "connection": "the message is sent later, over a connection of its own",
+    "publisher": "the message is sent later, by a producer of its own",
+    "router": "the routes are CELERY_TASK_ROUTES",
+    "retry": "sending is retried until it succeeds",
+    "retry_policy": "sending is retried until it succeeds",
+}
+
+
+def refuse_unknown(task: str, options: dict[str, Any]) -> None:
+    """Raise ``TypeError`` for an option that can't be kept, and say why."""
+    known = KEPT | READ | set(options.get("stamped_headers") or ())
+    for name in options:
+        if name not in known:
+            reason = WHY_NOT.get(name, "the outbox doesn't know it")
+            raise TypeError(
+                f"{task}: a task that is called on commit can't take {name}= ({reason}); "
+                "see docs/delivery.md, or call it by apply_async()"
+            )
+    serializer = options.get("serializer")
+    if serializer not in (None, "json"):
+        raise TypeError(
+            f"{task}: a task that is called on commit is stored as JSON and can't take "
+            f"serializer={serializer!r}; pass what JSON can hold, or call it by apply_async()"
+        )
+    for name in ("exchange", "routing_key"):
+        if not isinstance(options.get(name), (str, type(None))):
+            raise TypeError(f"{task}: {name}= must be a name, the row can't hold an object")
+
+
+def moment(value: Any, what: str) -> datetime | None:
+    """Return *value* (seconds from now, a time, or its ISO form) as an aware time, or ``None``.
+
+    A naive time is in ``CELERY_TIMEZONE``, as everywhere in Celery.
+    """
+    if value is None or isinstance(value, datetime):
+        pass
+    elif isinstance(value, str):
+        value = maybe_iso8601(value)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        return timezone.now() + timedelta(seconds=value)
+    else:
+        raise TypeError(f"{what}={value!r}: expected seconds or a datetime")
+    if value is None:
+        return None
+    from celery import current_app
+
+    aware: datetime = maybe_make_aware(value, current_app.timezone)
+    return aware

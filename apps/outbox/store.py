@@ -1,0 +1,234 @@
+"""Every statement on the rows, in one place. Each is one short transaction or part of the caller's.
+
+Plain SQL: each statement must be atomic in itself, and this is the path of every task.
+"""
+
+# ruff: noqa: S608 - the parts of a statement are constants here; every value is a parameter
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import connections
+from psycopg.types.json import Jsonb
+
+from . import conf
+
+
+class Row(NamedTuple):
+    """What is needed to send a row; *sends* and *starts* prove later that it hasn't moved on."""
+
+    id: int
+    task_id: str
+    task: str
+    queue: str
+    priority: int
+    body: str
+    sends: int
+    starts: int
+    at: float  # the database's time before it is sent, in seconds
+
+
+ROW = (
+    "id, task_id, task, queue, priority, body, sends, starts,"
+    " extract(epoch FROM clock_timestamp())::float8"
+)
+
+#: What makes a row "sent, and not started as far as anyone knows".
+WAITING = "due_at IS NULL AND worker IS NULL AND quarantined_at IS NULL"
+
+
+def run(sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
+    """Run one statement on the rows' database; return its rows."""
+    with connections[conf.alias()].cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall() if cursor.description else []
+
+
+def insert(values: dict[str, Any]) -> Row:
+    """Write a new row. *values*: ``task_id, task, queue, priority, body, expires``, the time
+    ``due_at`` or the seconds until then ``due_in``, and ``sends``, 1 if the caller publishes it.
+    """
+    return Row(
+        *run(
+            f"""INSERT INTO outbox_entry (task_id, task, queue, priority, body, expires, due_at,
+                    sends, starts, reported, history, error)
+                VALUES (%(task_id)s, %(task)s, %(queue)s, %(priority)s, %(body)s, %(expires)s,
+                    coalesce(%(due_at)s, clock_timestamp() + %(due_in)s * interval '1 s'),
+                    %(sends)s, 0, 0, '[]', '')
+                RETURNING {ROW}""",
+            values,
+        )[0]
+    )
+
+
+def existing(ids: list[int]) -> set[int]:
+    """Return which of the rows exist."""
+    return {row[0] for row in run("SELECT id FROM outbox_entry WHERE id = ANY(%s)", [ids])}
+
+
+def lease(limit: int) -> list[Row]:
+    """Take up to *limit* rows that are due; nobody else sends them within ``LEASE`` seconds."""
+    rows = run(
+        f"""WITH due AS (
+                SELECT id FROM outbox_entry WHERE due_at <= clock_timestamp()
+                ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
+            UPDATE outbox_entry SET sends = sends + 1,
+                due_at = clock_timestamp() + %s * interval '1 s'
+            WHERE id IN (SELECT id FROM due) RETURNING {ROW}""",
+        [limit, conf.LEASE],
+    )
+    return sorted(Row(*row) for row in rows)
+
+
+#: Rows as they were when they were taken; a worker or another relay may be further by now.
+_UNCHANGED = """FROM (
+        SELECT e.id FROM outbox_entry e
+        JOIN unnest(%s::bigint[], %s::int[], %s::int[]) AS was(id, sends, starts)
+            ON e.id = was.id AND e.sends = was.sends AND e.starts = was.starts
+        WHERE e.worker IS NULL ORDER BY e.id FOR UPDATE OF e
+    ) AS same WHERE entry.id = same.id"""
+
+
+def _columns(rows: Sequence[Row]) -> list[list[int]]:
+    return [[r.id for r in rows], [r.sends for r in rows], [r.starts for r in rows]]
+
+
+def mark_sent(rows: Sequence[Row]) -> None:
+    """Record that the messages of *rows* are with the broker."""
+    run(
+        "UPDATE outbox_entry entry SET due_at = NULL, sent_at = clock_timestamp() " + _UNCHANGED,
+        _columns(rows),
+    )
+
+
+def give_back(rows: Sequence[Row], seconds: float = 0, error: str = "") -> None:
+    """Let the relay send *rows*, *seconds* from now; *error* says why they could not be sent."""
+    run(
+        "UPDATE outbox_entry entry SET due_at = clock_timestamp() + %s * interval '1 s',"
+        " error = %s " + _UNCHANGED,
+        [seconds, error, *_columns(rows)],
+    )
+
+
+def claim(row_id: int, starts: int, worker: str) -> int | None:
+    """Start the row if it still is as its message says; return the fencing token.
+
+    ``None``: it is finished, runs elsewhere, waits for its next time, or is in quarantine.
+    """
+    rows = run(
+        """UPDATE outbox_entry SET starts = starts + 1, worker = %s, due_at = NULL,
+               started_at = clock_timestamp()
+           WHERE id = %s AND starts = %s AND worker IS NULL AND quarantined_at IS NULL
+               AND starts - reported < %s
+           RETURNING starts""",
+        [worker, row_id, starts, conf.get("MAX_STARTS")],
+    )
+    return int(rows[0][0]) if rows else None
+
+
+def starts_of(row_id: int) -> int:
+    """Return how often the row was started; -1 if there is none."""
+    rows = run("SELECT starts FROM outbox_entry WHERE id = %s", [row_id])
+    return int(rows[0][0]) if rows else -1
+
+
+def is_running(row_id: int, token: int) -> bool:
+    """Tell whether this start is still the row's latest one."""
+    return bool(run("SELECT 1 FROM outbox_entry WHERE id = %s AND starts = %s", [row_id, token]))
+
+
+def finish(starts: Iterable[tuple[int, int]]) -> set[int]:
+    """Delete the rows of *starts*, ``(id, token)`` each, and return the ids that were deleted.
+
+    Call it in the transaction that holds their effects. What isn't returned was taken over by a
+    later start, or was finished by one: its effects must be rolled back.
+    """
+    pairs = sorted(starts)
+    rows = run(
+        """DELETE FROM outbox_entry entry USING (
+               SELECT e.id FROM outbox_entry e
+               JOIN unnest(%s::bigint[], %s::int[]) AS s(id, token)
+                   ON e.id = s.id AND e.starts = s.token
+               ORDER BY e.id FOR UPDATE OF e
+           ) AS mine WHERE entry.id = mine.id RETURNING entry.id""",
+        [[pair[0] for pair in pairs], [pair[1] for pair in pairs]],
+    )
+    return {row[0] for row in rows}
+
+
+def note(what: str, **more: Any) -> Jsonb:
+    """Return one line of a row's history."""
+    return Jsonb({"what": what, **more})
+
+
+#: Appends to the history, with the time and the start, and keeps it from growing without end.
+APPEND = """history = CASE WHEN jsonb_array_length(history) >= 50 THEN history - 0 ELSE history END
+    || jsonb_build_array(%(note)s::jsonb || jsonb_build_object(
+        'at', clock_timestamp(), 'start', starts, 'worker', worker))"""
+
+
+def reschedule(row_id: int, token: int, body: str | None, due_at: datetime, why: str) -> bool:
+    """End a start by a report: the row is to be started again at *due_at*, with *body* if given."""
+    return bool(
+        run(
+            f"""UPDATE outbox_entry SET {APPEND}, worker = NULL, reported = starts,
+                    due_at = %(due_at)s, body = coalesce(%(body)s, body), error = %(why)s
+                WHERE id = %(id)s AND starts = %(token)s RETURNING id""",
+            {
+                "note": note(why),
+                "due_at": due_at,
+                "body": body,
+                "why": why,
+                "id": row_id,
+                "token": token,
+            },
+        )
+    )
+
+
+_POISON = "NOT %(reported)s AND starts - reported >= %(most)s"
+
+
+def release(
+    where: str, params: dict[str, Any], why: str, reported: bool = False
+) -> list[tuple[int, str, str, bool]]:
+    """End starts that will not finish: send their rows again, or quarantine them.
+
+    :param reported: they were ended in order, and don't count towards the quarantine.
+    :return: id, task id, task's name and whether it is in quarantine now, for each row.
+    """
+    rows = run(
+        f"""UPDATE outbox_entry SET {APPEND}, worker = NULL,
+                reported = CASE WHEN %(reported)s THEN starts ELSE reported END,
+                error = CASE WHEN {_POISON} THEN %(why)s ELSE error END,
+                due_at = CASE WHEN {_POISON} THEN NULL ELSE clock_timestamp() END,
+                quarantined_at = CASE WHEN {_POISON} THEN clock_timestamp() END
+            WHERE id IN (SELECT id FROM outbox_entry WHERE worker IS NOT NULL AND {where}
+                ORDER BY id FOR UPDATE SKIP LOCKED)
+            RETURNING id, task_id, task, quarantined_at IS NOT NULL""",
+        {
+            "note": note(why), "why": why, "reported": reported, "most": conf.get("MAX_STARTS"),
+            **params,
+        },
+    )  # fmt: skip
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def waiting_lanes() -> list[tuple[str, int]]:
+    """Return the queues and priorities in which rows wait, in as many steps in the index."""
+    first = f"SELECT queue, priority FROM outbox_entry WHERE {WAITING}"
+    return [
+        (row[0], row[1])
+        for row in run(
+            f"""WITH RECURSIVE lanes AS (
+                ({first} ORDER BY queue, priority LIMIT 1)
+                UNION ALL
+                SELECT following.* FROM lanes, LATERAL (
+                    {first} AND (queue, priority) > (lanes.queue, lanes.priority)
+                    ORDER BY queue, priority LIMIT 1) AS following)
+            SELECT queue, priority FROM lanes"""
+        )
+    ]

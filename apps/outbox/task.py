@@ -1,0 +1,122 @@
+"""The base class of durable tasks; plain ``delay()`` of the same task stays what Celery's is."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+from celery.contrib.django.task import DjangoTask
+from celery.result import AsyncResult
+
+from . import calls, ledger, results
+
+
+class OutboxTask(DjangoTask):  # type: ignore[misc]
+    """A task that can be called through the outbox, and then runs under its ledger.
+
+    ``__call__`` is where every pool and eager mode go through: Celery's tracer calls it instead of
+    ``run()`` as soon as a class defines it, inside of its handling of results, retries and
+    signals, and outside of ``autoretry_for``, which wraps ``run()``.
+    """
+
+    abstract = True
+    Request = "apps.outbox.request:Request"
+
+    #: The whole body is one transaction, with the row's end in it. ``False`` for a long task:
+    #: ``with self.finishing():`` then holds its last effects, and nothing else is held.
+    atomic = True
+
+    #: ``track_started``, which this class does itself (see ``on_bound``).
+    ledger_tracks: bool | None = None
+
+    @classmethod
+    def on_bound(cls, app: Any) -> None:
+        """Take over ``track_started``: Celery stores STARTED before it asks the ledger.
+
+        The redelivery of a finished task would overwrite its result.
+        """
+        super().on_bound(app)
+        if cls.__dict__.get("ledger_tracks") is None:
+            cls.ledger_tracks = bool(cls.track_started)
+        cls.track_started = False
+
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Call the task with the transaction: a row now, the message once it commits.
+
+        Unlike upstream's, it returns the ``AsyncResult``: the id is known from the start. Outside
+        of a transaction the row is committed at once.
+        """
+        return self.apply_async_on_commit(args, kwargs)
+
+    def apply_async_on_commit(
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> AsyncResult:
+        """Like ``delay_on_commit()``, with the options of ``apply_async()``.
+
+        :raises TypeError: an option that a row can't keep (see docs/delivery.md).
+        """
+        return calls.enqueue(self, args, kwargs, options)
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
+        """Celery's own, but for the tasks of a durable canvas and the retry of a durable task."""
+        claim = getattr(self.request, "claim", None)
+        if claim and not claim.finished and claim.retrying:
+            claim.retry = calls.prepare(self, args, kwargs, options)
+            return self.AsyncResult(self.request.id)
+        if calls.is_durable():
+            return calls.enqueue(self, args, kwargs, options)
+        return super().apply_async(args, kwargs, *rest, **options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        request = self.request
+        if request.called_directly or getattr(request, "entered", False):
+            return super().__call__(*args, **kwargs)  # a plain function call
+        request.entered = True
+        if ticket := ledger.ticket_of(request):
+            return ledger.execute(self, ticket, args, kwargs)
+        results.store_started(self)
+        return self.run(*args, **kwargs)
+
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
+        """Like Celery's; of a durable task it keeps the row, with the new time in it."""
+        claim = getattr(self.request, "claim", None)
+        if claim is None:
+            return super().retry(*args, **kwargs)
+        claim.retrying = True
+        try:
+            return super().retry(*args, **kwargs)
+        finally:
+            claim.retrying = False
+
+    def on_replace(self, sig: Any) -> Any:
+        """Replace a durable task by a durable one, in its transaction."""
+        if getattr(self.request, "claim", None) is None:
+            return super().on_replace(sig)
+        with calls.durable():
+            return super().on_replace(sig)
+
+    def finishing(self) -> AbstractContextManager[ledger.Outcome]:
+        """Hold the last effects of a task with ``atomic=False``, in one transaction with its row::
+
+            with self.finishing() as outcome:
+                report.save()
+                outcome.result = report.pk
+
+        Called without the outbox, it is just a transaction.
+
+        :raises RuntimeError: the task is atomic already.
+        """
+        claim: ledger.Claim | None = getattr(self.request, "claim", None)
+        if self.atomic:
+            raise RuntimeError(
+                f"{self.name}: finishing() is for tasks with atomic=False; this one's whole body "
+                "is its transaction"
+            )
+        if claim is None:
+            return ledger.unclaimed()
+        return claim.finishing()
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same text at every start of this call: a Message-ID, an Idempotency-Key."""
+        return str(self.request.id)

@@ -1,0 +1,64 @@
+"""The quarantine in the admin."""
+
+from __future__ import annotations
+
+import pytest
+from celery import states
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from apps.outbox import store
+from apps.outbox.heartbeat import give_up
+from apps.outbox.models import Entry
+from tests.fixtures_worker import purge_queues
+from tests.outbox_tasks import effect, effects
+
+pytestmark = pytest.mark.usefixtures("effect_table")
+
+
+@pytest.fixture
+def quarantined() -> Entry:
+    purge_queues()
+    effect.apply_async_on_commit(["a"], link_error=effect.si("error"))
+    row = Entry.objects.get()
+    for number in range(5):
+        assert store.claim(row.id, number, "gone") == number + 1
+        give_up("worker = %(me)s", {"me": "gone"}, "the process that ran it died")
+    row.refresh_from_db()
+    assert row.quarantined_at is not None
+    return row
+
+
+def act(client: Client, action: str, row: Entry) -> str:
+    User.objects.create_superuser("root", password="x")
+    client.login(username="root", password="x")
+    url = reverse("admin:outbox_entry_changelist")
+    answer = client.post(url, {"action": action, "_selected_action": [row.pk]}, follow=True)
+    page = answer.content.decode()
+    assert client.get(reverse("admin:outbox_entry_change", args=[row.pk])).status_code in {200, 302}
+    for state in ("quarantined", "running", "to be sent", "sent"):
+        assert client.get(url, {"state": state}).status_code == 200
+    assert client.get(reverse("admin:outbox_worker_changelist")).status_code == 200
+    return page
+
+
+def test_a_quarantined_task_shows_its_history_and_has_failed(quarantined: Entry) -> None:
+    assert [entry["start"] for entry in quarantined.history] == [1, 2, 3, 4, 5]
+    assert quarantined.error == "the process that ran it died"
+    assert effect.AsyncResult(quarantined.task_id).state == states.FAILURE
+    assert store.claim(quarantined.id, 5, "me") is None
+
+
+def test_requeue_lets_it_start_again(client: Client, quarantined: Entry) -> None:
+    assert "1 tasks are sent again." in act(client, "requeue", quarantined)
+    [row] = store.lease(10)
+    assert (row.id, row.starts) == (quarantined.id, 5)
+    assert store.claim(row.id, 5, "me") == 6
+
+
+def test_discard_ends_it_with_its_error_callbacks(client: Client, quarantined: Entry) -> None:
+    assert "1 tasks are discarded." in act(client, "discard", quarantined)
+    assert not Entry.objects.exists()
+    assert effect.AsyncResult(quarantined.task_id).state == states.FAILURE
+    assert effects() == {}

@@ -1,0 +1,209 @@
+"""A call is a row in the caller's transaction, and a message once that commits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from celery.result import AsyncResult
+from django.db import connection, transaction
+from django.utils import timezone
+from kombu.utils.json import loads
+
+from apps.outbox import broker, fastpath
+from apps.outbox.calls import Batch, durable
+from apps.outbox.models import Entry
+from proj.celery import app
+from tests.fixtures_worker import purge_queues
+from tests.outbox_tasks import effect, effects
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def empty_broker() -> None:
+    purge_queues()
+
+
+def messages() -> list[str]:
+    """Take the ids of the tasks that wait in the default queue."""
+    found: list[str] = []
+    with app.connection_for_read() as connection_:
+        queue = connection_.SimpleQueue("default")
+        while True:
+            try:
+                message = queue.get(block=False)
+            except queue.Empty:
+                return found
+            found.append(message.headers["id"])
+            message.ack()
+
+
+def test_a_rollback_writes_and_sends_nothing() -> None:
+    with transaction.atomic():
+        effect.delay_on_commit("a")
+        transaction.set_rollback(True)
+    assert not Entry.objects.exists()
+    assert messages() == []
+
+
+def test_after_the_commit_the_message_is_with_the_broker_and_the_row_says_so() -> None:
+    with transaction.atomic():
+        result = effect.delay_on_commit("a")
+        assert messages() == []
+    row = Entry.objects.get()
+    assert (row.task, row.queue, row.sends, row.starts) == (
+        "tests.outbox_tasks.effect", "default", 1, 0,
+    )  # fmt: skip
+    assert row.due_at is None
+    assert row.sent_at is not None
+    assert messages() == [row.task_id]
+    assert isinstance(result, AsyncResult)
+    assert result.id == row.task_id
+
+
+def test_outside_of_a_transaction_the_row_is_committed_at_once() -> None:
+    effect.delay_on_commit("a")
+    assert len(messages()) == Entry.objects.count() == 1
+
+
+def test_one_transaction_publishes_its_tasks_by_one_callback() -> None:
+    with transaction.atomic():
+        for number in range(20):
+            with transaction.atomic():
+                effect.delay_on_commit(str(number))
+        callbacks = [entry[1] for entry in connection.run_on_commit]
+        assert [type(callback) for callback in callbacks] == [Batch]
+    assert len(messages()) == 20
+
+
+def test_what_a_savepoint_rolled_back_is_neither_kept_nor_sent() -> None:
+    with transaction.atomic():
+        kept = effect.delay_on_commit("kept")
+        with transaction.atomic():
+            effect.delay_on_commit("gone")
+            transaction.set_rollback(True)
+        with transaction.atomic():
+            also = effect.delay_on_commit("also kept")
+    assert set(messages()) == {kept.id, also.id}
+    assert Entry.objects.count() == 2
+
+
+def test_a_batch_that_began_in_a_rolled_back_savepoint_does_not_take_others_with_it() -> None:
+    with transaction.atomic():
+        with transaction.atomic():
+            effect.delay_on_commit("gone")
+            transaction.set_rollback(True)
+        kept = effect.delay_on_commit("kept")
+    assert messages() == [kept.id]
+
+
+def test_a_time_in_the_future_stays_in_the_table() -> None:
+    effect.apply_async_on_commit(["a"], countdown=3600)
+    effect.apply_async_on_commit(["b"], eta=timezone.now() + timedelta(days=400))
+    assert messages() == []
+    soon, late = Entry.objects.order_by("due_at")
+    assert soon.due_at is not None
+    assert late.due_at is not None
+    assert 3500 < (soon.due_at - timezone.now()).total_seconds() <= 3600
+    assert (late.due_at - timezone.now()).days >= 399
+
+
+def test_the_options_of_a_call_reach_the_message() -> None:
+    effect.apply_async_on_commit(
+        ["a"], queue="mail", priority=3, headers={"mine": 1}, expires=60, time_limit=9,
+        soft_time_limit=8, shadow="shown", task_id="my-id", ignore_result=True,
+        link=effect.s("next"), link_error=effect.si("error"),
+    )  # fmt: skip
+    with app.connection_for_read() as connection_:
+        message = connection_.SimpleQueue("mail").get(timeout=5)
+        message.ack()
+    headers = message.headers
+    assert headers["id"] == "my-id"
+    assert headers["mine"] == 1
+    assert headers["timelimit"] == [9, 8]
+    assert headers["shadow"] == "shown"
+    assert headers["ignore_result"] is True
+    assert headers["expires"] is not None
+    assert message.properties["priority"] == 3
+    embedded = message.payload[2]
+    assert embedded["callbacks"][0]["args"] == ["next"]
+    assert embedded["errbacks"][0]["args"] == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"connection": object()}, "can't take connection="),
+        ({"retry_policy": {}}, "sending is retried until it succeeds"),
+        ({"serializer": "pickle"}, "stored as JSON and can't take serializer='pickle'"),
+        ({"colour": "red"}, "the outbox doesn't know it"),
+    ],
+)
+def test_what_a_row_cannot_keep_is_refused_at_the_call(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        effect.apply_async_on_commit(["a"], **options)
+    assert not Entry.objects.exists()
+
+
+def test_wrong_arguments_are_refused_at_the_call_as_celery_does() -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        effect.delay_on_commit()
+
+
+def test_arguments_that_json_cannot_hold_are_refused_at_the_call() -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        effect.delay_on_commit(object())
+
+
+def test_dates_and_uuids_survive_the_row() -> None:
+    moment, number = timezone.now(), UUID(int=7)
+    effect.apply_async_on_commit([{"at": moment, "id": number}], countdown=60)
+    args, _, _ = loads(Entry.objects.get().body)
+    assert args[0] == {"at": moment, "id": number}
+
+
+def test_inside_durable_a_chain_writes_rows_and_no_messages() -> None:
+    with transaction.atomic(), durable():
+        (effect.s("a") | effect.s("b")).delay()
+        assert Entry.objects.count() == 1
+        assert messages() == []
+    assert len(messages()) == 1
+
+
+def test_plain_delay_writes_no_row() -> None:
+    effect.delay("a")
+    assert not Entry.objects.exists()
+    assert len(messages()) == 1
+
+
+@pytest.mark.usefixtures("effect_table", "eager")
+def test_eager_it_runs_after_the_commit_and_the_row_is_gone() -> None:
+    with transaction.atomic():
+        effect.delay_on_commit("a")
+        assert effects() == {}
+    assert effects() == {"a": 1}
+    assert not Entry.objects.exists()
+
+
+@pytest.mark.usefixtures("no_broker")
+class TestABrokerThatIsAway:
+    def test_the_call_succeeds_and_later_callbacks_run(self) -> None:
+        ran = []
+        with transaction.atomic():
+            effect.delay_on_commit("a")
+            transaction.on_commit(lambda: ran.append(1))
+        row = Entry.objects.get()
+        assert ran == [1]
+        assert row.sent_at is None
+        assert row.due_at is not None
+        assert row.due_at <= timezone.now()
+
+    def test_the_next_call_does_not_even_try(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        effect.delay_on_commit("a")
+        assert fastpath.breaker.is_open
+        monkeypatch.setattr(broker, "publish", lambda rows: pytest.fail("it tried"))
+        effect.delay_on_commit("b")
+        assert Entry.objects.filter(due_at__lte=timezone.now(), sent_at=None).count() == 2

@@ -1,0 +1,63 @@
+"""A wrong configuration is named, with its numbers and what to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.checks import run_checks
+
+from proj.celery import app
+
+
+def ids() -> list[str | None]:
+    return [message.id for message in run_checks(tags=["outbox"])]
+
+
+def test_the_projects_own_settings_are_right() -> None:
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("OUTBOX_DEAD_AFTER", 5, "outbox.E001"),
+        ("OUTBOX_RESEND_AFTER", 300, "outbox.E002"),
+        ("OUTBOX_PUBLISH_TIMEOUT", 30.0, "outbox.E003"),
+    ],
+)
+def test_numbers_that_contradict_each_other(
+    settings: Any, name: str, value: float, found: str
+) -> None:
+    setattr(settings, name, value)
+    [message] = run_checks(tags=["outbox"])
+    assert message.id == found
+    assert f"{name}={value:g}" in message.msg
+    assert name in (message.hint or "")
+
+
+def test_early_acknowledgement_is_named() -> None:
+    app.conf.task_acks_late = False
+    try:
+        assert ids() == ["outbox.W001"]
+    finally:
+        app.conf.task_acks_late = True
+
+
+def test_a_long_task_that_is_called_around_its_ledger_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests import outbox_tasks
+
+    (tmp_path / "views.py").write_text(
+        "def view(request):\n"
+        "    tasks.long_gate.delay('a')\n"
+        "    long_gate.delay_on_commit('a')\n"
+        "    effect.delay('a')\n"
+    )
+    monkeypatch.setattr(apps.get_app_config("outbox"), "path", str(tmp_path))
+    [message] = run_checks(tags=["outbox"])
+    assert message.id == "outbox.W002"
+    assert f"views.py:2: {outbox_tasks.long_gate.name}.delay()" in message.msg

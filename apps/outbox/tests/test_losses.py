@@ -1,0 +1,158 @@
+"""Losses are noticed by what the broker and the workers say; nothing else is sent again."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery import states
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from apps.outbox import broker, expiry, store
+from apps.outbox.losses import MARKER, Losses
+from apps.outbox.models import Entry, Worker
+from apps.outbox.relay import Relay
+from proj.celery import app
+from tests.fixtures_worker import purge_queues
+from tests.outbox_tasks import effect
+
+SECOND = timedelta(seconds=1)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def empty_broker() -> None:
+    purge_queues()
+    client().delete(MARKER)
+
+
+def client() -> Any:
+    return app.connection_for_write().default_channel.client
+
+
+def sent(*labels: str) -> list[Entry]:
+    with transaction.atomic():
+        for label in labels:
+            effect.delay_on_commit(label)
+    return list(Entry.objects.order_by("id"))
+
+
+def due() -> list[int]:
+    return list(Entry.objects.exclude(due_at=None).order_by("id").values_list("id", flat=True))
+
+
+def look_for_marker() -> None:
+    Losses().look_for_marker(client())
+
+
+def test_without_a_marker_everything_is_sent_again_and_with_it_nothing() -> None:
+    rows = sent("a", "b")
+    look_for_marker()
+    assert due() == [row.id for row in rows]
+    Entry.objects.update(due_at=None)
+    look_for_marker()
+    assert due() == []
+
+
+def test_a_broker_back_from_an_old_snapshot_gets_what_was_sent_since() -> None:
+    old, new = sent("old", "new")
+    Entry.objects.filter(id=old.id).update(sent_at=Now() - 60 * SECOND)
+    look_for_marker()
+    Entry.objects.update(due_at=None)
+    [(field, value)] = client().hgetall(MARKER).items()
+    client().hset(MARKER, field, f"another-run {float(value.split()[1]) - 30}")
+    look_for_marker()
+    assert due() == [new.id]
+
+
+def test_running_and_quarantined_rows_are_left_alone() -> None:
+    running, quarantined, waiting = sent("a", "b", "c")
+    store.claim(running.id, 0, "somebody")
+    Entry.objects.filter(id=quarantined.id).update(quarantined_at=Now())
+    look_for_marker()
+    assert due() == [waiting.id]
+
+
+def overtaken(losses: Losses) -> list[int]:
+    with broker.connect() as connection:
+        losses.look_for_overtaken(connection)
+        losses._earlier = [(at - 3600, lanes) for at, lanes in losses._earlier]
+        losses.look_for_overtaken(connection)
+    return due()
+
+
+def test_what_waits_in_its_queue_is_not_lost() -> None:
+    sent("a", "b", "c")
+    assert overtaken(Losses()) == []
+
+
+def test_what_was_sent_before_something_that_has_arrived_is_lost_unless_a_worker_holds_it() -> None:
+    lost, held, waiting = sent("a", "b", "c")
+    Entry.objects.exclude(id=waiting.id).update(sent_at=F("sent_at") - 60 * SECOND)
+    Worker.objects.bulk_create(
+        [Worker(id="w", hostname="h", pid=1, held=[held.id], lanes={"default/0": time.time() - 30})]
+    )
+    assert overtaken(Losses()) == [lost.id]
+
+
+def test_one_look_is_not_enough() -> None:
+    """A message that has just arrived is held by a worker that had no time to say so."""
+    sent("a")
+    purge_queues()
+    with broker.connect() as connection:
+        Losses().look_for_overtaken(connection)
+    assert due() == []
+
+
+def test_an_empty_queue_has_lost_what_was_sent_there() -> None:
+    rows = sent("a", "b")
+    purge_queues()
+    assert overtaken(Losses()) == [row.id for row in rows]
+
+
+def test_what_has_expired_is_revoked() -> None:
+    result = effect.apply_async_on_commit(["a"], expires=3600)
+    kept = effect.apply_async_on_commit(["b"], expires=3600)
+    Entry.objects.filter(task_id=result.id).update(expires=Now() - SECOND)
+    assert expiry.revoke_expired() == 1
+    assert result.state == states.REVOKED
+    assert Entry.objects.get().task_id == kept.id
+
+
+def test_a_row_that_cannot_be_sent_does_not_hold_up_the_others() -> None:
+    bad, good = sent("bad", "good")
+    Entry.objects.update(due_at=Now())
+    Entry.objects.filter(id=bad.id).update(body="not JSON")
+    assert Relay().run_once() == 2
+    bad.refresh_from_db()
+    good.refresh_from_db()
+    assert good.due_at is None
+    assert bad.due_at is not None
+    assert bad.error.startswith("not sent: ")
+    assert bad.sends == 2
+
+
+@pytest.mark.usefixtures("no_broker")
+def test_rows_stay_due_while_the_broker_is_away() -> None:
+    effect.delay_on_commit("a")
+    relay = Relay()
+    with pytest.raises(broker.connection_errors()):
+        relay.send(store.lease(10))
+    assert len(store.lease(10)) == 1
+
+
+def test_a_release_counts_crashes_in_a_row_only(settings: Any) -> None:
+    settings.OUTBOX_MAX_STARTS = 2
+    [row] = sent("a")
+    where, me = "worker = %(me)s", {"me": "w"}
+    for starts, reported, quarantined in ((0, False, False), (1, True, False), (2, False, False)):
+        assert store.claim(row.id, starts, "w") == starts + 1
+        [(_, _, _, now_quarantined)] = store.release(where, me, "why", reported)
+        assert now_quarantined is quarantined
+    assert store.claim(row.id, 3, "w") == 4
+    assert store.release(where, me, "why")[0][3] is True

@@ -1,0 +1,85 @@
+"""What the tests of the outbox share: short times, a relay, a table of effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from celery.result import AsyncResult
+from django.db import connection, transaction
+
+from apps.outbox.models import Entry
+from apps.outbox.relay import Relay
+from proj.celery import app
+from tests import outbox_tasks as tasks
+
+TASKS = {
+    "CELERY_IMPORTS": "tests.outbox_tasks",
+    "OUTBOX_HEARTBEAT": "1",
+    "OUTBOX_DEAD_AFTER": "3",
+    "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT": "1",
+}
+
+
+@pytest.fixture
+def quick(settings: Any) -> None:
+    """The same times for the relay of this process as for the workers."""
+    settings.OUTBOX_HEARTBEAT = 1
+    settings.OUTBOX_DEAD_AFTER = 3
+    settings.OUTBOX_POLL = 0.1
+
+
+@pytest.fixture
+def effect_table(transactional_db: None) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute(tasks.CREATE)
+        cursor.execute("TRUNCATE test_effect")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS test_effect")
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    relay = Relay()
+    relay.start()
+    yield relay
+    relay.stop()
+
+
+def send(task: Any, labels: list[str], *args: Any) -> list[AsyncResult]:
+    with transaction.atomic():
+        return [task.delay_on_commit(label, *args) for label in labels]
+
+
+def names(count: int) -> list[str]:
+    return [f"t{number}" for number in range(count)]
+
+
+def quarantined() -> list[Entry]:
+    return list(Entry.objects.exclude(quarantined_at=None))
+
+
+def all_done() -> bool:
+    return not Entry.objects.filter(quarantined_at=None).exists()
+
+
+def started(folder: Path, count: int) -> Callable[[], list[Path]]:
+    """Return the files of the tasks that have started, once there are *count*."""
+
+    def ready() -> list[Path]:
+        found = sorted(folder.glob("started-*"))
+        return found if len(found) >= count else []
+
+    return ready
+
+
+def client() -> Any:
+    return app.connection_for_write().default_channel.client
+
+
+def main_process(role: Any) -> psutil.Process:
+    return psutil.Process(role.process.pid)

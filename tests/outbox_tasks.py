@@ -1,0 +1,209 @@
+"""Durable tasks that only tests run. Each real execution appends a row: nothing makes it unique."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import shared_task
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from django.db import connection
+
+CREATE = """CREATE TABLE IF NOT EXISTS test_effect (
+    label text, start int, pid int DEFAULT 0, at timestamptz DEFAULT clock_timestamp())"""
+
+
+def write(label: str, start: int = 0) -> None:
+    """Append an effect."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO test_effect (label, start, pid) VALUES (%s, %s, %s)",
+            [label, start, os.getpid()],
+        )
+
+
+def effects() -> dict[str, int]:
+    """Return how often each label was written."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT label, count(*) FROM test_effect GROUP BY label")
+        return dict(cursor.fetchall())
+
+
+def wait_for_file(path: str) -> None:
+    """Block until *path* exists; the test decides when."""
+    while not Path(path).exists():
+        time.sleep(0.02)
+
+
+@shared_task
+def effect(label: str) -> str:
+    """Write one effect."""
+    write(label)
+    return label
+
+
+@shared_task
+def slow(label: str, seconds: float) -> str:
+    """Write one effect, and take a while."""
+    time.sleep(seconds)
+    write(label)
+    return label
+
+
+@shared_task
+def gate(label: str, folder: str) -> str:
+    """Say that it runs, write an effect, and wait for the test; then finish."""
+    write(label)
+    Path(folder, f"started-{label}-{os.getpid()}").touch()
+    wait_for_file(f"{folder}/go")
+    return label
+
+
+@shared_task(bind=True, atomic=False)
+def long_gate(self: Any, label: str, folder: str) -> str:
+    """Like ``gate``, as a long task."""
+    Path(folder, f"started-{label}-{os.getpid()}").touch()
+    wait_for_file(f"{folder}/go")
+    with self.finishing() as outcome:
+        write(label)
+        outcome.result = label.upper()
+    return "what the function returns is not used"
+
+
+@shared_task
+def poison(label: str) -> None:
+    """Kill the process that runs it."""
+    write(label)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(bind=True)
+def poison_parent(self: Any, label: str) -> None:
+    """Kill the whole worker, as the kernel does when memory is short."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task
+def stubborn(label: str) -> None:
+    """Take no notice of the soft time limit."""
+    write(label)
+    while True:
+        try:
+            time.sleep(600)
+        except SoftTimeLimitExceeded:
+            continue
+
+
+@shared_task
+def fails(label: str) -> None:
+    """Raise after its effect."""
+    write(label)
+    raise ValueError(label)
+
+
+@shared_task(bind=True, max_retries=5)
+def retries(self: Any, label: str, times: int, countdown: float = 0) -> int:
+    """Retry a few times, then write the number of retries."""
+    if self.request.retries < times:
+        write(f"{label}-rolled-back")
+        raise self.retry(countdown=countdown)
+    write(f"{label}-{self.idempotency_key}")
+    return int(self.request.retries)
+
+
+@shared_task(bind=True, autoretry_for=(ZeroDivisionError,), retry_kwargs={"countdown": 0})
+def autoretries(self: Any, label: str) -> str:
+    """Fail once."""
+    if not self.request.retries:
+        raise ZeroDivisionError(label)
+    write(label)
+    return label
+
+
+@shared_task(bind=True, max_retries=5)
+def retries_and_goes_on(self: Any, label: str) -> str:
+    """Ask for another run without ending this one."""
+    write(label)
+    if self.request.retries == 0:
+        self.retry(countdown=0, throw=False)
+    return label
+
+
+@shared_task
+def ignores(label: str) -> None:
+    """End without a result."""
+    write(label)
+    raise Ignore
+
+
+@shared_task
+def rejects(label: str) -> None:
+    """Give the message up."""
+    write(label)
+    raise Reject("no", requeue=False)
+
+
+@shared_task(bind=True)
+def replaces(self: Any, label: str) -> Any:
+    """Let another task take its place."""
+    write(f"{label}-first")
+    return self.replace(effect.s(label))
+
+
+@shared_task
+def calls_another(label: str, fail: bool) -> None:
+    """Call a task with its own transaction."""
+    effect.delay_on_commit(f"{label}-child")
+    write(label)
+    if fail:
+        raise ValueError(label)
+
+
+@shared_task
+def add(*numbers: Any) -> int:
+    """Return the sum of numbers and of lists of them."""
+    total = 0
+    for number in numbers:
+        total += sum(number) if isinstance(number, list) else number
+    write(f"add-{total}")
+    return total
+
+
+@shared_task(bind=True)
+def fibonacci(self: Any, n: int) -> int:
+    """Call itself as a function."""
+    return n if n < 2 else int(self(n - 1)) + int(self(n - 2))
+
+
+@shared_task
+def unserializable() -> object:
+    """Return what JSON can't hold."""
+    write("unserializable")
+    return object()
+
+
+@shared_task
+def breaks_database(label: str) -> None:
+    """Lose the database connection in the middle of the first run."""
+    write(label)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT starts FROM outbox_entry WHERE worker IS NOT NULL")
+        if cursor.fetchone() == (1,):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+@shared_task
+def interrupted(label: str) -> None:
+    """Be overtaken: while it runs, another start is counted, by another connection."""
+    import psycopg
+
+    write(label)
+    settings = connection.get_connection_params()
+    names = ("dbname", "user", "host", "port", "password")
+    plain = {name: settings[name] for name in names if name in settings}
+    with psycopg.connect(**plain, autocommit=True) as other:
+        other.execute("UPDATE outbox_entry SET starts = starts + 1")

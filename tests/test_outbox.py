@@ -1,0 +1,106 @@
+"""Durable tasks on real workers: what Celery's options and endings become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import states
+
+from apps.outbox import broker, conf, store
+from apps.outbox.models import Entry
+from apps.outbox.relay import Relay
+from proj.celery import app
+from tests import outbox_tasks as tasks
+from tests.fixtures_outbox import (
+    TASKS,
+    all_done,
+    client,
+    names,
+    send,
+)
+from tests.fixtures_worker import StartRole, wait_for
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("quick", "effect_table"),
+]
+
+
+def test_every_task_runs_once_and_its_result_can_be_had(start_role: StartRole) -> None:
+    start_role("worker", **TASKS)
+    results = send(tasks.effect, names(50))
+    assert [result.get(timeout=60) for result in results] == names(50)
+    assert tasks.effects() == dict.fromkeys(names(50), 1)
+    assert all_done()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_every_pool_goes_through_the_ledger(start_role: StartRole, pool: str) -> None:
+    start_role("worker", "--pool", pool, **TASKS)
+    [result] = send(tasks.effect, ["a"])
+    assert result.get(timeout=60) == "a"
+    row = store.Row(10**9, "x", tasks.effect.name, "default", 0, '[["b"], {}, {}]', 0, 0, 0.0)
+    broker.publish([row])  # a message without a row
+    [after] = send(tasks.effect, ["c"])
+    assert after.get(timeout=60) == "c"
+    assert tasks.effects() == {"a": 1, "c": 1}
+
+
+def test_retries_and_times_come_from_the_table(start_role: StartRole, relay: Relay) -> None:
+    start_role("worker", **TASKS)
+    retried = tasks.retries.delay_on_commit("r", 2, 0.2)
+    later = tasks.effect.apply_async_on_commit(["later"], countdown=1)
+    assert client().llen("default") == 0 or not later.ready()
+    assert retried.get(timeout=60) == 2
+    assert later.get(timeout=60) == "later"
+    assert tasks.effects() == {f"r-{retried.id}": 1, "later": 1}
+    assert all_done()
+
+
+def test_what_expires_before_it_starts_is_revoked_and_gone(
+    start_role: StartRole, relay: Relay
+) -> None:
+    waiting = tasks.effect.apply_async_on_commit(["a"], expires=0.5)
+    never = tasks.effect.apply_async_on_commit(["b"], expires=0.5, countdown=3600)
+    wait_for(all_done, "they have expired")
+    start_role("worker", **TASKS)
+    send(tasks.effect, ["after"])[0].get(timeout=60)
+    assert tasks.effects() == {"after": 1}
+    assert (waiting.state, never.state) == (states.REVOKED, states.REVOKED)
+
+
+def test_a_revoked_task_is_gone(start_role: StartRole) -> None:
+    start_role("worker", **TASKS)
+    app.control.revoke("revoked-id", reply=True, timeout=5)
+    tasks.effect.apply_async_on_commit(["a"], task_id="revoked-id")
+    wait_for(all_done, "it is gone")
+    assert tasks.effects() == {}
+
+
+def test_a_task_beyond_its_time_limit_has_failed_and_is_gone(
+    start_role: StartRole, relay: Relay
+) -> None:
+    start_role("worker", **TASKS)
+    result = tasks.stubborn.apply_async_on_commit(["a"], time_limit=2, soft_time_limit=1)
+    wait_for(all_done, "it is gone")
+    wait_for(lambda: result.state == states.FAILURE, "it has failed")
+    assert tasks.effects() == {}
+
+
+def test_beat_runs_a_relay(start_role: StartRole, settings: Any) -> None:
+    settings.OUTBOX_PUBLISH_MAX = 0
+    send(tasks.effect, ["a"])
+    start_role("worker", **TASKS)
+    start_role("beat", **TASKS)
+    wait_for(all_done, "it is done")
+    assert tasks.effects() == {"a": 1}
+
+
+def test_the_header_names_the_row_and_the_start(settings: Any) -> None:
+    send(tasks.effect, ["a"])
+    with app.connection_for_read() as broker_:
+        message = broker_.SimpleQueue("default").get(timeout=5)
+        message.ack()
+    row = Entry.objects.get()
+    assert message.headers[conf.HEADER][:2] == [row.id, 0]
