@@ -60,7 +60,8 @@ class Cable:
 
     def _carry(self, listener: socket.socket) -> None:
         with selectors.DefaultSelector() as ready:
-            ready.register(listener, selectors.EVENT_READ)
+            with suppress(ValueError):  # pulled before this thread began
+                ready.register(listener, selectors.EVENT_READ)
             while self._listener is listener or self._peers:
                 for key, _ in ready.select(timeout=0.5):
                     source = key.fileobj
