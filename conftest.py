@@ -19,7 +19,10 @@ def _prepare_environment() -> None:
     # The settings of the tests come from here alone, whatever a person's .env says.
     os.environ["READ_ENV_FILES"] = "false"
     for name in list(os.environ):
-        if name.startswith(("CELERY_", "DATABASE_", "REPORTS_")) or name in {"APP_ROLE", "DEBUG"}:
+        if name.startswith(("CELERY_", "DATABASE_", "OUTBOX_", "REPORTS_")) or name in {
+            "APP_ROLE",
+            "DEBUG",
+        }:
             del os.environ[name]
     folder = temporary_folder()
     os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
