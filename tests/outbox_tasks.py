@@ -12,6 +12,8 @@ from celery import shared_task
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from django.db import connection
 
+from proj.task import Task
+
 CREATE = """CREATE TABLE IF NOT EXISTS test_effect (
     label text, start int, pid int DEFAULT 0, at timestamptz DEFAULT clock_timestamp())"""
 
@@ -73,7 +75,17 @@ def long_gate(self: Any, label: str, folder: str) -> str:
     return "what the function returns is not used"
 
 
-@shared_task
+class Tells(Task):
+    """Writes down that it has failed for good."""
+
+    abstract = True
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Write an effect that names the error."""
+        write(f"{args[0]}: {type(exc).__name__}")
+
+
+@shared_task(base=Tells)
 def poison(label: str) -> None:
     """Kill the process that runs it."""
     write(label)
@@ -87,7 +99,7 @@ def poison_parent(self: Any, label: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@shared_task
+@shared_task(base=Tells)
 def stubborn(label: str) -> None:
     """Take no notice of the soft time limit."""
     write(label)

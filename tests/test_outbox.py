@@ -78,14 +78,14 @@ def test_a_revoked_task_is_gone(start_role: StartRole) -> None:
     assert tasks.effects() == {}
 
 
-def test_a_task_beyond_its_time_limit_has_failed_and_is_gone(
+def test_a_task_beyond_its_time_limit_has_failed_is_gone_and_is_told_so(
     start_role: StartRole, relay: Relay
 ) -> None:
     start_role("worker", **TASKS)
     result = tasks.stubborn.apply_async_on_commit(["a"], time_limit=2, soft_time_limit=1)
-    wait_for(all_done, "it is gone")
     wait_for(lambda: result.state == states.FAILURE, "it has failed")
-    assert tasks.effects() == {}
+    wait_for(lambda: tasks.effects() and all_done(), "its on_failure() was called")
+    assert tasks.effects() == {"a: TimeLimitExceeded": 1}
 
 
 def test_beat_runs_a_relay(start_role: StartRole, settings: Any) -> None:

@@ -110,7 +110,8 @@ def test_a_task_that_kills_its_process_is_quarantined(start_role: StartRole, rel
     assert [entry["start"] for entry in row.history] == [1, 2]
     assert row.error == "the process that ran it died"
     assert bad.state == states.FAILURE
-    assert tasks.effects() == {"good": 1}
+    wait_for(all_done, "its on_failure() was called")
+    assert tasks.effects() == {"good": 1, "bad: Quarantined": 1}
 
 
 def test_a_task_that_kills_the_whole_worker_is_quarantined(

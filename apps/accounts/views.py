@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from django.contrib import messages
@@ -16,12 +15,9 @@ from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
-from kombu.exceptions import OperationalError
 
 from .forms import LimitedLogin, SignupForm
 from .tasks import send_welcome_email
-
-logger = logging.getLogger(__name__)
 
 
 @sensitive_post_parameters("password1", "password2")
@@ -38,10 +34,6 @@ def signup(request: HttpRequest) -> HttpResponse:
         except IntegrityError:
             # Somebody took the name between the form's check and now.
             form.add_error("username", "A user with that username already exists.")
-        except OperationalError:
-            # Raised by the broker after the commit: the account exists, only the mail is missing.
-            logger.exception("No welcome mail for %r: no broker", form.cleaned_data["username"])
-            return redirect("/")
         else:
             return redirect("/")
     status = 422 if form.errors else 200
@@ -52,8 +44,8 @@ def signup(request: HttpRequest) -> HttpResponse:
 def _create_account(request: HttpRequest, form: SignupForm) -> None:
     user = form.save()
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    # Not delay(): a worker could look for the user before the transaction is committed, and
-    # would send a mail for one that is rolled back.
+    # Not delay(): a worker could look for the user before the transaction is committed, and would
+    # send a mail for one that is rolled back. And without a broker, this one waits for it.
     send_welcome_email.delay_on_commit(user.pk)
 
 

@@ -18,7 +18,7 @@ from celery.worker import state
 from django.db import connections, transaction
 from psycopg.types.json import Jsonb
 
-from . import conf, identity, results, store
+from . import conf, failures, identity, results, store
 
 logger = logging.getLogger(__name__)
 
@@ -163,9 +163,10 @@ def give_up(where: str, params: dict[str, Any], why: str, reported: bool = False
     """
     with transaction.atomic(using=conf.alias()):
         released = store.release(where, params, why, reported)
-        for _, task_id, task, quarantined in released:
+        for row_id, task_id, task, quarantined in released:
             if quarantined:
                 results.store_quarantined(task_id, task, why)
+                failures.tell(row_id, results.Quarantined(why))
     for _, task_id, task, quarantined in released:
         logger.warning("%s[%s]: %s%s", task, task_id, why, "; quarantined" if quarantined else "")
     return len(released)

@@ -6,8 +6,9 @@ from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
+from django.db import transaction
 
-from . import identity, ledger, store
+from . import conf, failures, identity, ledger, store
 from .heartbeat import heartbeat
 
 
@@ -47,7 +48,11 @@ def after_time_limit(sender: Any, task_id: str, exception: Any, **kwargs: Any) -
     """Delete the row of a task that the main process ended, and whose failure it has stored."""
     ended_here = isinstance(exception, (TimeLimitExceeded, WorkerLostError))
     if ended_here and (header := heartbeat.header(task_id)):
-        store.finish([(int(header[0]), int(header[1]) + 1)])
+        row_id, start = int(header[0]), int(header[1]) + 1
+        with transaction.atomic(using=conf.alias()):
+            failures.tell(row_id, exception)
+            if not store.finish([(row_id, start)]):  # another start has taken over
+                transaction.set_rollback(True, using=conf.alias())
 
 
 @signals.task_revoked.connect

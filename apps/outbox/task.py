@@ -7,6 +7,7 @@ from typing import Any
 
 from celery.contrib.django.task import DjangoTask
 from celery.result import AsyncResult
+from celery.utils import uuid
 
 from . import calls, ledger, results
 
@@ -118,5 +119,8 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
 
     @property
     def idempotency_key(self) -> str:
-        """The same text at every start of this call: a Message-ID, an Idempotency-Key."""
-        return str(self.request.id)
+        """The same text at every start of this call: a Message-ID, an Idempotency-Key.
+
+        Called as a function, a task has no other start, and a new key each time.
+        """
+        return str(self.request.id or uuid())

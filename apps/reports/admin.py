@@ -24,7 +24,7 @@ class ReportAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic for the
     show_full_result_count = False
     fields = (
         *("id", "owner", "name", "state", "error", "rows", "size_bytes", "sha256", "delimiter"),
-        *("chunks_done", "chunks_total", "resumes", "idempotency_key"),
+        *("chunks_done", "chunks_total", "idempotency_key"),
         *("created_at", "active_at", "finished_at"),
     )
     readonly_fields = fields

@@ -35,9 +35,8 @@ class Report(models.Model):
     result = models.JSONField(null=True, blank=True)
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # The last sign of life: bytes that arrived, a chunk that was finished, a task sent again.
+    # The upload's last sign of life; see expiry.sweep_abandoned_uploads.
     active_at = models.DateTimeField(default=timezone.now, editable=False)
-    resumes = models.PositiveSmallIntegerField("times resumed", default=0, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -51,11 +50,11 @@ class Report(models.Model):
         indexes = [
             models.Index(fields=["owner", "-created_at"], name="reports_report_owner"),
             models.Index(fields=["created_at"], name="reports_report_created"),
-            # What the periodic tasks look for, and rarely find.
+            # What the sweep of abandoned uploads looks for, and rarely finds.
             models.Index(
                 fields=["active_at"],
-                name="reports_report_unfinished",
-                condition=models.Q(state__in=["uploading", "processing"]),
+                name="reports_report_uploading",
+                condition=models.Q(state="uploading"),
             ),
         ]
 
@@ -87,7 +86,6 @@ class Chunk(models.Model):
     data = models.BinaryField(null=True)
     # JSON as apps.reports.profile writes it; nobody queries it.
     partial = models.BinaryField(null=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
     done_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -6,12 +6,6 @@ from apps.schedules.declare import Schedule
 
 SCHEDULES = [
     Schedule(
-        name="reports: resume what is stalled",
-        task="apps.reports.tasks.resume_stalled",
-        every=timedelta(minutes=1),
-        description="Sends the tasks of reports again that no worker gets on with.",
-    ),
-    Schedule(
         name="reports: sweep abandoned uploads",
         task="apps.reports.tasks.sweep_abandoned_uploads",
         every=timedelta(minutes=5),

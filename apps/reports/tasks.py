@@ -1,8 +1,10 @@
-"""The tasks of reports: thin, each takes an id, and each may run twice or too late."""
+"""The tasks of reports: thin, each takes an id. What they hold on to is a row (docs/delivery.md).
+
+Each finishes once: a start that a later one has overtaken changes nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
@@ -14,52 +16,61 @@ from . import expiry, processing
 
 
 class ReportTask(Task):
-    """A task that works on one report: a short fault of the database is waited out.
+    """A task that works on one report, whose id is its first argument.
 
     The report holds its state, so there is no result to keep.
     """
 
     abstract = True
     ignore_result = True
+    # A deadlock, a lock that took too long. A database that is away doesn't count as a failure.
     autoretry_for = (OperationalError,)
     max_retries = 5
     retry_backoff = 2  # seconds: 2, 4, 8, …, each with jitter
     retry_backoff_max = 60
 
-    #: What a failure for good means for the report, given the task's argument.
-    give_up: Callable[[Any, Exception], None] = staticmethod(processing.fail_report)
+    def on_failure(
+        self, exc: Exception, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any
+    ) -> None:
+        """Say on the report that it failed for good, for a person waits for it."""
+        processing.fail_report(args[0], exc)
+
+
+class ChunkTask(ReportTask):
+    """A task that works on one chunk, whose id is its first argument."""
+
+    abstract = True
 
     def on_failure(
         self, exc: Exception, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any
     ) -> None:
-        """Say on the report that it failed, for a person waits for it."""
-        if not isinstance(exc, OperationalError):  # resume_stalled will try again
-            self.give_up(args[0], exc)
+        """Say on the chunk's report that it failed for good, and where."""
+        processing.fail_chunk(args[0], exc)
 
 
 @shared_task(base=ReportTask)
 def start_profiling(report_id: str) -> None:
-    """Send a task for every chunk of a report that isn't profiled yet."""
+    """Call a task for every chunk of a report: one transaction, so all of them or none."""
     for chunk_id in processing.unfinished_chunks(report_id):
-        profile_chunk.delay(chunk_id)
+        profile_chunk.delay_on_commit(chunk_id)
 
 
-@shared_task(base=ReportTask, give_up=staticmethod(processing.fail_chunk))
-def profile_chunk(chunk_id: int) -> None:
-    """Profile one chunk; who finishes the last one sends the merge."""
-    processing.profile_chunk(chunk_id, merge_report.delay_on_commit)
+@shared_task(base=ChunkTask, bind=True, atomic=False)
+def profile_chunk(self: Task, chunk_id: int) -> None:
+    """Profile one chunk; who finishes the last one calls the merge."""
+    partial = processing.profile_chunk(chunk_id)  # takes as long as it takes; holds nothing
+    with self.finishing():
+        if partial is not None and (report_id := processing.store_partial(chunk_id, partial)):
+            merge_report.delay_on_commit(report_id)
 
 
-@shared_task(base=ReportTask)
-def merge_report(report_id: str) -> None:
+@shared_task(base=ReportTask, bind=True, atomic=False)
+def merge_report(self: Task, report_id: str) -> None:
     """Merge the partial profiles of a report into its result."""
-    processing.merge_report(report_id)
-
-
-@shared_task
-def resume_stalled() -> int:
-    """Send the tasks again of reports that don't get on."""
-    return processing.resume_stalled(start_profiling.delay, merge_report.delay)
+    result = processing.merge(report_id)
+    with self.finishing():
+        if result is not None:
+            processing.store_result(report_id, result)
 
 
 @shared_task

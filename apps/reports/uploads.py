@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, reset_queries, transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
+from . import tasks
 from .csvstream import Block, CsvStream
 from .errors import CsvError, IdempotencyConflict, IdempotencyInProgress, UploadInterrupted
 from .models import Chunk, Report
-from .processing import STALLED_AFTER
-
-logger = logging.getLogger(__name__)
 
 MAX_KEY_LENGTH = 255  # characters of an idempotency key
 #: A slow upload shows that it lives this often, in seconds; see expiry.sweep_abandoned_uploads.
@@ -128,7 +123,6 @@ class Upload:
             raise UploadInterrupted
 
     def _hand_over(self) -> None:
-        now = timezone.now()
         fields: dict[str, Any] = {
             "state": Report.State.PROCESSING,
             "size_bytes": self.size_bytes,
@@ -137,14 +131,13 @@ class Upload:
             "columns": self._stream.columns,
             "rows": self._stream.rows,
             "chunks_total": self._chunks,
-            "active_at": now,
         }
         with transaction.atomic():
             uploading = Report.objects.filter(pk=self._report.pk, state=Report.State.UPLOADING)
             if not uploading.update(**fields):
                 raise UploadInterrupted
-            # One message, however many chunks: the request must not wait for thousands of them.
-            transaction.on_commit(partial(_start_profiling, self._report.pk))
+            # One task, however many chunks: the request must not write thousands of them.
+            tasks.start_profiling.delay_on_commit(str(self._report.pk))
         for name, value in fields.items():
             setattr(self._report, name, value)
 
@@ -155,18 +148,6 @@ class Upload:
         if (report.size_bytes, report.sha256) != (self.size_bytes, self._digest.hexdigest()):
             raise IdempotencyConflict
         return report
-
-
-def _start_profiling(report_id: UUID) -> None:
-    from .tasks import start_profiling
-
-    try:
-        start_profiling.delay(str(report_id))
-    except OperationalError:
-        # The file is stored and the person has their report. It counts as stalled from now on, so
-        # that its tasks are sent as soon as the broker is back.
-        logger.exception("the broker can't be reached; report %s will be resumed", report_id)
-        Report.objects.filter(pk=report_id).update(active_at=timezone.now() - STALLED_AFTER)
 
 
 def start_upload(owner: Any, filename: str, idempotency_key: str | None = None) -> Upload:

@@ -34,7 +34,6 @@ class Migration(migrations.Migration):
                 ('error', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('active_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('resumes', models.PositiveSmallIntegerField(default=0, editable=False, verbose_name='times resumed')),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='reports', to=settings.AUTH_USER_MODEL)),
             ],
@@ -51,7 +50,6 @@ class Migration(migrations.Migration):
                 ('rows', models.PositiveIntegerField()),
                 ('data', models.BinaryField(null=True)),
                 ('partial', models.BinaryField(null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
                 ('done_at', models.DateTimeField(null=True)),
                 ('report', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='reports.report')),
             ],
@@ -69,7 +67,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='report',
-            index=models.Index(condition=models.Q(('state__in', ['uploading', 'processing'])), fields=['active_at'], name='reports_report_unfinished'),
+            index=models.Index(condition=models.Q(('state', 'uploading')), fields=['active_at'], name='reports_report_uploading'),
         ),
         migrations.AddConstraint(
             model_name='report',

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from kombu.utils.json import loads
+
+from apps.outbox.models import Entry
 from apps.reports import tasks
 from apps.reports.models import Chunk, Report
 from apps.reports.services import start_upload
 from bench.csv_files import flights_csv
 
-__all__ = ["flights_csv", "upload", "work"]
+__all__ = ["called", "flights_csv", "run", "upload", "work"]
 
 
 def upload(owner: Any, data: bytes, key: str | None = None, piece: int = 64 * 1024) -> Report:
@@ -20,10 +23,21 @@ def upload(owner: Any, data: bytes, key: str | None = None, piece: int = 64 * 10
     return incoming.finish()
 
 
+def run(task: Any, argument: Any) -> None:
+    """Run a task in this process, and let its errors through."""
+    task.apply(args=[argument], throw=True)
+
+
+def called() -> list[tuple[str, list[Any]]]:
+    """Return which tasks wait with which arguments, in the order in which they were called."""
+    rows = Entry.objects.order_by("id").values_list("task", "body")
+    return [(task, loads(body)[0]) for task, body in rows]
+
+
 def work(report: Report) -> Report:
     """Run the report's tasks in this process, as a worker would, and return it as it is then."""
     for chunk_id in Chunk.objects.filter(report=report).values_list("pk", flat=True):
-        tasks.profile_chunk.apply(args=[chunk_id], throw=True)
-    tasks.merge_report.apply(args=[str(report.pk)], throw=True)
+        run(tasks.profile_chunk, chunk_id)
+    run(tasks.merge_report, str(report.pk))
     report.refresh_from_db()
     return report

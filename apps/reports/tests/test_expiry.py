@@ -71,7 +71,7 @@ def test_many_reports_go_in_one_run(owner: User, monkeypatch: pytest.MonkeyPatch
 def test_a_run_with_nothing_to_do_is_one_query(
     db: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    for task in (tasks.delete_expired, tasks.sweep_abandoned_uploads, tasks.resume_stalled):
+    for task in (tasks.delete_expired, tasks.sweep_abandoned_uploads):
         with django_assert_num_queries(1):
             assert task() == 0
 
@@ -79,7 +79,6 @@ def test_a_run_with_nothing_to_do_is_one_query(
 def test_the_periodic_tasks_exist() -> None:
     names = {schedule.task for schedule in declared() if schedule.name.startswith("reports:")}
     assert names == {
-        "apps.reports.tasks.resume_stalled",
         "apps.reports.tasks.sweep_abandoned_uploads",
         "apps.reports.tasks.delete_expired",
     }

@@ -1,25 +1,27 @@
-"""From chunks to a report: everything may be delivered twice, late or not at all."""
+"""From chunks to a report: everything may run twice, late or at the same time."""
 
 from __future__ import annotations
 
+import json
 import random
 import threading
-from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from celery.exceptions import Retry
+from celery.exceptions import Retry, TimeLimitExceeded
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
-from django.utils import timezone
-from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from apps.reports import processing, profile, tasks
+from apps.outbox import failures
+from apps.outbox.models import Entry
+from apps.outbox.results import Quarantined
+from apps.outbox.tasks import call_on_failure
+from apps.reports import processing, profile
 from apps.reports.models import Chunk, Report
 from apps.reports.services import delete_report
 from apps.reports.tasks import merge_report, profile_chunk, start_profiling
 
-from .helpers import upload, work
+from .helpers import called, run, upload, work
 
 TABLE = b"id,name\n" + b"".join(b"%d,name %d\n" % (number, number % 7) for number in range(1000))
 
@@ -35,39 +37,27 @@ def chunk_ids(report: Report) -> list[int]:
     return list(Chunk.objects.filter(report=report).values_list("pk", flat=True).order_by("number"))
 
 
-def run(task: object, argument: object) -> None:
-    task.apply(args=[argument], throw=True)  # type: ignore[attr-defined]
-
-
 def progress(report: Report) -> tuple[int, int]:
     report.refresh_from_db()
     return report.chunks_done, report.chunks_total
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
-    """Collect the messages instead of sending them: this test is the worker."""
-    messages: list[tuple[str, object]] = []
-    for task in (start_profiling, profile_chunk, merge_report):
-        name = task.name.rpartition(".")[2]
-        monkeypatch.setattr(
-            task, "delay", lambda argument, name=name: messages.append((name, argument))
-        )
-    return messages
+def merges() -> list[str]:
+    return [arguments[0] for name, arguments in called() if name == merge_report.name]
 
 
-def test_start_sends_a_task_for_each_chunk(report: Report, sent: list[tuple[str, object]]) -> None:
+def test_start_calls_a_task_for_each_chunk(report: Report) -> None:
+    Entry.objects.all().delete()
     run(start_profiling, str(report.pk))
-    assert sent == [("profile_chunk", chunk_id) for chunk_id in chunk_ids(report)]
+    assert called() == [(profile_chunk.name, [chunk_id]) for chunk_id in chunk_ids(report)]
 
 
-def test_start_again_sends_only_what_is_left(
-    report: Report, sent: list[tuple[str, object]]
-) -> None:
+def test_start_again_calls_only_what_is_left(report: Report) -> None:
     first, *others = chunk_ids(report)
     run(profile_chunk, first)
+    Entry.objects.all().delete()
     run(start_profiling, str(report.pk))
-    assert sent == [("profile_chunk", chunk_id) for chunk_id in others]
+    assert called() == [(profile_chunk.name, [chunk_id]) for chunk_id in others]
 
 
 def test_a_profiled_chunk_drops_its_data_and_is_counted(report: Report) -> None:
@@ -108,34 +98,36 @@ def test_chunks_may_be_profiled_in_any_order(owner: User, report: Report) -> Non
     assert report.result == expected
 
 
-def test_the_transaction_that_finishes_the_last_chunk_sends_the_merge(
+def test_who_finishes_the_last_chunk_calls_the_merge_and_a_repetition_does_not(
     report: Report,
-    sent: list[tuple[str, object]],
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     *others, last = chunk_ids(report)
-    with django_capture_on_commit_callbacks(execute=True):
-        for chunk_id in others:
-            run(profile_chunk, chunk_id)
-    assert sent == []
-    with django_capture_on_commit_callbacks(execute=True):
-        run(profile_chunk, last)
-        assert sent == []
-    assert sent == [("merge_report", str(report.pk))]
+    for chunk_id in others:
+        run(profile_chunk, chunk_id)
+    assert merges() == []
+    for chunk_id in (last, last, others[0]):
+        run(profile_chunk, chunk_id)
+    assert merges() == [str(report.pk)]
 
 
-def test_a_worker_that_died_before_it_sent_the_merge_sends_it_at_the_second_delivery(
-    report: Report,
-    sent: list[tuple[str, object]],
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+def test_the_count_and_the_call_of_the_merge_are_one_transaction(
+    report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with django_capture_on_commit_callbacks(execute=False):
-        for chunk_id in chunk_ids(report):
-            run(profile_chunk, chunk_id)
-    assert sent == []
-    with django_capture_on_commit_callbacks(execute=True):
-        run(profile_chunk, chunk_ids(report)[3])
-    assert sent == [("merge_report", str(report.pk))]
+    *others, last = chunk_ids(report)
+    for chunk_id in others:
+        run(profile_chunk, chunk_id)
+
+    def fails(report_id: str) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merge_report, "delay_on_commit", fails)
+        patch.setattr(profile_chunk, "on_failure", lambda *args: None)
+        with pytest.raises(ZeroDivisionError):
+            run(profile_chunk, last)
+    assert progress(report) == (len(others), len(others) + 1)
+    run(profile_chunk, last)
+    assert merges() == [str(report.pk)]
 
 
 def test_a_merge_that_comes_too_early_does_nothing(report: Report) -> None:
@@ -189,7 +181,7 @@ def test_a_short_fault_of_the_database_is_waited_out(
 ) -> None:
     faults = iter([OperationalError("the server closed the connection")])
 
-    def faulty(chunk_id: int, on_last: object) -> None:
+    def faulty(chunk_id: int) -> None:
         for fault in faults:
             raise fault
 
@@ -201,17 +193,17 @@ def test_a_short_fault_of_the_database_is_waited_out(
     assert report.state == Report.State.PROCESSING
 
 
-def test_a_database_that_stays_away_leaves_the_report_to_be_resumed(
+def test_a_fault_of_the_database_that_lasts_fails_the_report_with_a_reason(
     report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def faulty(*args: object) -> None:
-        raise OperationalError("the server closed the connection")
+    def faulty(chunk_id: int) -> None:
+        raise OperationalError("deadlock detected")
 
     monkeypatch.setattr(processing, "profile_chunk", faulty)
-    with pytest.raises(OperationalError):
-        profile_chunk.apply(args=[chunk_ids(report)[0]], throw=True, retries=5)
+    profile_chunk.apply(args=[chunk_ids(report)[0]], retries=5)
     report.refresh_from_db()
-    assert report.state == Report.State.PROCESSING
+    assert report.state == Report.State.FAILED
+    assert "an error in the database" in report.error
 
 
 def test_an_error_in_a_chunk_fails_the_report_with_a_reason(
@@ -242,95 +234,31 @@ def test_an_error_in_the_merge_fails_the_report_with_a_reason(report: Report) ->
     assert report.error.startswith("The profile could not be put together")
 
 
-def test_a_chunk_that_kills_its_workers_is_given_up(report: Report) -> None:
-    first = chunk_ids(report)[0]
-    Chunk.objects.filter(pk=first).update(attempts=processing.MAX_ATTEMPTS - 1)
-    run(profile_chunk, first)
-    assert progress(report)[0] == 1
-
-    second = chunk_ids(report)[1]
-    Chunk.objects.filter(pk=second).update(attempts=processing.MAX_ATTEMPTS)
-    run(profile_chunk, second)
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            Quarantined("the process that ran it died"),
+            "each of 5 attempts ended with its process, as it does when memory runs out",
+        ),
+        (TimeLimitExceeded(300), "it took longer than CELERY_TASK_TIME_LIMIT allows"),
+    ],
+)
+def test_an_end_that_no_task_lives_to_tell_fails_the_report_with_a_reason(
+    report: Report, error: Exception, reason: str
+) -> None:
+    """The outbox calls ``on_failure()`` then; tests/test_outbox_crashes.py has real crashes."""
+    row = Entry.objects.create(
+        task_id="t", task=profile_chunk.name, body=json.dumps([[chunk_ids(report)[0]], {}, {}])
+    )
+    failures.tell(row.pk, error)
+    name, arguments = called()[-1]
+    assert name == call_on_failure.name
+    call_on_failure.apply(args=arguments, throw=True)
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
-    assert "could not be profiled" in report.error
-
-
-def test_an_attempt_is_counted_before_it_is_made(
-    report: Report, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[int] = []
-
-    def look(*args: object, **kwargs: object) -> None:
-        seen.append(Chunk.objects.get(number=0).attempts)
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(profile, "profile_chunk", look)
-    profile_chunk.apply(args=[chunk_ids(report)[0]])
-    assert seen == [1]
-
-
-# --- What is stalled -----------------------------------------------------------------------------
-
-
-def age(report: Report, by: timedelta) -> None:
-    Report.objects.filter(pk=report.pk).update(active_at=timezone.now() - by)
-
-
-def test_a_stalled_report_is_resumed_less_and_less_often(
-    report: Report, sent: list[tuple[str, object]]
-) -> None:
-    second = timedelta(seconds=1)
-    for resumes in range(4):
-        wait = processing.STALLED_AFTER * 2**resumes
-        age(report, wait - 5 * second)
-        assert tasks.resume_stalled() == 0
-        age(report, wait + 5 * second)
-        assert tasks.resume_stalled() == 1
-        assert tasks.resume_stalled() == 0
-    assert sent == [("start_profiling", str(report.pk))] * 4
-
-
-def test_progress_makes_a_report_as_good_as_new(
-    report: Report, sent: list[tuple[str, object]]
-) -> None:
-    Report.objects.update(resumes=6)
-    run(profile_chunk, chunk_ids(report)[0])
-    assert tasks.resume_stalled() == 0
-    age(report, processing.STALLED_AFTER * 1.1)
-    assert tasks.resume_stalled() == 1
-
-
-def test_a_report_that_lacks_only_its_merge_is_merged(
-    report: Report, sent: list[tuple[str, object]]
-) -> None:
-    for chunk_id in chunk_ids(report):
-        run(profile_chunk, chunk_id)
-    age(report, processing.STALLED_AFTER * 1.1)
-    sent.clear()
-    assert tasks.resume_stalled() == 1
-    assert sent == [("merge_report", str(report.pk))]
-
-
-def test_a_finished_report_is_not_resumed(report: Report) -> None:
-    work(report)
-    age(report, timedelta(days=3))
-    assert tasks.resume_stalled() == 0
-
-
-def test_with_the_broker_away_a_stalled_report_stays_stalled(
-    report: Report, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(report_id: str) -> None:
-        raise ConnectionError
-
-    age(report, processing.STALLED_AFTER * 1.1)
-    monkeypatch.setattr(start_profiling, "delay", away)
-    with pytest.raises(ConnectionError):
-        tasks.resume_stalled()
-    sent: list[str] = []
-    monkeypatch.setattr(start_profiling, "delay", sent.append)
-    assert tasks.resume_stalled() == 1
+    assert report.error == f"The lines from 2 on could not be profiled: {reason}."
+    assert not Chunk.objects.exists()
 
 
 # --- All at once ---------------------------------------------------------------------------------
@@ -342,8 +270,6 @@ def test_chunks_that_finish_at_the_same_time_are_all_counted_and_one_is_the_last
 ) -> None:
     report = upload(User.objects.create_user("ada"), TABLE)
     chunks = chunk_ids(report)
-    merges: list[str] = []
-    monkeypatch.setattr(merge_report, "delay", merges.append)
     together = threading.Barrier(len(chunks))
     real = profile.dump
 
@@ -355,7 +281,7 @@ def test_chunks_that_finish_at_the_same_time_are_all_counted_and_one_is_the_last
 
     def one(chunk_id: int) -> None:
         try:
-            processing.profile_chunk(chunk_id, merge_report.delay_on_commit)
+            run(profile_chunk, chunk_id)
         finally:
             connection.close()
 
@@ -365,7 +291,7 @@ def test_chunks_that_finish_at_the_same_time_are_all_counted_and_one_is_the_last
     for thread in threads:
         thread.join()
     assert progress(report) == (len(chunks), len(chunks))
-    assert merges == [str(report.pk)]
+    assert merges() == [str(report.pk)]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -377,7 +303,7 @@ def test_deleting_and_profiling_at_the_same_time_do_not_block_each_other_for_eve
     def profile_all() -> None:
         try:
             for chunk_id in chunks:
-                processing.profile_chunk(chunk_id, lambda report_id: None)
+                run(profile_chunk, chunk_id)
         except BaseException as error:
             errors.append(error)
         finally:

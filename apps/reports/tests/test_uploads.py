@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, reset_queries
+from django.db import OperationalError, connection, reset_queries
 from django.utils import timezone
-from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+from pytest_django import Settings
 
 from apps.reports import expiry, tasks, uploads
 from apps.reports.models import Chunk, Report
@@ -22,9 +21,8 @@ from apps.reports.services import (
     delete_report,
     start_upload,
 )
-from proj.celery import app
 
-from .helpers import upload
+from .helpers import called, upload
 
 TABLE = b"id;name\n" + b"".join(b"%d;name %d\n" % (number, number % 7) for number in range(1000))
 OTHER = TABLE.replace(b"name 3", b"nome 3")
@@ -66,34 +64,23 @@ def test_chunks_are_stored_while_the_upload_goes_on(owner: User) -> None:
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_finishing_sends_one_message_when_it_is_committed(
-    owner: User,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sent: list[str] = []
-    monkeypatch.setattr(tasks.start_profiling, "delay", sent.append)
-    with django_capture_on_commit_callbacks(execute=True):
-        report = upload(owner, TABLE)
-        assert sent == []
-    assert sent == [str(report.pk)]
+def test_finishing_calls_one_task_in_its_transaction(owner: User) -> None:
+    report = upload(owner, TABLE)
+    assert called() == [(tasks.start_profiling.name, [str(report.pk)])]
 
 
-def test_with_the_broker_away_the_upload_is_kept_and_resumed_as_soon_as_possible(
-    owner: User,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("small_chunks")
+def test_an_upload_that_could_not_be_finished_calls_nothing(
+    owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody = app.connection_for_write("redis://127.0.0.1:1/0")
-    with_nobody = partial(tasks.start_profiling.apply_async, connection=nobody)
-    monkeypatch.setattr(tasks.start_profiling, "delay", lambda *args: with_nobody(args))
-    with django_capture_on_commit_callbacks(execute=True):
-        report = upload(owner, TABLE)
-    assert report.state == Report.State.PROCESSING
-    sent: list[str] = []
-    monkeypatch.setattr(tasks.start_profiling, "delay", sent.append)
-    assert tasks.resume_stalled() == 1
-    assert sent == [str(report.pk)]
+    def full(*args: object) -> None:
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(tasks.start_profiling, "delay_on_commit", full)
+    with pytest.raises(OperationalError):
+        upload(owner, TABLE)
+    assert called() == []
+    assert not Report.objects.exists()
 
 
 @pytest.mark.usefixtures("small_chunks")

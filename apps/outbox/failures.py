@@ -1,0 +1,29 @@
+"""Has a task's ``on_failure()`` called where Celery can't: the process that ran it is gone."""
+
+from __future__ import annotations
+
+from celery import Task, current_app
+from kombu.utils.json import loads
+
+from . import store
+
+
+def tell(row_id: int, error: Exception) -> None:
+    """Let a worker call ``on_failure()`` for the task of a row that ends by *error*.
+
+    Call it in the transaction that ends the row, before it is deleted. The call is a durable task
+    of its own: neither a heartbeat nor the relay can wait for what a project does there.
+    """
+    from .tasks import call_on_failure
+
+    for task_id, name, queue, body in store.run(
+        "SELECT task_id, task, queue, body FROM outbox_entry WHERE id = %s FOR UPDATE", [row_id]
+    ):
+        task = current_app.tasks.get(name)
+        if task is not None and type(task).on_failure is Task.on_failure:
+            continue  # Celery's own, which does nothing
+        args, kwargs, _ = loads(body)
+        call_on_failure.apply_async_on_commit(
+            (name, task_id, args, kwargs, type(error).__name__, list(error.args)),
+            queue=queue or None,
+        )
