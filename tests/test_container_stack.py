@@ -182,6 +182,24 @@ def test_a_wrong_value_in_env_is_shown_and_nothing_starts_with_it(other: Stack) 
     assert other.ids("web", "worker", "beat") == []
 
 
+def test_a_migration_that_fails_leaves_the_running_version_alone(stack: Stack) -> None:
+    broken = stack.folder / "broken.yaml"
+    broken.write_text(
+        "services:\n  migrate:\n"
+        """    command: [python, -c, "raise SystemExit('no such column: x')"]\n"""
+    )
+    before = stack.ids("web", "worker", "beat")
+    layers = {"COMPOSE_FILE": f"{stack.env['COMPOSE_FILE']}:{broken.name}"}
+    done = stack.run("deploy/compose/up", check=False, env=layers)
+    broken.unlink()
+    assert done.returncode == 1
+    assert "no such column: x" in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "up: the new version can't migrate, its lines are above; the running one was left alone"
+    )
+    assert stack.ids("web", "worker", "beat") == before
+
+
 def test_down_and_up_again_keeps_everything(stack: Stack, visitor: Visitor, flights: bytes) -> None:
     answer = visitor.upload("few.csv", flights[:10_000].rpartition(b"\n")[0] + b"\n")
     before = result_of(visitor, answer)
