@@ -11,10 +11,12 @@ import pytest
 from celery.result import AsyncResult
 from django.db import connection, transaction
 
+from apps.outbox import broker, fastpath
 from apps.outbox.models import Entry
 from apps.outbox.relay import Relay
 from proj.celery import app
 from tests import outbox_tasks as tasks
+from tests.fixtures_worker import free_port
 
 TASKS = {
     "CELERY_IMPORTS": "tests.outbox_tasks",
@@ -48,6 +50,18 @@ def relay() -> Iterator[Relay]:
     relay.start()
     yield relay
     relay.stop()
+
+
+@pytest.fixture
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Publish to a port that refuses connections."""
+    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", f"redis://127.0.0.1:{free_port()}/0")
+    broker._forget()
+    fastpath.breaker.reset()
+    yield
+    fastpath.breaker._wake.set()
+    fastpath.breaker.reset()
+    broker._forget()
 
 
 def send(task: Any, labels: list[str], *args: Any) -> list[AsyncResult]:

@@ -114,6 +114,16 @@ def test_a_task_that_kills_its_process_is_quarantined(start_role: StartRole, rel
     assert tasks.effects() == {"good": 1, "bad: Quarantined": 1}
 
 
+def test_where_a_killed_process_is_a_failure_the_task_is_told_so(
+    start_role: StartRole, relay: Relay
+) -> None:
+    start_role("worker", CELERY_TASK_REJECT_ON_WORKER_LOST="false", **TASKS)
+    [result] = send(tasks.poison, ["bad"])
+    wait_for(lambda: result.state == states.FAILURE, "it has failed")
+    wait_for(all_done, "its on_failure() was called")
+    assert tasks.effects() == {"bad: WorkerLostError": 1}
+
+
 def test_a_task_that_kills_the_whole_worker_is_quarantined(
     start_role: StartRole, relay: Relay, settings: Any
 ) -> None:

@@ -50,7 +50,8 @@ def after_time_limit(sender: Any, task_id: str, exception: Any, **kwargs: Any) -
     if ended_here and (header := heartbeat.header(task_id)):
         row_id, start = int(header[0]), int(header[1]) + 1
         with transaction.atomic(using=conf.alias()):
-            failures.tell(row_id, exception)
+            if isinstance(exception, WorkerLostError):  # Celery itself does it for a time limit
+                failures.tell(row_id, exception)
             if not store.finish([(row_id, start)]):  # another start has taken over
                 transaction.set_rollback(True, using=conf.alias())
 

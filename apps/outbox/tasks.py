@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from billiard.exceptions import WorkerLostError
 from celery import current_app, shared_task
 from django.db import OperationalError
 
 from .results import Quarantined
 
-ERRORS = {error.__name__: error for error in (Quarantined, TimeLimitExceeded, WorkerLostError)}
+ERRORS = {error.__name__: error for error in (Quarantined, WorkerLostError)}
 
 
 @shared_task(

@@ -8,7 +8,7 @@ import threading
 from uuid import uuid4
 
 import pytest
-from celery.exceptions import Retry, TimeLimitExceeded
+from celery.exceptions import Retry, SoftTimeLimitExceeded, TimeLimitExceeded
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 
@@ -234,31 +234,38 @@ def test_an_error_in_the_merge_fails_the_report_with_a_reason(report: Report) ->
     assert report.error.startswith("The profile could not be put together")
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (
-            Quarantined("the process that ran it died"),
-            "each of 5 attempts ended with its process, as it does when memory runs out",
-        ),
-        (TimeLimitExceeded(300), "it took longer than CELERY_TASK_TIME_LIMIT allows"),
-    ],
-)
-def test_an_end_that_no_task_lives_to_tell_fails_the_report_with_a_reason(
-    report: Report, error: Exception, reason: str
-) -> None:
-    """The outbox calls ``on_failure()`` then; tests/test_outbox_crashes.py has real crashes."""
+def test_a_chunk_in_quarantine_fails_the_report_with_a_reason(report: Report) -> None:
+    """The outbox has that told by a task; tests/test_outbox_crashes.py has real crashes."""
     row = Entry.objects.create(
         task_id="t", task=profile_chunk.name, body=json.dumps([[chunk_ids(report)[0]], {}, {}])
     )
-    failures.tell(row.pk, error)
+    failures.tell(row.pk, Quarantined("the process that ran it died"))
     name, arguments = called()[-1]
     assert name == call_on_failure.name
     call_on_failure.apply(args=arguments, throw=True)
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
-    assert report.error == f"The lines from 2 on could not be profiled: {reason}."
+    assert report.error == (
+        "The lines from 2 on could not be profiled: each of 5 attempts ended with its process, "
+        "as it does when memory runs out."
+    )
     assert not Chunk.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "setting"),
+    [
+        (SoftTimeLimitExceeded(), "CELERY_TASK_SOFT_TIME_LIMIT"),
+        (TimeLimitExceeded(300), "CELERY_TASK_TIME_LIMIT"),
+    ],
+)
+def test_a_time_limit_fails_the_report_and_names_the_setting(
+    report: Report, error: Exception, setting: str
+) -> None:
+    profile_chunk.on_failure(error, "t", [chunk_ids(report)[0]], {}, None)
+    report.refresh_from_db()
+    assert report.state == Report.State.FAILED
+    assert report.error.endswith(f": it took longer than {setting} allows.")
 
 
 # --- All at once ---------------------------------------------------------------------------------

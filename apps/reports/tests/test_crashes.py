@@ -1,0 +1,48 @@
+"""A report whose workers die in the middle is the same report."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from apps.outbox.models import Entry
+from apps.outbox.relay import Relay
+from apps.reports.models import Chunk, Report
+from bench.csv_files import flights
+from tests.fixtures_outbox import TASKS, main_process
+from tests.fixtures_worker import StartRole, wait_for
+
+from .helpers import upload, work
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("quick")]
+
+
+def now(report: Report) -> Report:
+    report.refresh_from_db()
+    return report
+
+
+def test_a_report_is_the_same_when_processes_and_a_worker_are_killed_in_the_middle(
+    start_role: StartRole, relay: Relay, settings: Settings
+) -> None:
+    settings.REPORTS_CHUNK_KB = 4
+    owner = User.objects.create_user("ada")
+    data = b"".join(flights(1))
+    expected = work(upload(owner, data))
+    Entry.objects.all().delete()
+    survivor, victim = (
+        main_process(start_role("worker", "-n", f"{name}@%h", **TASKS))
+        for name in ("survivor", "victim")
+    )
+    report = upload(owner, data)
+    wait_for(lambda: now(report).chunks_done, "a chunk is done")
+    assert now(report).chunks_done < report.chunks_total
+    for process in (*survivor.children(), *victim.children(recursive=True), victim):
+        process.kill()
+    wait_for(lambda: now(report).is_finished, "the report is finished")
+    assert report.state == Report.State.DONE
+    assert report.result == expected.result
+    assert report.chunks_done == report.chunks_total > 200
+    wait_for(lambda: not Entry.objects.exists(), "nothing is left to do")
+    assert not Chunk.objects.exists()
