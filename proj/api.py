@@ -9,6 +9,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
@@ -109,6 +110,16 @@ def _hung_up(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     return problem(error.status_code, detail=str(error))
+
+
+@api.exception_handler(OperationalError)
+def _no_database(request: HttpRequest, error: OperationalError) -> HttpResponse:
+    logger.error("%s %s: no answer from the database", request.method, request.path, exc_info=error)
+    return problem(
+        503,
+        detail="The database does not answer. Try again in a moment.",
+        headers={"Retry-After": "10"},
+    )
 
 
 @api.exception_handler(Exception)

@@ -111,21 +111,31 @@ def _scheme(known: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
-def _backend(value: str) -> str:
-    # A dotted path is a backend class; a bare name is one of the aliases, django-celery-results'
-    # entry points (django-db, django-cache) among them. None is imported: theirs have models,
-    # which can't be before the settings are.
-    name = value.partition("://")[0].partition("+")[0]
-    known = {*backends.BACKEND_ALIASES, *dict(load_extension_class_names("celery.result_backends"))}
-    if name in known:
-        return value
+def _check_class(name: str, aliases: Iterable[str], entry_points: str) -> None:
+    """Accept one of *aliases*, a name among *entry_points*, or the dotted path of a class.
+
+    None is imported: those of django-celery-results and -beat have models, which can't be before
+    the settings are.
+    """
+    if name in {*aliases, *dict(load_extension_class_names(entry_points))}:
+        return
     module = name.replace(":", ".").rpartition(".")[0]
     try:
         found = module and find_spec(module)
     except ImportError:
         found = None
     if not found:
-        raise ValueError(value)
+        raise ValueError(name)
+
+
+def _backend(value: str) -> str:
+    name = value.partition("://")[0].partition("+")[0]
+    _check_class(name, backends.BACKEND_ALIASES, "celery.result_backends")
+    return value
+
+
+def _scheduler(value: str) -> str:
+    _check_class(value, (), "celery.beat_schedulers")
     return value
 
 
@@ -155,6 +165,7 @@ SPECIAL: dict[str, tuple[Callable[[str], Any], str]] = {
     "BROKER_READ_URL": _BROKER,
     "BROKER_WRITE_URL": _BROKER,
     "RESULT_BACKEND": (_backend, "django-db, django-cache, or a URL that Celery knows"),
+    "BEAT_SCHEDULER": (_scheduler, "the path of a class, package.module:Class"),
     "WORKER_CONCURRENCY": (_concurrency, "a whole number, 1 or more, or auto"),
 }
 
@@ -177,8 +188,11 @@ def _command_line_names() -> frozenset[str]:
 def _refuse_unknown(name: str, known: Iterable[str]) -> None:
     if name in CELERYS_OWN or name in _command_line_names():
         return
-    close = difflib.get_close_matches(name, [PREFIX + key for key in known], n=1)
-    hint = f"did you mean {close[0]}?" if close else "it must be one of Celery's own settings"
+    # Without the prefix: it alone would make any two names alike.
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+    hint = (
+        f"did you mean {PREFIX}{close[0]}?" if close else "it must be one of Celery's own settings"
+    )
     raise ConfigurationError(f"{name}: Celery has no such setting; {hint}")
 
 

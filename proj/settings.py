@@ -29,7 +29,7 @@ env = Reader()
 
 # --- The process ---------------------------------------------------------------------------------
 
-# Which role of docker/entrypoint this process plays: web, worker, beat or nothing (by hand).
+# Which role of docker/entrypoint.sh this process plays: web, worker, beat or nothing (by hand).
 ROLE = env.text("APP_ROLE")
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.required(
@@ -191,8 +191,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 # Late acknowledgement makes every prefetched message wait behind a running task; one per slot.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 
-# SIGTERM (as SIGQUIT, see docker/entrypoint) lets running tasks finish for this long, then hands
-# them back to the broker. The grace period in compose and Kubernetes is longer.
+# SIGTERM (as SIGQUIT, see docker/entrypoint.sh) lets running tasks finish for this long, then
+# hands them back to the broker. The grace period in compose and Kubernetes is longer.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30.0  # seconds
 
 # A worker waits for a broker that is away for as long as it takes.
@@ -204,19 +204,23 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
 # A worker's child keeps its connection over this many tasks; proj/connections.py makes that safe.
 CELERY_DB_REUSE_MAX = 1000
 
+globals().update(celery_settings(env))
+
 if CELERY_BROKER_URL.partition("://")[0] in {"redis", "rediss", "sentinel"}:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        # Redis hands an unacknowledged message to another worker after this time. It must exceed
-        # the longest task and the grace period, or tasks run twice.
-        "visibility_timeout": 900,  # seconds
+        # Redis hands an unacknowledged message to another worker after this time. It exceeds the
+        # longest task and the grace period, whatever the environment made of them: else tasks run
+        # twice.
+        "visibility_timeout": max(
+            900, 2 * int(CELERY_TASK_TIME_LIMIT + CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT)
+        ),  # seconds
         # Without them a frozen broker blocks delay() for ever.
         "socket_timeout": 5,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
         "health_check_interval": 10,
+        **globals().get("CELERY_BROKER_TRANSPORT_OPTIONS", {}),
     }
-
-globals().update(celery_settings(env))
 
 # --- Outbox: tasks called by delay_on_commit(), see docs/delivery.md ------------------------------
 

@@ -200,6 +200,14 @@ def test_a_migration_that_fails_leaves_the_running_version_alone(stack: Stack) -
     assert stack.ids("web", "worker", "beat") == before
 
 
+def test_a_role_that_ends_again_and_again_is_named_with_its_own_words(other: Stack) -> None:
+    (other.folder / ".env").write_text("CELERY_WORKER_POOL=nonsense\n")
+    done = other.run("deploy/compose/up", check=False)
+    assert done.returncode == 1
+    _, _, told = done.stderr.partition("\nworker ended; its last lines")
+    assert "'nonsense' is not one of" in told
+
+
 def test_down_and_up_again_keeps_everything(stack: Stack, visitor: Visitor, flights: bytes) -> None:
     answer = visitor.upload("few.csv", flights[:10_000].rpartition(b"\n")[0] + b"\n")
     before = result_of(visitor, answer)

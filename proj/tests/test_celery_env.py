@@ -78,6 +78,7 @@ def test_every_option_that_celery_has_can_be_set() -> None:
         "BROKER_READ_URL": "redis://",
         "BROKER_WRITE_URL": "redis://",
         "RESULT_BACKEND": "redis",
+        "BEAT_SCHEDULER": "celery.beat:PersistentScheduler",
         "WORKER_CONCURRENCY": "1",
     }
     env = {
@@ -135,6 +136,12 @@ def test_a_secret_part_can_stand_in_a_file(tmp_path: Path) -> None:
             "CELERY_RESULT_BACKEND='djangodb': expected django-db, django-cache, or a URL that "
             "Celery knows",
         ),
+        (
+            "CELERY_BEAT_SCHEDULER",
+            "nosuch.module:Scheduler",
+            "CELERY_BEAT_SCHEDULER='nosuch.module:Scheduler': expected the path of a class, "
+            "package.module:Class",
+        ),
     ],
 )
 def test_a_malformed_value_is_one_line_with_variable_value_and_what_would_be_right(
@@ -150,6 +157,9 @@ def test_a_password_in_a_wrong_url_is_not_shown() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest_known_one() -> None:
     assert complaint("CELERY_TASK_TIMELIMIT", "1") == (
         "CELERY_TASK_TIMELIMIT: Celery has no such setting; did you mean CELERY_TASK_TIME_LIMIT?"
+    )
+    assert complaint("CELERY_FOO", "1") == (
+        "CELERY_FOO: Celery has no such setting; it must be one of Celery's own settings"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.db import connections
+from django.db import OperationalError, connections
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from pytest_django import Settings
@@ -166,3 +166,17 @@ def test_an_unknown_path_of_the_api_gets_a_problem(client: Client) -> None:
     response = client.post("/api/nothing")
     assert response.status_code == 404
     assert response["Content-Type"] == "application/problem+json"
+
+
+def test_a_database_that_is_away_gets_a_problem_that_says_to_try_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: Any) -> float:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(throttle, "wait_before_attempt", away)
+    response = ask(client)
+    assert response.status_code == 503
+    assert response["Content-Type"] == "application/problem+json"
+    assert response["Retry-After"]
+    assert response.json()["detail"] == "The database does not answer. Try again in a moment."

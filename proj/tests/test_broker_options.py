@@ -1,0 +1,31 @@
+"""What the broker is told follows the limits that the environment sets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from django.conf import settings
+
+SHOW = "import json, proj.settings as s; print(json.dumps(s.CELERY_BROKER_TRANSPORT_OPTIONS))"
+
+
+def options(**variables: str) -> dict[str, Any]:
+    """Return the transport options of a process that is started with *variables*."""
+    env = {**os.environ, "CELERY_BROKER_URL": "redis://nowhere", **variables}
+    shown = subprocess.check_output([sys.executable, "-c", SHOW], cwd=settings.BASE_DIR, env=env)
+    found: dict[str, Any] = json.loads(shown)
+    return found
+
+
+def test_a_task_that_may_run_longer_is_not_handed_to_a_second_worker_meanwhile() -> None:
+    assert options()["visibility_timeout"] > settings.CELERY_TASK_TIME_LIMIT
+    assert options(CELERY_TASK_TIME_LIMIT="3600")["visibility_timeout"] > 3600
+
+
+def test_an_option_of_ones_own_leaves_the_others_in_place() -> None:
+    given = options(CELERY_BROKER_TRANSPORT_OPTIONS='{"visibility_timeout": 7200}')
+    assert given == {**options(), "visibility_timeout": 7200}
