@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "django_celery_results",
     "django_celery_beat",
     "apps.outbox",
+    "apps.results",
     "apps.health",
     "apps.schedules",
     "apps.housekeeping",
@@ -167,7 +168,8 @@ CELERY_BROKER_URL = env.required(
     "by `make run`",
 )
 CELERY_TIMEZONE = "UTC"
-CELERY_RESULT_BACKEND = "django-db"
+# In django-celery-results' tables; `django-db` is that package's own backend on the same tables.
+CELERY_RESULT_BACKEND = "apps.results.backend:DatabaseBackend"
 CELERY_CACHE_BACKEND = "default"  # used by the result backend django-cache
 CELERY_RESULT_EXTENDED = True  # the admin then shows each task's name and arguments
 CELERY_RESULT_EXPIRES = 7 * 24 * 3600.0  # seconds; apps.housekeeping deletes older ones
@@ -234,6 +236,23 @@ OUTBOX_DEAD_AFTER = env.integer("OUTBOX_DEAD_AFTER", 10, least=2)
 # Seconds until a message that nothing was heard of is sent again, when no loss was noticed. It
 # must be longer than any backlog: this is the only rule that could multiply one.
 OUTBOX_RESEND_AFTER = env.integer("OUTBOX_RESEND_AFTER", 6 * 3600, least=60)
+
+# --- Results -------------------------------------------------------------------------------------
+
+# Seconds that a task waits for a database that is away, to store its result; then its message goes
+# back, and it runs again.
+RESULTS_PATIENCE = env.get("RESULTS_PATIENCE", 60.0, float, "a number of seconds")
+# false behind a pooler that hands out connections by transaction and loses prepared statements.
+RESULTS_PREPARE = env.boolean("RESULTS_PREPARE", True)
+
+# --- Beat ----------------------------------------------------------------------------------------
+
+# Where the leader's session goes past a pooler, if DATABASE_URL leads to one.
+BEAT_DATABASE_URL = env.text("BEAT_DATABASE_URL")
+# Seconds without a sign of life after which another beat takes a frozen leader's place.
+BEAT_LEADER_TIMEOUT = env.integer("BEAT_LEADER_TIMEOUT", 5, least=2)
+# Whether a periodic task that came due while beat or PostgreSQL was down runs once on return.
+BEAT_RUN_MISSED = env.boolean("BEAT_RUN_MISSED", True)
 
 # --- Sign-in -------------------------------------------------------------------------------------
 

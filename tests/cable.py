@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from .fixtures_worker import database_url
 
 
 class Cable:
@@ -92,3 +99,29 @@ class Cable:
             ready.unregister(other)
         source.close()
         other.close()
+
+
+@pytest.fixture
+def database() -> Iterator[Cable]:
+    """A cable to the test's PostgreSQL."""
+    parts = urlsplit(database_url())
+    socket = parse_qs(parts.query).get("host")
+    port = parts.port or 5432
+    target = f"{socket[0]}/.s.PGSQL.{port}" if socket else (parts.hostname or "localhost", port)
+    with Cable(target) as cable:
+        yield cable
+
+
+@pytest.fixture
+def broker() -> Iterator[Cable]:
+    """A cable to the test's broker."""
+    parts = urlsplit(os.environ["CELERY_BROKER_URL"])
+    with Cable((parts.hostname or "localhost", parts.port or 6379)) as cable:
+        yield cable
+
+
+def through(cable: Cable, url: str) -> str:
+    """Return *url* by way of *cable*."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}{at}127.0.0.1:{cable.port}", query="").geturl()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
 
@@ -38,3 +41,18 @@ def where(self: Any) -> dict[str, Any]:
 def hold(seconds: float) -> None:
     """Hold a slot of the worker."""
     time.sleep(seconds)
+
+
+@shared_task
+def gate(folder: str) -> int:
+    """Say in *folder* that it runs, wait until the test puts ``go`` there; return how often.
+
+    Not to be stopped by a soft time limit.
+    """
+    runs = Path(folder, "runs")
+    with runs.open("a") as file:
+        file.write("x")
+    while not Path(folder, "go").exists():
+        with suppress(SoftTimeLimitExceeded):
+            time.sleep(0.02)
+    return len(runs.read_text())

@@ -1,30 +1,41 @@
-"""Results come back by each of the two backends, which one variable chooses."""
+"""Results come back by each of the backends, which one variable chooses; also after an outage."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.core.cache import cache
 from django.core.management import call_command
 from django_celery_results.models import TaskResult
 
-from .fixtures_worker import ROOT, StartRole, database_url
+from proj.celery import app
+
+from . import probe_tasks
+from .cable import Cable, through
+from .fixtures_worker import ROOT, StartRole, database_url, wait_for
 
 CALLER = """
 from tests.probe_tasks import add
 from celery.result import AsyncResult
 sent = add.delay(2, 3)
 result = AsyncResult(sent.id)
-print(sent.id, result.get(timeout=60), result.state, type(result.backend).__name__)
+kind = type(result.backend)
+print(sent.id, result.get(timeout=60), result.state, f"{kind.__module__}.{kind.__name__}")
 """
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("backend", "name"), [("django-db", "DatabaseBackend"), ("django-cache", "CacheBackend")]
+    ("backend", "name"),
+    [
+        ("", "apps.results.backend.DatabaseBackend"),
+        ("django-db", "django_celery_results.backends.database.DatabaseBackend"),
+        ("django-cache", "django_celery_results.backends.cache.CacheBackend"),
+    ],
 )
 def test_a_result_comes_back(start_role: StartRole, backend: str, name: str) -> None:
     call_command("createcachetable")
@@ -42,4 +53,61 @@ def test_a_result_comes_back(start_role: StartRole, backend: str, name: str) -> 
     assert rest == ["5", "SUCCESS", name]
     in_its_table = TaskResult.objects.filter(task_id=task_id, status="SUCCESS").exists()
     in_the_cache = cache.get(f"celery-task-meta-{task_id}") is not None
-    assert (in_its_table, in_the_cache) == (backend == "django-db", backend == "django-cache")
+    assert (in_its_table, in_the_cache) == (backend != "django-cache", backend == "django-cache")
+
+
+def state(task_id: str) -> str:
+    """Return the state that the database holds, by the test's own connection."""
+    return str(TaskResult.objects.filter(task_id=task_id).values_list("status", flat=True).first())
+
+
+@pytest.mark.django_db(transaction=True)
+class TestWhilePostgresqlIsAway:
+    """The worker reaches it by a cable that is pulled while tasks run."""
+
+    @staticmethod
+    def env(database: Cable, **more: str) -> dict[str, str]:
+        url = through(database, database_url())
+        return {"DATABASE_URL": url, "CELERY_IMPORTS": "tests.probe_tasks", **more}
+
+    def test_no_result_is_lost(
+        self, start_role: StartRole, database: Cable, tmp_path: Path
+    ) -> None:
+        worker = start_role("worker", "-c", "4", **self.env(database))
+        tasks = [probe_tasks.gate.delay(str(tmp_path)).id for _ in range(4)]
+        wait_for(lambda: all(state(task) == "STARTED" for task in tasks), "they run")
+        database.pull()
+        (tmp_path / "go").touch()
+        worker.wait_for_line("a result must wait for the database")
+        database.plug()
+        wait_for(lambda: all(state(task) == "SUCCESS" for task in tasks), "all are stored")
+        assert (tmp_path / "runs").read_text() == "xxxx"
+
+    def test_a_task_whose_result_can_not_be_stored_is_not_done_and_runs_again(
+        self, start_role: StartRole, database: Cable, tmp_path: Path
+    ) -> None:
+        worker = start_role("worker", **self.env(database, RESULTS_PATIENCE="0.5"))
+        task = probe_tasks.gate.delay(str(tmp_path)).id
+        wait_for(lambda: state(task) == "STARTED", "it runs")
+        database.pull()
+        (tmp_path / "go").touch()
+        worker.wait_for_line("failed to store result on the backend")
+        assert "succeeded in" not in worker.output()
+        database.plug()
+        wait_for(lambda: state(task) == "SUCCESS", "it ran again")
+        assert TaskResult.objects.get(task_id=task).result == "2"
+
+    def test_the_main_process_goes_on_and_stores_its_own_later(
+        self, start_role: StartRole, database: Cable, tmp_path: Path
+    ) -> None:
+        worker = start_role("worker", **self.env(database))
+        limits = {"soft_time_limit": 2, "time_limit": 4}
+        task = probe_tasks.gate.apply_async([str(tmp_path)], **limits).id
+        wait_for(lambda: state(task) == "STARTED", "it runs")
+        database.pull()
+        worker.wait_for_line("a result is stored in the background")
+        wait_for(lambda: app.control.ping(timeout=1), "its loop goes round")
+        assert state(task) == "STARTED"
+        database.plug()
+        wait_for(lambda: state(task) == "FAILURE", "the failure is stored")
+        assert "TimeLimitExceeded" in TaskResult.objects.get(task_id=task).result

@@ -2,7 +2,7 @@
 
 It holds two numbers: when it was written, by the machine's monotonic clock (which no correction of
 the time of day can move, and which stands still while the machine sleeps), and for how many
-seconds that holds.
+seconds that holds; and, from a role that has several parts to play, a word for which.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ class HeartbeatFile:
         self.valid = valid
         self._failed = False
 
-    def touch(self) -> None:
-        """Renew it. A folder that can't be written is logged once and never stops the work."""
-        # Both numbers have a fixed width and go out in one write: a reader sees the old pair or
+    def touch(self, part: str = "") -> None:
+        """Renew it. A folder that can't be written is logged once and never stops the work.
+
+        :param part: ``leader`` or ``standby``.
+        """
+        # All of it has a fixed width and go out in one write: a reader sees the old line or
         # the new one. O_NOFOLLOW, since the folder may be one that everybody can write to.
-        line = f"{time.monotonic():020.3f} {self.valid:010.1f}\n".encode("ascii")
+        line = f"{time.monotonic():020.3f} {self.valid:010.1f} {part:8}\n".encode("ascii")
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             file = os.open(self.path, flags, 0o644)

@@ -32,6 +32,15 @@ class PeriodicTaskAdmin(UpstreamPeriodicTaskAdmin):  # type: ignore[misc]
         )
         return queryset
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save what the form shows; beat may have written the other columns meanwhile."""
+        if change and obj.enabled:
+            beats = {"id", "last_run_at", "total_run_count"}
+            names = {field.name for field in obj._meta.concrete_fields}
+            obj.save(update_fields=names - beats)
+        else:
+            super().save_model(request, obj, form, change)
+
     @admin.display(description="declared in code")
     def origin(self, row: Any) -> str:
         """Tell whether the code declares *row*, and which fields differ from it."""

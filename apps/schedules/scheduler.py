@@ -1,12 +1,14 @@
-"""The beat role's scheduler: django-celery-beat's, able to live without its database for a while.
+"""The beat role's scheduler: django-celery-beat's, of which any number may run.
 
 What differs from upstream (django-celery-beat 2.9):
 
-* PostgreSQL away, at the start or later, never ends beat: it goes on with the schedule that it has,
-  and catches up. Upstream catches errors where it looks for changes, but not where it reads them.
-* ``last_run_at`` is written after each task and not every three minutes, so that a restart repeats
-  nothing, by an UPDATE of two columns. Upstream reads the row and writes it back whole, and with it
-  the values that a person changed in the admin in between.
+* One beat leads, the others stand by (see leader.py). With upstream's, two beats send every task
+  twice.
+* A tick is one transaction with a row of the outbox (see ticks.py): none is lost while the broker
+  is away, none happens twice, and a restart repeats nothing. Upstream writes ``last_run_at`` every
+  three minutes.
+* PostgreSQL away, at the start or later, never ends beat: it catches up when it is back. Upstream
+  catches errors where it looks for changes, but not where it reads them.
 * A change in the admin is noticed at the next tick, whatever the clock of the machine that wrote it
   says, also one made while beat starts.
 * Every enabled task is loaded. Upstream leaves out those whose hour is more than two hours away, so
@@ -18,61 +20,58 @@ What differs from upstream (django-celery-beat 2.9):
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import datetime
 from typing import Any
 
 from celery.utils.log import get_logger
 from django.conf import settings
-from django.db import Error, close_old_connections
+from django.db import DataError, Error, IntegrityError, close_old_connections
 from django.db.models import QuerySet
 from django_celery_beat.models import PeriodicTask
-from django_celery_beat.schedulers import SCHEDULE_SYNC_MAX_INTERVAL, ModelEntry
+from django_celery_beat.schedulers import SCHEDULE_SYNC_MAX_INTERVAL
 from django_celery_beat.schedulers import DatabaseScheduler as UpstreamScheduler
 
 from apps.health.heartbeat import HeartbeatFile
+from apps.outbox.broker import connection_errors
+
+from . import ticks
+from .conf import POLL, RETRY
+from .entry import Entry as ScheduleEntry
+from .leader import Leader
 
 logger = get_logger(__name__)
-
-#: Seconds until the next try when the database can't be reached at the start.
-RETRY = 1.0
-
-
-class Entry(ModelEntry):  # type: ignore[misc]
-    """A periodic task; writes nothing but what beat itself has to say about it."""
-
-    def save(self) -> None:
-        """Write when the task ran last; not of one that was disabled or deleted meanwhile."""
-        PeriodicTask.objects.filter(pk=self.model.pk, enabled=True).update(
-            last_run_at=self.model.last_run_at, total_run_count=self.model.total_run_count
-        )
 
 
 class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
     """Reads the periodic tasks from the database and sends those that are due.
 
-    Nothing but :meth:`tick` waits for the database, and :meth:`sync` if there is something to
-    write: the constructor and the handler of SIGTERM must not hang on one that is away.
+    Nothing but :meth:`tick` waits for the database: the constructor and the handler of SIGTERM must
+    not hang on one that is away.
     """
 
-    Entry = Entry
+    Entry = ScheduleEntry
+
+    #: Upstream connects to the broker, for as long as that takes, before it sends; the outbox needs
+    #: no connection of beat's.
+    producer = None
 
     # Upstream's, which has no types.
-    sync_every_tasks: int | None
-    _dirty: set[str]
     _heap: list[Any] | None
     _last_timestamp: datetime | None = None
-    _schedule: dict[str, ModelEntry] | None = None
+    _schedule: dict[str, ScheduleEntry] | None = None
 
     def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
-        #: A change was noticed that could not be read yet.
-        self._behind = True
+        self.leader = Leader()
+        #: When to read the schedule again, by the monotonic clock: a change was noticed that could
+        #: not be read yet, or a tick did not happen.
+        self._read_at = 0.0
         #: No database error in the tick that runs.
         self._reached = True
         self._outage = False
         self._last_full_read = 0.0
         super().__init__(*args, lazy=lazy, **kwargs)
-        self.sync_every_tasks = self.sync_every_tasks or 1
         # Two rounds of the longest sleep, or what is usual if that is longer.
         valid = max(settings.HEARTBEAT_MAX_AGE, 2 * self.max_interval)
         self.heartbeat = HeartbeatFile("beat", valid)
@@ -83,26 +82,58 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         """Do nothing: the first tick reads the schedule."""
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due; return the seconds until the next call."""
+        """Send what is due, if this beat leads; return the seconds until the next call."""
         self._reached = True
+        led, interval = self.leader.leads, POLL
         try:
-            interval: float = super().tick(*args, **kwargs)
-        except Error as error:  # only without any schedule, at the start
+            if self.leader.hold():
+                if not led:
+                    self._read_at = 0.0
+                interval = super().tick(*args, **kwargs)
+        except Error as error:
             self._database_failed(error)
+        if not self._reached:
             return RETRY
-        if self._reached:
-            self.heartbeat.touch()
-            if self._outage:
-                logger.info("beat: the database is back")
-            self._outage = False
-        return interval
+        self.heartbeat.touch("leader" if self.leader.leads else "standby")
+        if self._outage:
+            logger.info("beat: the database is back")
+        self._outage = False
+        return min(interval, POLL)
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        """Send the task of *entry*, or read again when the next try is."""
+        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
+        try:
+            if not ticks.commit(entry):
+                self._read_at = 0.0
+        except (DataError, IntegrityError, TypeError, ValueError) as error:
+            self._can_not_be_sent(entry, error)
+        except Error as error:
+            self._database_failed(error)
+            self._read_at = 0.0
+        except connection_errors() as error:  # only of a task without the outbox
+            logger.warning("beat: the broker can't be reached, trying again: %s", error)
+            # Not at once: the others that are due come first.
+            self._read_at = time.monotonic() + RETRY
+        except Exception as error:
+            self._can_not_be_sent(entry, error)
+
+    def _can_not_be_sent(self, entry: ScheduleEntry, error: Exception) -> None:
+        logger.exception("beat: %s can't be sent, until its next time: %s", entry.name, error)
+        self._read_at = 0.0
+        ticks.pass_over(entry)
+
+    def reserve(self, entry: ScheduleEntry) -> ScheduleEntry:
+        """Return the entry of the next run; there is nothing to write later."""
+        following: ScheduleEntry = next(entry)
+        return following
 
     def enabled_models_qs(self) -> QuerySet[PeriodicTask]:
         tasks: QuerySet[PeriodicTask] = self.Model.objects.enabled()
         return tasks.select_related("interval", "crontab", "solar", "clocked")
 
     @property
-    def schedule(self) -> dict[str, ModelEntry]:
+    def schedule(self) -> dict[str, ScheduleEntry]:
         """Return the entries by name, read again when something changed.
 
         :raises django.db.Error: there is no schedule yet, and none can be read.
@@ -110,9 +141,10 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         first = self._schedule is None
         try:
             close_old_connections()
-            overdue = time.monotonic() - self._last_full_read > SCHEDULE_SYNC_MAX_INTERVAL
-            if self.schedule_changed() or self._behind or overdue:
-                self._behind = True
+            now = time.monotonic()
+            overdue = now - self._last_full_read > SCHEDULE_SYNC_MAX_INTERVAL
+            if self.schedule_changed() or now >= self._read_at or overdue:
+                self._read_at = 0.0  # also if it fails
                 self._read()
         except Error as error:
             if first:
@@ -132,33 +164,22 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         return bool(self._last_timestamp != before)
 
     def _read(self) -> None:
-        # In this order: the rows that are read must not be older than what ran meanwhile.
-        self._write()
         schedule = self.all_as_schedule()
         if self._schedule is not None:
             logger.info("beat: the schedule changed, or it was time to look")
             self._heap = []
             self._heap_invalidated = True
         self._schedule = schedule
-        self._behind = False
+        self._read_at = math.inf
         self._last_full_read = time.monotonic()
 
     def sync(self) -> None:
-        """Write when the tasks ran last; what can't be written now is written later."""
-        if not self._dirty:
-            return
-        try:
-            close_old_connections()
-            self._write()
-        except Error as error:
-            self._database_failed(error)
+        """Do nothing: each tick has written what there is."""
 
-    def _write(self) -> None:
-        while self._dirty:
-            name = next(iter(self._dirty))
-            if self._schedule and name in self._schedule:
-                self._schedule[name].save()
-            self._dirty.discard(name)
+    def close(self) -> None:
+        """Let another beat lead at once."""
+        super().close()
+        self.leader.close()
 
     def _database_failed(self, error: Error) -> None:
         self._reached = False

@@ -1,0 +1,239 @@
+"""Ticks that are counted: each schedule's time is one effect, whatever happens to beat."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from apps.health.tests.healthcheck import healthcheck
+from apps.outbox.models import Entry
+from apps.schedules.leader import KEY
+from tests import outbox_tasks
+
+from .cable import Cable, through
+from .fixtures_worker import Role, StartRole, wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TASKS = {"CELERY_IMPORTS": "tests.outbox_tasks"}
+
+
+@pytest.fixture(autouse=True)
+def _effects(transactional_db: None) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute(outbox_tasks.CREATE)
+        cursor.execute("TRUNCATE test_effect")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS test_effect")
+
+
+def effects() -> int:
+    """Count what the ticks have done."""
+    return outbox_tasks.effects().get("tick", 0)
+
+
+def schedule(every: int, period: str = "seconds", **fields: Any) -> PeriodicTask:
+    """Make the periodic task whose effects are counted."""
+    return PeriodicTask.objects.create(
+        name="tick",
+        task="tests.outbox_tasks.effect",
+        args='["tick"]',
+        interval=IntervalSchedule.objects.create(every=every, period=period),
+        **fields,
+    )
+
+
+class Beat:
+    """A beat as a process, with its heartbeat in a folder of its own."""
+
+    def __init__(self, role: Role, folder: Path) -> None:
+        self.role, self.folder = role, folder
+
+    def heartbeat(self) -> str:
+        file = self.folder / "proj-beat.heartbeat"
+        return file.read_text() if file.exists() else ""
+
+    def part(self) -> str:
+        """Return ``leader`` or ``standby``; nothing before the first heartbeat."""
+        return (self.heartbeat().split() or [""])[-1]
+
+    def healthy(self) -> bool:
+        reachable = {key: os.environ[key] for key in ("CELERY_BROKER_URL", "DATABASE_URL")}
+        return healthcheck("beat", HEARTBEAT_DIR=str(self.folder), **reachable).status == 0
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.role.process.pid, number)
+
+    def goes_round(self, times: int = 3) -> None:
+        """Wait until its loop has gone round, and has had the time to do what is due."""
+        for _ in range(times):
+            before = self.heartbeat()
+            wait_for(lambda before=before: self.heartbeat() != before, "its loop goes round")  # type: ignore[misc]
+
+
+StartBeat = Callable[..., Beat]
+
+
+@pytest.fixture
+def start_beat(start_role: StartRole, tmp_path: Path) -> StartBeat:
+    """Start a beat: ``start_beat("a")``."""
+
+    def start(name: str, **env: str) -> Beat:
+        folder = tmp_path / f"beat-{name}"
+        folder.mkdir(exist_ok=True)
+        role = start_role("beat", **{**TASKS, "HEARTBEAT_DIR": str(folder), **env})
+        return Beat(role, folder)
+
+    return start
+
+
+@pytest.fixture
+def pair(start_role: StartRole, start_beat: StartBeat) -> tuple[Beat, Beat]:
+    """A worker, and two beats of which the first leads; ticks come every second."""
+    start_role("worker", **TASKS)
+    schedule(1)
+    leader = start_beat("a")
+    wait_for(lambda: leader.part() == "leader", "it leads")
+    standby = start_beat("b")
+    wait_for(lambda: standby.part() == "standby", "it stands by")
+    return leader, standby
+
+
+def assert_each_tick_counted_once(*beats: Beat) -> None:
+    """Stop *beats*; there are as many effects as ticks, and no more ticks than seconds."""
+    for beat in beats:
+        beat.role.stop()
+    wait_for(lambda: not Entry.objects.exists(), "all that was sent has run")
+    task = PeriodicTask.objects.get()
+    assert effects() == task.total_run_count
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM max(at) - min(at)) FROM test_effect")
+        [seconds] = cursor.fetchone()
+    # The first one counts as well, and one may wait in the queue while the next is due.
+    assert effects() <= seconds + 2
+
+
+def test_two_beats_send_each_tick_once(pair: tuple[Beat, Beat]) -> None:
+    leader, standby = pair
+    wait_for(lambda: effects() >= 6, "some ticks")
+    assert (leader.part(), standby.part()) == ("leader", "standby")
+    assert leader.healthy()
+    assert standby.healthy(), "to stand by is no illness"
+    assert_each_tick_counted_once(*pair)
+
+
+def test_the_standby_takes_over_when_the_leader_is_killed(pair: tuple[Beat, Beat]) -> None:
+    leader, standby = pair
+    wait_for(lambda: effects() >= 2, "some ticks")
+    leader.signal(signal.SIGKILL)
+    wait_for(lambda: standby.part() == "leader", "it takes over")
+    before = effects()
+    wait_for(lambda: effects() >= before + 3, "it sends")
+    assert_each_tick_counted_once(standby)
+
+
+def test_a_leader_that_stops_gives_way_at_once(pair: tuple[Beat, Beat]) -> None:
+    leader, standby = pair
+    assert leader.role.stop() == 0
+    wait_for(lambda: standby.part() == "leader", "it takes over")
+    assert_each_tick_counted_once(standby)
+
+
+def test_a_frozen_leader_is_replaced_and_doubles_nothing_when_it_thaws(
+    pair: tuple[Beat, Beat],
+) -> None:
+    leader, standby = pair
+    wait_for(lambda: effects() >= 2, "some ticks")
+    leader.signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: standby.part() == "leader", "it takes over")
+        before = effects()
+        wait_for(lambda: effects() >= before + 3, "it sends")
+    finally:
+        leader.signal(signal.SIGCONT)
+    wait_for(lambda: leader.part() == "standby", "the thawed one stands by")
+    before = effects()
+    wait_for(lambda: effects() >= before + 3, "ticks go on")
+    assert leader.role.process.poll() is None
+    assert_each_tick_counted_once(*pair)
+
+
+def test_a_leader_whose_session_ends_goes_on_without_a_restart(pair: tuple[Beat, Beat]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+            "AND classid = %s AND objid = %s AND granted",
+            KEY,
+        )
+    before = effects()
+    wait_for(lambda: effects() >= before + 3, "one of them sends")
+    assert_each_tick_counted_once(*pair)
+
+
+@pytest.fixture
+def due() -> PeriodicTask:
+    """An hourly task that came due, several times, while nothing ran."""
+    return schedule(1, "hours", last_run_at=timezone.now() - timedelta(days=7))
+
+
+def test_a_tick_while_the_broker_is_away_runs_later_once(
+    start_role: StartRole, start_beat: StartBeat, due: PeriodicTask, broker: Cable
+) -> None:
+    start_role("worker", **TASKS)
+    broker.pull()
+    beat = start_beat("a", CELERY_BROKER_URL=through(broker, os.environ["CELERY_BROKER_URL"]))
+    wait_for(lambda: Entry.objects.filter(task="tests.outbox_tasks.effect"), "it is written")
+    beat.goes_round()
+    assert effects() == 0
+    broker.plug()
+    wait_for(effects, "it runs")
+    beat.goes_round()
+    due.refresh_from_db()
+    assert (effects(), due.total_run_count) == (1, 1)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_repeats_nothing(
+    start_role: StartRole, start_beat: StartBeat, due: PeriodicTask, end: signal.Signals
+) -> None:
+    start_role("worker", **TASKS)
+    first = start_beat("a")
+    wait_for(effects, "it runs")
+    first.signal(end)
+    first.role.process.wait(60)
+    second = start_beat("b")
+    wait_for(lambda: second.part() == "leader", "it leads")
+    second.goes_round()
+    wait_for(lambda: not Entry.objects.exists(), "nothing waits")
+    assert effects() == 1
+
+
+def test_what_was_missed_while_all_was_down_runs_once(
+    start_role: StartRole, start_beat: StartBeat, due: PeriodicTask
+) -> None:
+    start_role("worker", **TASKS)
+    beat = start_beat("a")
+    wait_for(effects, "it runs")
+    beat.goes_round()
+    wait_for(lambda: not Entry.objects.exists(), "nothing waits")
+    assert effects() == 1
+
+
+def test_what_was_missed_is_skipped_if_a_person_wants_that(
+    start_role: StartRole, start_beat: StartBeat, due: PeriodicTask
+) -> None:
+    start_role("worker", **TASKS)
+    start_beat("a", BEAT_RUN_MISSED="false").goes_round()
+    assert not Entry.objects.exists()
+    due.refresh_from_db()
+    assert due.total_run_count == 0
