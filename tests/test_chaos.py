@@ -133,7 +133,8 @@ def test_the_table_has_a_line_for_each_outcome() -> None:
 def test_the_page_has_a_line_for_every_fault(section: str) -> None:
     text = page.between((ROOT / "docs" / "faults.md").read_text("utf-8"), section)
     named = {line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")}
-    assert named - {"fault", "---"} == set(faults.BY_NAME)
+    # A section that nobody has measured yet is empty; one with a line for some faults only lies.
+    assert named - {"fault", "---"} in (set(faults.BY_NAME), set())
 
 
 def test_a_section_is_replaced_and_the_words_around_it_stay() -> None:
