@@ -105,9 +105,9 @@ def refuse_chord(task: Any) -> None:
 
     if not is_transactional(task.backend):
         raise TypeError(
-            f"{task.name}: a chord on commit needs CELERY_RESULT_BACKEND=django-db, where its "
-            "parts are counted in the transaction that finishes each; call it without the "
-            "outbox, or use that backend"
+            f"{task.name}: a chord on commit needs the default CELERY_RESULT_BACKEND or django-db, "
+            "where its parts are counted in the transaction that finishes each; call it without "
+            "the outbox, or use one of them"
         )
 
 
