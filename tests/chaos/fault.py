@@ -1,0 +1,51 @@
+"""What a fault is, and what it can reach."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from .load import Load
+from .stack import Stack
+
+
+@dataclass
+class Scene:
+    """The stack under load, and the choices of this run."""
+
+    stack: Stack
+    load: Load
+    random: random.Random
+    say: Callable[[str], None]
+    notes: list[str] = field(default_factory=list)
+
+    def wait(self, seconds: float) -> None:
+        """Let a fault last."""
+        time.sleep(seconds)
+
+
+class Fault:
+    """Something that breaks, in three steps: what it needs, the break, and its repair.
+
+    The load runs from before ``inject()`` until after ``heal()``.
+    """
+
+    name: ClassVar[str]
+    what: ClassVar[str]
+    #: Seconds between the break and its repair.
+    lasts: ClassVar[float] = 0.0
+    #: Whether it can strike in the middle of others, in the soak.
+    soak: ClassVar[bool] = True
+
+    def prepare(self, scene: Scene) -> None:
+        """Set the scene, before the load."""
+
+    def inject(self, scene: Scene) -> None:
+        """Break it."""
+        raise NotImplementedError
+
+    def heal(self, scene: Scene) -> None:
+        """Give back what was taken; what restarts by itself needs nothing."""

@@ -1,0 +1,87 @@
+"""Tasks with one countable effect, and tasks that never end well."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from celery import shared_task
+from celery.signals import before_task_publish
+from django.db import connection
+
+from . import record
+
+SENT_AT = "chaos_sent_at"
+
+
+@shared_task
+def effect(operation: str, seconds: float) -> None:
+    """Work for a while, then append a row; all of it is one transaction."""
+    time.sleep(seconds)
+    record.executed(operation)
+
+
+@shared_task(bind=True, atomic=False)
+def long_effect(self: Any, operation: str, seconds: float) -> None:
+    """The same for work that is too long for a transaction: only the row is in one."""
+    time.sleep(seconds)
+    with self.finishing():
+        record.executed(operation)
+
+
+@shared_task(bind=True)
+def second_try(self: Any, operation: str) -> None:
+    """Fail once, and have its effect when it is tried again."""
+    if not self.request.retries:
+        raise self.retry(countdown=1)
+    record.executed(operation)
+
+
+@shared_task
+def poison(operation: str) -> None:
+    """Kill the process that runs it, at every start."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    record.executed(operation)
+
+
+@shared_task
+def glutton(operation: str) -> None:
+    """Take memory until the kernel kills somebody."""
+    taken = []
+    while True:
+        taken.append(bytearray(os.urandom(1 << 20) * 16))
+
+
+@shared_task(time_limit=5, soft_time_limit=None)
+def endless(operation: str) -> None:
+    """Hang for longer than any limit."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    time.sleep(3600)
+    record.executed(operation)
+
+
+@shared_task(bind=True)
+def tick(self: Any, every: int) -> None:
+    """Append a row that says when beat sent this."""
+    record.ticked(every, _sent_at(self.request))
+
+
+def _sent_at(request: Any) -> float:
+    """Return when beat decided to send: the outbox' row knows, else the message."""
+    with connection.cursor() as cursor:
+        if "outbox_entry" in connection.introspection.table_names(cursor):
+            cursor.execute(
+                "SELECT extract(epoch FROM created_at)::float8 FROM outbox_entry"
+                " WHERE task_id = %s",
+                [request.id],
+            )
+            if row := cursor.fetchone():
+                return float(row[0])
+    return float(request.headers[SENT_AT])
+
+
+@before_task_publish.connect
+def _stamp(headers: dict[str, Any], **kwargs: Any) -> None:
+    headers.setdefault(SENT_AT, time.time())

@@ -1,0 +1,9 @@
+"""The project's pages, and the probe's one."""
+
+from django.urls import path
+
+from proj.urls import urlpatterns as project
+
+from . import views
+
+urlpatterns = [*project, path("chaos/enqueue", views.enqueue)]

@@ -1,0 +1,150 @@
+"""One fault: load, break, repair, wait, count."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import count as counting
+from .engine import ChaosError, wait_until
+from .fault import Fault, Scene
+from .load import Load
+from .redeliver import redeliver
+from .stack import Stack
+
+#: Operations per second; so many at least, and seconds of load after the repair.
+RATE = 14.0
+LEAST = 200
+AFTERWARDS = 4.0
+#: Seconds without progress until what is missing counts as lost.
+PATIENCE = 120.0
+PATIENCE_BASELINE = 25.0
+
+
+@dataclass
+class Outcome:
+    """One row of the table."""
+
+    name: str
+    what: str
+    enqueued: int = 0
+    executed: int = 0
+    lost: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    #: Not lost, but held back until Redis' visibility timeout: an hour by default.
+    late: int = 0
+    #: Failed or in quarantine, as they must.
+    ended: int = 0
+    #: Seconds from the end of the fault until all was done; None if it never was.
+    seconds: float | None = None
+    failed_requests: int = 0
+    slowest: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was lost and nothing had its effect twice."""
+        return not self.lost and not self.twice
+
+
+def run_fault(
+    stack: Stack, fault: Fault, label: str, seed: object, say: Callable[[str], None]
+) -> Outcome:
+    """Run *fault* alone, under load, and count."""
+    outcome = Outcome(fault.name, fault.what)
+    settle(stack)
+    since = database_time(stack)
+    load = Load(stack.port, label, RATE, seed)
+    scene = Scene(stack, load, random.Random(f"{seed}/{label}/fault"), say, outcome.notes)
+    fault.prepare(scene)
+    load.start()
+    try:
+        wait_until(lambda: load.accepted >= 40, "the first tasks are accepted", 60)
+        say("breaks")
+        fault.inject(scene)
+        scene.wait(fault.lasts)
+        fault.heal(scene)
+        healed = time.monotonic()
+        say("is over")
+        wait_until(
+            lambda: load.accepted >= LEAST and time.monotonic() - healed > AFTERWARDS,
+            f"{LEAST} tasks are accepted",
+            120,
+        )
+    finally:
+        load.stop()
+    outcome.seconds = wait_done(stack, label, healed, say)
+    outcome.late = after_visibility_timeout(stack, label)
+    found = counting.count(stack, label, load.answers)
+    outcome.enqueued, outcome.executed = found.enqueued, found.executed
+    outcome.lost, outcome.twice, outcome.ended = found.lost, found.doubled, found.ended
+    outcome.twice = outcome.twice + counting.doubled_ticks(stack, since)
+    outcome.failed_requests = len(load.answers.failures)
+    outcome.slowest = max(load.answers.seconds, default=0.0)
+    return outcome
+
+
+def database_time(stack: Stack) -> float:
+    """Return the database's time, in seconds."""
+    return float(stack.sql("SELECT extract(epoch FROM clock_timestamp())")[0][0])
+
+
+def settle(stack: Stack) -> None:
+    """Wait until the stack is healthy and has nothing to do."""
+    stack.wait_healthy()
+    try:
+        wait_until(lambda: counting.waiting(stack) == 0, "every queue is empty", 60)
+    except ChaosError:
+        if not stack.baseline:
+            raise
+        for key in ("default", "mail", "reports", "unacked", "unacked_index"):
+            stack.redis("DEL", key)
+
+
+def wait_done(stack: Stack, label: str, since: float, say: Callable[[str], None]) -> float | None:
+    """Wait until every operation has had its effect, as long as there is progress.
+
+    :param since: a time of ``time.monotonic()``.
+    :return: seconds from *since* until then, or ``None``.
+    """
+    patience = PATIENCE_BASELINE if stack.baseline else PATIENCE
+    best, moved_at, said_at = -1, time.monotonic(), time.monotonic()
+    while time.monotonic() - moved_at < patience:
+        try:
+            found = counting.count(stack, label)
+        except ChaosError:
+            time.sleep(1)  # the database is on its way back
+            continue
+        now = time.monotonic()
+        if found.done:
+            return now - since
+        if found.executed + found.ended > best:
+            best, moved_at = found.executed + found.ended, now
+        if now - said_at > 10:
+            said_at = now
+            say(f"{found.executed + found.ended} of {found.enqueued} are done")
+        time.sleep(0.5)
+    return None
+
+
+def after_visibility_timeout(stack: Stack, label: str) -> int:
+    """Let the visibility timeout pass; return how many operations were done only then."""
+    stack.wait_healthy()
+    _, before = counting.progress(stack, label)
+    if redeliver(stack):
+        quiet = wait_quiet(stack)
+        if not quiet and not stack.baseline:
+            raise ChaosError("the queues don't become empty")
+    _, after = counting.progress(stack, label)
+    return after - before
+
+
+def wait_quiet(stack: Stack) -> bool:
+    """Wait until nothing is under way; return whether it came to that."""
+    try:
+        wait_until(lambda: counting.waiting(stack) == 0, "every queue is empty", 40)
+    except ChaosError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""The table: on the terminal, and in docs/faults.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .runner import Outcome
+
+HEAD = (
+    "fault", "what happens", "enqueued", "executed", "lost", "twice", "late",
+    "s until all done", "requests failed", "slowest, s",
+)  # fmt: skip
+
+
+def cells(outcome: Outcome) -> tuple[str, ...]:
+    """Return one row."""
+    ended = f" + {outcome.ended} ended" if outcome.ended else ""
+    return (
+        outcome.name, outcome.what, str(outcome.enqueued), f"{outcome.executed}{ended}",
+        str(len(outcome.lost)), str(len(outcome.twice)), str(outcome.late),
+        "never" if outcome.seconds is None else f"{outcome.seconds:.0f}",
+        str(outcome.failed_requests), f"{outcome.slowest:.1f}",
+    )  # fmt: skip
+
+
+def markdown(outcomes: Sequence[Outcome]) -> str:
+    """Return the table for a page."""
+    lines = [HEAD, ("---", "---", *["---:"] * (len(HEAD) - 2)), *map(cells, outcomes)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def terminal(outcomes: Sequence[Outcome]) -> str:
+    """Return the table for a terminal, without what happens."""
+    rows = [(line[0], *line[2:]) for line in (HEAD, *map(cells, outcomes))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        first, *others = (
+            text.ljust(width) if column == 0 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join((first, *others)).rstrip() + "\n")
+    return "".join(lines)
