@@ -51,6 +51,11 @@ shell: ## open Django's shell in the web container
 scale-workers: ## make N workers take tasks: N=4
 	deploy/compose/scale-workers $(N)
 
+.PHONY: chaos
+chaos: ## break a stack of its own under load, and count: FAULT=name, SEED=7 MINUTES=10, BASELINE=1
+	$(call venv,dev)
+	@FAULT="$(FAULT)" SEED="$(SEED)" MINUTES="$(MINUTES)" BASELINE="$(BASELINE)" exec $(BIN)/python -m tests.chaos
+
 .PHONY: dev
 dev: ## start the stack with your source mounted; web and worker reload at a change
 	docker compose -f compose.yaml -f deploy/compose/dev.yaml up --build --watch

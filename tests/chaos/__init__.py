@@ -3,7 +3,7 @@
     make chaos                      every fault alone            make chaos FAULT=redis-emptied
     make chaos SEED=7 MINUTES=10    at random, one after another make chaos BASELINE=1
 
-``stack.yaml`` adds what is broken and counted to compose.yaml: an HTTP endpoint that enqueues, and
-tasks that append one row for each real execution to a table without a unique constraint (``probe/``).
-The production image holds none of it; the files are mounted.
+``stack.yaml`` adds to compose.yaml what is counted: an HTTP endpoint that enqueues, and tasks that
+append one row for each real execution to a table without a unique constraint (``probe/``). The
+production image holds none of it; the files are mounted.
 """

@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from . import faults, table
+from . import faults, page, table
 from .engine import ChaosError
+from .fault import Fault
 from .runner import Outcome, run_fault
+from .soak import run_soak
 from .stack import Stack
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line; ``make chaos`` hands its variables over through the environment."""
+    env = os.environ
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
-    parser.add_argument("--fault", action="append", default=[], choices=sorted(faults.BY_NAME))
-    parser.add_argument("--baseline", action="store_true", help="the documentation's settings")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--image", default="", help="an image that is built already")
-    return parser.parse_args()
+    parser.add_argument(
+        "--fault", action="append", choices=sorted(faults.BY_NAME),
+        default=env.get("FAULT", "").replace(",", " ").split(),
+        help="only this one, which may be given more than once; FAULT=",
+    )  # fmt: skip
+    parser.add_argument(
+        "--baseline", action="store_true", default=env.get("BASELINE", "") not in ("", "0"),
+        help="the documentation's settings instead of the project's; BASELINE=1",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=int(env.get("SEED") or 1), help="for every choice; SEED="
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=float(env.get("MINUTES") or 0),
+        help="faults at random for so long, instead of each alone; MINUTES=",
+    )  # fmt: skip
+    parser.add_argument("--image", default=env.get("APP_IMAGE", ""), help="one that is built")
+    options = parser.parse_args()
+    if unknown := set(options.fault) - set(faults.BY_NAME):
+        parser.error(f"FAULT={' '.join(unknown)}: known are {', '.join(faults.BY_NAME)}")
+    return options
 
 
 def teller(name: str, started: float) -> Callable[[str], None]:
-    """Return what prints a line with the time and the fault's name."""
+    """Return what prints a line with the time and a name."""
 
     def say(what: str) -> None:
         print(f"{time.monotonic() - started:7.1f} s  {name}: {what}", flush=True)
@@ -32,32 +52,63 @@ def teller(name: str, started: float) -> Callable[[str], None]:
     return say
 
 
+def tell(outcome: Outcome, say: Callable[[str], None]) -> None:
+    """Print how a fault ended, with what was lost."""
+    say(
+        f"{outcome.enqueued} enqueued, {outcome.executed} executed, "
+        f"{len(outcome.lost)} lost, {len(outcome.twice)} twice"
+    )
+    for line in outcome.notes:
+        say(f"  {line}")
+    for word, found in (("lost", outcome.lost), ("twice", outcome.twice)):
+        for line in found[:20]:
+            say(f"  {word}: {line}")
+        if len(found) > 20:
+            say(f"  {word}: and {len(found) - 20} more")
+
+
+def run_all(
+    stack: Stack, chosen: Sequence[type[Fault]], seed: int, started: float
+) -> list[Outcome]:
+    """Run each of the faults alone."""
+    outcomes = []
+    for number, fault in enumerate(chosen, 1):
+        say = teller(f"{number}/{len(chosen)} {fault.name}", started)
+        try:
+            outcome = run_fault(stack, fault(), fault.name, seed, say)
+        except ChaosError as error:
+            outcome = Outcome(fault.name, fault.what, lost=[str(error)])
+        outcomes.append(outcome)
+        tell(outcome, say)
+    return outcomes
+
+
 def main() -> int:
     """Run the faults; return 1 if anything was lost or had its effect twice."""
     options = arguments()
     chosen = [faults.BY_NAME[name] for name in options.fault] or list(faults.ALL)
     started = time.monotonic()
-    outcomes: list[Outcome] = []
     say = teller("the stack", started)
     say("is built and started")
-    with Stack(baseline=options.baseline, image=options.image) as stack:
-        facts = stack.facts()
-        say("is healthy: " + ", ".join(f"{name} {version}" for name, version in facts.items()))
-        for fault in chosen:
-            say = teller(fault.name, started)
-            try:
-                outcome = run_fault(stack, fault(), fault.name, options.seed, say)
-            except ChaosError as error:
-                say(f"FAILED: {error}")
-                outcome = Outcome(fault.name, fault.what, lost=[str(error)])
-            outcomes.append(outcome)
-            say(
-                f"{outcome.enqueued} enqueued, {outcome.executed} executed, "
-                f"{len(outcome.lost)} lost, {len(outcome.twice)} twice"
-            )
-            for line in (outcome.lost + outcome.twice + outcome.notes)[:20]:
-                say(f"  {line}")
+    try:
+        with Stack(baseline=options.baseline, image=options.image) as stack:
+            facts = stack.facts()
+            say("is healthy: " + ", ".join(" ".join(fact) for fact in facts.items()))
+            if options.minutes:
+                say = teller(f"SEED={options.seed}", started)
+                outcomes = [run_soak(stack, options.seed, options.minutes, say)]
+                tell(outcomes[0], say)
+            else:
+                outcomes = run_all(stack, chosen, options.seed, started)
+    except ChaosError as error:
+        print(f"chaos: {error}", file=sys.stderr)
+        return 1
     print("\n" + table.terminal(outcomes))
+    # A run of some of them says nothing about the others.
+    if options.minutes and not options.baseline:
+        page.write_soak(outcomes[0])
+    elif not options.minutes and not options.fault:
+        page.write("baseline" if options.baseline else "faults", facts, outcomes)
     return 0 if all(outcome.good for outcome in outcomes) else 1
 
 

@@ -77,13 +77,21 @@ def run_fault(
         load.stop()
     outcome.seconds = wait_done(stack, label, healed, say)
     outcome.late = after_visibility_timeout(stack, label)
+    fill_in(outcome, stack, load, label, since)
+    return outcome
+
+
+def fill_in(outcome: Outcome, stack: Stack, load: Load, label: str, since: float) -> None:
+    """Write the final counts into *outcome*.
+
+    :param since: the database's time before the load.
+    """
     found = counting.count(stack, label, load.answers)
     outcome.enqueued, outcome.executed = found.enqueued, found.executed
-    outcome.lost, outcome.twice, outcome.ended = found.lost, found.doubled, found.ended
-    outcome.twice = outcome.twice + counting.doubled_ticks(stack, since)
+    outcome.lost, outcome.ended = found.lost, found.ended
+    outcome.twice = found.doubled + counting.doubled_ticks(stack, since)
     outcome.failed_requests = len(load.answers.failures)
     outcome.slowest = max(load.answers.seconds, default=0.0)
-    return outcome
 
 
 def database_time(stack: Stack) -> float:

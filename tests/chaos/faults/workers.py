@@ -5,13 +5,10 @@ from __future__ import annotations
 from ..engine import run
 from ..fault import Fault, Scene
 
-#: Long enough to be running whenever a worker is stopped, longer than a short grace period.
-BUSY = 8
 
-
-def make_busy(scene: Scene, seconds: float) -> None:
-    """Enqueue tasks that run for *seconds*, and wait until workers run some of them."""
-    scene.load.post([scene.load.operation("long", seconds) for _ in range(BUSY)])
+def make_busy(scene: Scene, seconds: float, number: int = 8) -> None:
+    """Enqueue *number* tasks that run for *seconds*, and let workers start some of them."""
+    scene.load.post([scene.load.operation("long", seconds) for _ in range(number)])
     scene.wait(2)
 
 
@@ -60,7 +57,7 @@ class Stopped(Fault):
     what = "busy workers get TERM, with their own grace period, and start again"
 
     def inject(self, scene: Scene) -> None:
-        make_busy(scene, 45)
+        make_busy(scene, 40, 3)  # of four slots: the others' tasks go on
         scene.stack.compose("stop", "worker")
 
     def heal(self, scene: Scene) -> None:
