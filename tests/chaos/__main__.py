@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -80,11 +81,15 @@ def run_all(
             outcome = Outcome(fault.name, fault.what, lost=[str(error)])
         outcomes.append(outcome)
         tell(outcome, say)
+        if not outcome.good and number < len(chosen):
+            stack.reset()
     return outcomes
 
 
 def main() -> int:
     """Run the faults; return 1 if anything was lost or had its effect twice."""
+    # Whoever ends it, the stack is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("chaos: ended by SIGTERM"))
     options = arguments()
     chosen = [faults.BY_NAME[name] for name in options.fault] or list(faults.ALL)
     started = time.monotonic()

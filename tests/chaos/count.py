@@ -81,6 +81,18 @@ def count(stack: Stack, label: str, answers: Answers | None = None) -> Count:
     return found
 
 
+def without_result(stack: Stack, label: str) -> int:
+    """Return how many operations had their effect, and no result says that they succeeded."""
+    ((missing,),) = stack.sql(
+        "WITH stored AS (SELECT substring(task_args FROM '[a-z0-9-]+/[0-9]{6}(?:-2)?') AS operation"
+        " FROM django_celery_results_taskresult WHERE status = 'SUCCESS')"
+        " SELECT count(DISTINCT operation) FROM chaos_operation JOIN chaos_effect USING (operation)"
+        f" WHERE label = {_quote(label)} AND operation NOT IN"
+        " (SELECT operation FROM stored WHERE operation IS NOT NULL)"
+    )
+    return int(missing)
+
+
 def is_seen(stack: Stack, operation: str) -> bool:
     """Tell whether a person sees what became of an operation that can't succeed."""
     pattern = _quote(f"%{operation}%")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Of 20 operations, so many of each kind; a chain counts twice.
-MIX = ["short"] * 13 + ["long"] * 2 + ["later"] * 2 + ["retry"] + ["chain"]
+MIX = ["short"] * 14 + ["long"] * 2 + ["later"] * 2 + ["retry"] + ["chain"]
 #: Seconds of work, from and to.
 SECONDS = {"short": (0.01, 0.06), "long": (0.4, 1.2), "chain": (0.01, 0.05)}
 #: Seconds until a visitor gives up on an answer.

@@ -37,6 +37,8 @@ class Outcome:
     late: int = 0
     #: Failed or in quarantine, as they must.
     ended: int = 0
+    #: Executed, and no result says so.
+    no_result: int = 0
     #: Seconds from the end of the fault until all was done; None if it never was.
     seconds: float | None = None
     failed_requests: int = 0
@@ -90,6 +92,7 @@ def fill_in(outcome: Outcome, stack: Stack, load: Load, label: str, since: float
     outcome.enqueued, outcome.executed = found.enqueued, found.executed
     outcome.lost, outcome.ended = found.lost, found.ended
     outcome.twice = found.doubled + counting.doubled_ticks(stack, since)
+    outcome.no_result = counting.without_result(stack, label)
     outcome.failed_requests = len(load.answers.failures)
     outcome.slowest = max(load.answers.seconds, default=0.0)
 

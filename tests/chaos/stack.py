@@ -95,13 +95,21 @@ class Stack:
         (self._hand,) = self.ids("hand")
         self.wait_healthy()
 
-    def remove(self) -> None:
-        """Take everything down, with its data, its image and its files."""
+    def reset(self) -> None:
+        """Start anew, without the data: whatever a fault left behind doesn't reach the next one."""
+        self._down()
+        self.up()
+
+    def _down(self) -> None:
         for paused in self._all("--filter", "status=paused"):
             run("docker", "unpause", paused, check=False)
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "2", check=False)
         if left := self._all():
             run("docker", "rm", "--force", "--volumes", *left, check=False)
+
+    def remove(self) -> None:
+        """Take everything down, with its data, its image and its files."""
+        self._down()
         if self._own_image and self.image:
             run("docker", "image", "rm", "--force", self.image, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .runner import Outcome
 
 HEAD = (
-    "fault", "what happens", "enqueued", "executed", "lost", "twice", "late",
+    "fault", "what happens", "enqueued", "executed", "lost", "twice", "late", "no result",
     "s until all done", "requests failed", "slowest, s",
 )  # fmt: skip
 
@@ -17,7 +17,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
     ended = f" + {outcome.ended} ended" if outcome.ended else ""
     return (
         outcome.name, outcome.what, str(outcome.enqueued), f"{outcome.executed}{ended}",
-        str(len(outcome.lost)), str(len(outcome.twice)), str(outcome.late),
+        str(len(outcome.lost)), str(len(outcome.twice)), str(outcome.late), str(outcome.no_result),
         "never" if outcome.seconds is None else f"{outcome.seconds:.0f}",
         str(outcome.failed_requests), f"{outcome.slowest:.1f}",
     )  # fmt: skip

@@ -35,7 +35,7 @@ class TimeLimit(Hopeless):
     """A task that hangs, in C or in uninterruptible sleep."""
 
     name = "time-limit"
-    what = "three tasks hang, deaf to TERM, beyond their time limit of 5 s"
+    what = "three tasks hang beyond their time limit of 5 s, deaf to all signals but SIGKILL"
     kind = "endless"
 
 
