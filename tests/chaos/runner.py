@@ -92,9 +92,21 @@ def fill_in(outcome: Outcome, stack: Stack, load: Load, label: str, since: float
     outcome.enqueued, outcome.executed = found.enqueued, found.executed
     outcome.lost, outcome.ended = found.lost, found.ended
     outcome.twice = found.doubled + counting.doubled_ticks(stack, since)
+    if not stack.baseline:
+        outcome.lost += lost_ticks(stack)
     outcome.no_result = counting.without_result(stack, label)
     outcome.failed_requests = len(load.answers.failures)
     outcome.slowest = max(load.answers.seconds, default=0.0)
+
+
+def lost_ticks(stack: Stack) -> list[str]:
+    """Return what beat has sent and nobody executed; one may be under way, so this waits."""
+    missing = 0
+    for _ in range(20):
+        if (missing := counting.missing_ticks(stack)) <= 0:
+            return []
+        time.sleep(1)
+    return [f"{missing} ticks of beat"]
 
 
 def database_time(stack: Stack) -> float:

@@ -45,7 +45,6 @@ class Stack:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.image = image
         self._own_image = not image
-        self._hand = ""
 
     def __enter__(self) -> Stack:
         try:
@@ -92,7 +91,6 @@ class Stack:
     def up(self) -> None:
         """Start everything, and wait until all of it is healthy."""
         self.compose("up", "--detach", "--no-build", "--quiet-pull", timeout=180)
-        (self._hand,) = self.ids("hand")
         self.wait_healthy()
 
     def reset(self) -> None:
@@ -179,7 +177,7 @@ class Stack:
     def kill(self, *pids: int) -> None:
         """Send SIGKILL to processes of the stack, from outside of their containers."""
         own = [str(pid) for pid in pids if pid > 1]
-        run("docker", "exec", self._hand, "sh", "-c", f"kill -9 {' '.join(own)}", check=False)
+        run("docker", "exec", self.one("hand"), "sh", "-c", f"kill -9 {' '.join(own)}", check=False)
 
     def kill_container(self, *containers: str) -> None:
         """Kill the process 1 of containers; the engine then does as their restart policy says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..fault import Fault, Scene
+from .workers import make_busy
 
 
 class Cut(Fault):
@@ -15,6 +16,7 @@ class Cut(Fault):
     worker = ""
 
     def inject(self, scene: Scene) -> None:
+        make_busy(scene, 5)  # they end while it is cut off
         self.worker = scene.random.choice(scene.stack.ids("worker"))
         for name in self.networks:
             scene.stack.network("disconnect", name, self.worker)
