@@ -111,6 +111,12 @@ def test_a_seed_chooses_the_same_load_again() -> None:
     assert first(7) != first(8)
 
 
+def test_percentiles_are_those_of_what_was_sent_in_between() -> None:
+    answers = Answers(seconds=[(1.0, 9.0), *((2.0, n / 100) for n in range(200)), (3.0, 9.0)])
+    assert answers.percentiles(1.5, 2.5) == (1.0, 1.98)
+    assert answers.percentiles(7, 8) == (0.0, 0.0)
+
+
 def test_every_fault_has_a_name_of_its_own_and_says_what_it_does() -> None:
     assert len(faults.BY_NAME) == len(faults.ALL) > 20
     assert all(fault.what and fault.__doc__ for fault in faults.ALL)
@@ -119,7 +125,7 @@ def test_every_fault_has_a_name_of_its_own_and_says_what_it_does() -> None:
 def test_the_table_has_a_line_for_each_outcome() -> None:
     lost = Outcome("x", "it breaks", enqueued=3, executed=1, lost=["a", "b"], ended=1)
     assert markdown([lost]).splitlines()[-1] == (
-        "| x | it breaks | 3 | 1 + 1 ended | 2 | 0 | 0 | 0 | never | 0 | 0.0 |"
+        "| x | it breaks | 3 | 1 + 1 ended | 2 | 0 | 0 | 0 | never | 0 | 0 / 0 |"
     )
 
 

@@ -26,7 +26,13 @@ class Answers:
 
     accepted: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    #: When each request was sent (``time.monotonic()``), and how long it took.
+    seconds: list[tuple[float, float]] = field(default_factory=list)
+
+    def percentiles(self, since: float, until: float) -> tuple[float, float]:
+        """Return the median and the 99th percentile, in seconds, of what was sent in between."""
+        took = sorted(took for sent, took in self.seconds if since <= sent <= until) or [0.0]
+        return took[len(took) // 2], took[len(took) * 99 // 100]
 
 
 class Load:
@@ -86,7 +92,7 @@ class Load:
             status, told = 0, {"error": f"{type(error).__name__}: {error}"}
         took = time.monotonic() - started
         with self._lock:
-            self.answers.seconds.append(took)
+            self.answers.seconds.append((started, took))
             if status != 202:
                 # A process that was asked to die can't answer.
                 if not options.get("die"):

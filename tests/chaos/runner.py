@@ -42,7 +42,9 @@ class Outcome:
     #: Seconds from the end of the fault until all was done; None if it never was.
     seconds: float | None = None
     failed_requests: int = 0
-    slowest: float = 0.0
+    #: POST requests from the break on, in seconds.
+    p50: float = 0.0
+    p99: float = 0.0
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -65,6 +67,7 @@ def run_fault(
     try:
         wait_until(lambda: load.accepted >= 40, "the first tasks are accepted", 60)
         say("breaks")
+        broke = time.monotonic()
         fault.inject(scene)
         scene.wait(fault.lasts)
         fault.heal(scene)
@@ -79,6 +82,7 @@ def run_fault(
         load.stop()
     outcome.seconds = wait_done(stack, label, healed, say)
     outcome.late = after_visibility_timeout(stack, label)
+    outcome.p50, outcome.p99 = load.answers.percentiles(broke, healed + AFTERWARDS)
     fill_in(outcome, stack, load, label, since)
     return outcome
 
@@ -96,7 +100,6 @@ def fill_in(outcome: Outcome, stack: Stack, load: Load, label: str, since: float
         outcome.lost += lost_ticks(stack)
     outcome.no_result = counting.without_result(stack, label)
     outcome.failed_requests = len(load.answers.failures)
-    outcome.slowest = max(load.answers.seconds, default=0.0)
 
 
 def lost_ticks(stack: Stack) -> list[str]:

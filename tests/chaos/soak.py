@@ -73,5 +73,6 @@ def run_soak(stack: Stack, seed: int, minutes: float, say: Callable[[str], None]
     outcome.notes.append(", ".join(f"{name} {times}" for name, times in sorted(struck.items())))
     outcome.seconds = wait_done(stack, label, healed, say)
     outcome.late = after_visibility_timeout(stack, label)
+    outcome.p50, outcome.p99 = load.answers.percentiles(0, time.monotonic())
     fill_in(outcome, stack, load, label, since)
     return outcome

@@ -8,7 +8,7 @@ from .runner import Outcome
 
 HEAD = (
     "fault", "what happens", "enqueued", "executed", "lost", "twice", "late", "no result",
-    "s until all done", "requests failed", "slowest, s",
+    "s until all done", "requests failed", "p50 / p99, ms",
 )  # fmt: skip
 
 
@@ -19,7 +19,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         outcome.name, outcome.what, str(outcome.enqueued), f"{outcome.executed}{ended}",
         str(len(outcome.lost)), str(len(outcome.twice)), str(outcome.late), str(outcome.no_result),
         "never" if outcome.seconds is None else f"{outcome.seconds:.0f}",
-        str(outcome.failed_requests), f"{outcome.slowest:.1f}",
+        str(outcome.failed_requests), f"{outcome.p50 * 1000:.0f} / {outcome.p99 * 1000:.0f}",
     )  # fmt: skip
 
 

@@ -18,6 +18,20 @@ class Killed(Fault):
         scene.stack.kill_container(scene.stack.one("postgres"))
 
 
+class Gone(Fault):
+    """PostgreSQL is away for a while, and its name with it."""
+
+    name = "postgres-gone"
+    what = "PostgreSQL is killed, and started again after 15 s"
+    lasts = 15.0
+
+    def inject(self, scene: Scene) -> None:
+        run("docker", "kill", scene.stack.one("postgres"))
+
+    def heal(self, scene: Scene) -> None:
+        run("docker", "start", scene.stack.one("postgres"))
+
+
 class Restarted(Fault):
     """An update of PostgreSQL: it ends every session in order."""
 
@@ -42,4 +56,4 @@ class Frozen(Fault):
         scene.stack.unpause(scene.stack.one("postgres"))
 
 
-FAULTS = (Killed, Restarted, Frozen)
+FAULTS = (Killed, Gone, Restarted, Frozen)

@@ -25,6 +25,20 @@ class Killed(Fault):
         scene.stack.kill_container(scene.stack.one("redis"))
 
 
+class Gone(Fault):
+    """Redis is away for a while, and its name with it."""
+
+    name = "redis-gone"
+    what = "Redis is killed, and started again after 20 s"
+    lasts = 20.0
+
+    def inject(self, scene: Scene) -> None:
+        stop_for_good(scene)
+
+    def heal(self, scene: Scene) -> None:
+        run("docker", "start", scene.stack.one("redis"))
+
+
 class Emptied(Fault):
     """Redis comes back with nothing: no persistence, a new volume, a failover to an empty node."""
 
@@ -95,4 +109,4 @@ class Full(Fault):
         scene.stack.redis("CONFIG", "SET", "maxmemory", self.before)
 
 
-FAULTS = (Killed, Emptied, Snapshot, Frozen, Full)
+FAULTS = (Killed, Gone, Emptied, Snapshot, Frozen, Full)
