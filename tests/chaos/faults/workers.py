@@ -16,9 +16,10 @@ class ChildKilled(Fault):
     """The kernel, or a bug in C, ends a process of a worker's pool."""
 
     name = "child-killed"
-    what = "a prefork child gets SIGKILL, six times"
+    what = "a prefork child gets SIGKILL while it works, six times"
 
     def inject(self, scene: Scene) -> None:
+        make_busy(scene, 4)
         for _ in range(6):
             workers = scene.stack.ids("worker")
             children = [pid for id_ in workers for pid in scene.stack.children(id_)]
@@ -31,10 +32,11 @@ class WorkerKilled(Fault):
     """A worker's main process ends, and its pool with it."""
 
     name = "worker-killed"
-    what = "one of two workers gets SIGKILL, three times"
+    what = "one of two workers gets SIGKILL while it works, three times"
 
     def inject(self, scene: Scene) -> None:
         for _ in range(3):
+            make_busy(scene, 3, 4)
             scene.stack.kill_container(scene.random.choice(scene.stack.ids("worker")))
             scene.wait(4)
 
