@@ -26,15 +26,16 @@ def run_one(stack: Stack, fault: type[Fault]) -> Outcome:
     return run_fault(stack, fault(), fault.name, 1, print)
 
 
+@pytest.fixture(scope="module")
+def chaos(image: str) -> Iterator[Stack]:
+    with Stack(image=image) as stack:
+        yield stack
+
+
 class TestTheProject:
     """Nothing is lost and nothing runs twice."""
 
     pytestmark = needs_containers
-
-    @pytest.fixture(scope="class")
-    def chaos(self, image: str) -> Iterator[Stack]:
-        with Stack(image=image) as stack:
-            yield stack
 
     @pytest.mark.parametrize("fault", [AllWorkersKilled, Emptied, Died])
     def test_a_fault_loses_nothing_and_doubles_nothing(
