@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +144,20 @@ def test_a_section_is_replaced_and_the_words_around_it_stay() -> None:
     assert after == "a\n<!-- faults: by hand -->\n\nnew\\1\n<!-- end of faults -->\nz\n"
     with pytest.raises(ValueError, match="no section soak"):
         page.replaced(before, "soak", "new")
+
+
+def test_a_run_of_some_faults_leaves_the_rows_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "PAGE", tmp_path / "faults.md")
+    page.PAGE.write_text("<!-- faults: by a test -->\n<!-- end of faults -->\n")
+    first, second = list(faults.BY_NAME)[:2]
+    page.write("faults", {"Redis": "7"}, [Outcome(second, "b", enqueued=1, executed=1)])
+    page.write("faults", {"Redis": "8"}, [Outcome(first, "a", enqueued=2, executed=2)])
+    page.write("faults", {"Redis": "8"}, [Outcome(first, "a", enqueued=3, executed=3)])
+    lines = page.PAGE.read_text().splitlines()
+    assert [line[:40] for line in lines if line.startswith("| ")][2:] == [
+        f"| {first} | a | 3 | 3 | 0 | 0 | 0 | 0 | never | 0"[:40],
+        f"| {second} | b | 1 | 1 | 0 | 0 | 0 | 0 | never | 0"[:40],
+    ]
+    assert "With Redis 8." in lines

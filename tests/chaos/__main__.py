@@ -109,10 +109,9 @@ def main() -> int:
         print(f"chaos: {error}", file=sys.stderr)
         return 1
     print("\n" + table.terminal(outcomes))
-    # A run of some of them says nothing about the others.
     if options.minutes and not options.baseline:
         page.write_soak(outcomes[0])
-    elif not options.minutes and not options.fault:
+    elif not options.minutes:
         page.write("baseline" if options.baseline else "faults", facts, outcomes)
     return 0 if all(outcome.good for outcome in outcomes) else 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from . import faults
 from .runner import Outcome
 from .stack import ROOT
 from .table import markdown
@@ -13,23 +14,30 @@ PAGE = ROOT / "docs" / "faults.md"
 
 
 def write(section: str, facts: Mapping[str, str], outcomes: Sequence[Outcome]) -> None:
-    """Write the table of one run into its section.
+    """Write the rows of one run into a section's table; the rows of other faults stay.
 
     :raises ValueError: the page has no such section.
     """
     versions = ", ".join(f"{name} {version}" for name, version in facts.items())
-    text = f"{markdown(outcomes)}\nWith {versions}."
-    PAGE.write_text(replaced(PAGE.read_text("utf-8"), section, text), "utf-8")
+    _write_rows(section, outcomes, [*faults.BY_NAME], f"\nWith {versions}.")
 
 
 def write_soak(outcome: Outcome) -> None:
     """Write the row of one soak into its section; other seeds' rows stay."""
+    _write_rows("soak", [outcome], [], "")
+
+
+def _write_rows(
+    section: str, outcomes: Sequence[Outcome], order: Sequence[str], below: str
+) -> None:
     page = PAGE.read_text("utf-8")
-    head, rule, row = markdown([outcome]).splitlines()
-    rows = {line.split("|")[1]: line for line in between(page, "soak").splitlines()[2:]}
-    rows[row.split("|")[1]] = row
-    text = "\n".join((head, rule, *(rows[name] for name in sorted(rows)))) + "\n"
-    PAGE.write_text(replaced(page, "soak", text), "utf-8")
+    old = [line for line in between(page, section).splitlines() if line.startswith("|")]
+    head, rule, *new = markdown(outcomes).splitlines()
+    rows = {line.split("|")[1].strip(): line for line in [*old[2:], *new]}
+    place = {name: number for number, name in enumerate(order)}
+    names = sorted(rows, key=lambda name: (place.get(name, len(place)), name))
+    text = "\n".join((head, rule, *(rows[name] for name in names))) + f"\n{below}"
+    PAGE.write_text(replaced(page, section, text), "utf-8")
 
 
 def _pattern(section: str) -> re.Pattern[str]:
