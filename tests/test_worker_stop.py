@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cable import Cable
+from tests.cable import Cable, through
 from tests.fixtures_worker import StartRole
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def broker() -> Iterator[Cable]:
-    parts = urlsplit(os.environ["CELERY_BROKER_URL"])
-    with Cable((parts.hostname or "localhost", parts.port or 6379)) as cable:
-        yield cable
-
-
-def through(cable: Cable) -> str:
-    parts = urlsplit(os.environ["CELERY_BROKER_URL"])
-    return parts._replace(netloc=f":{parts.password or ''}@127.0.0.1:{cable.port}").geturl()
 
 
 def test_an_idle_worker_stops_with_status_0(start_role: StartRole) -> None:
@@ -35,7 +21,9 @@ def test_a_worker_stops_while_its_broker_is_away(
     start_role: StartRole, broker: Cable, noticed: bool
 ) -> None:
     """Whether it has seen that already or says farewell to a broker that it takes for alive."""
-    worker = start_role("worker", CELERY_BROKER_URL=through(broker))
+    worker = start_role(
+        "worker", CELERY_BROKER_URL=through(broker, os.environ["CELERY_BROKER_URL"])
+    )
     broker.pull()
     if noticed:
         worker.wait_for_line("consumer: Connection to broker lost")
