@@ -153,6 +153,22 @@ def _concurrency(value: str) -> int | str:
     return number
 
 
+def _or_path(*kinds: type) -> Callable[[str], Any]:
+    """Accept JSON of one of *kinds*, or the dotted path of an object in a module that exists."""
+
+    def parse(value: str) -> Any:
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            _check_class(value, (), "")
+            return value
+        if not isinstance(parsed, kinds):
+            raise ValueError(value)
+        return parsed
+
+    return parse
+
+
 _BROKER = (
     _scheme(TRANSPORT_ALIASES),
     "a URL such as redis://, rediss://, sentinel:// or amqp://USER:PASSWORD@HOST:PORT/PATH",
@@ -166,6 +182,12 @@ SPECIAL: dict[str, tuple[Callable[[str], Any], str]] = {
     "BROKER_WRITE_URL": _BROKER,
     "RESULT_BACKEND": (_backend, "django-db, django-cache, or a URL that Celery knows"),
     "BEAT_SCHEDULER": (_scheduler, "the path of a class, package.module:Class"),
+    # Celery itself takes any text for these, and fails at the first task.
+    "TASK_ROUTES": (
+        _or_path(dict, list),
+        'a JSON object, e.g. {"app.tasks.*": {"queue": "mail"}}, or the path of a router',
+    ),
+    "TASK_ANNOTATIONS": (_or_path(dict, list), "a JSON object, or the path of one"),
     "WORKER_CONCURRENCY": (_concurrency, "a whole number, 1 or more, or auto"),
 }
 

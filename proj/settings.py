@@ -1,31 +1,20 @@
 """Django's settings, from the environment. `.env.example` lists what a person may want to set.
 
 Every value has a safe default, or stops the start with one line that says what is missing. Each
-secret can stand in a file: ``X_FILE`` instead of ``X``.
+secret can stand in a file: ``X_FILE`` instead of ``X``. Celery's settings are in
+celery_settings.py.
 """
 
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
 
-from .celery_env import celery_settings
-from .env import ConfigurationError, Reader, load_env_files, parse_bool
-
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-# Outside of containers the settings come from files, so that `make run` and a command typed by
-# hand (`.venv/bin/celery -A proj inspect ping`) agree: what a person set, what `make run`
-# generated, then what every deployment shares. An image holds none of them.
-if Reader().get("READ_ENV_FILES", True, parse_bool, "true or false"):
-    load_env_files(
-        BASE_DIR / ".env", BASE_DIR / ".local" / "env", BASE_DIR / "k8s" / "base" / "app.env"
-    )
-
-env = Reader()
+from .celery_settings import *  # noqa: F403 - CELERY_*, each with its reason
+from .env import ConfigurationError
+from .environment import BASE_DIR, env
 
 # --- The process ---------------------------------------------------------------------------------
 
@@ -112,7 +101,7 @@ WEB_THREADS = env.integer("WEB_THREADS", 4, least=1)
 
 # Pooling is a setting of the role. A web process' threads share a pool as large as they are many.
 # A worker's child runs one task at a time and needs one connection, which it keeps (see
-# CELERY_DB_REUSE_MAX below); a pool there would be closed and opened again at every task
+# CELERY_DB_REUSE_MAX); a pool there would be closed and opened again at every task
 # boundary (celery#10554).
 DATABASE_POOL_MAX_SIZE = env.integer("DATABASE_POOL_MAX_SIZE", WEB_THREADS if ROLE == "web" else 0)
 DATABASE_POOL_MIN_SIZE = env.integer("DATABASE_POOL_MIN_SIZE", min(1, DATABASE_POOL_MAX_SIZE))
@@ -156,73 +145,6 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
-
-# --- Celery --------------------------------------------------------------------------------------
-# Each of these, and every other setting that Celery knows, can be set as CELERY_<NAME> in the
-# environment; celery_settings() below reads them with Celery's own types.
-
-CELERY_BROKER_URL = env.required(
-    "CELERY_BROKER_URL",
-    "put redis://:PASSWORD@HOST:6379/0 (or rediss://, sentinel://, amqp://) into CELERY_BROKER_URL "
-    "or into the file that CELERY_BROKER_URL_FILE names, or start the stack with its own broker "
-    "by `make run`",
-)
-CELERY_TIMEZONE = "UTC"
-# In django-celery-results' tables; `django-db` is that package's own backend on the same tables.
-CELERY_RESULT_BACKEND = "apps.results.backend:DatabaseBackend"
-CELERY_CACHE_BACKEND = "default"  # used by the result backend django-cache
-CELERY_RESULT_EXTENDED = True  # the admin then shows each task's name and arguments
-CELERY_RESULT_EXPIRES = 7 * 24 * 3600.0  # seconds; apps.housekeeping deletes older ones
-CELERY_BEAT_SCHEDULER = "apps.schedules.scheduler:DatabaseScheduler"
-CELERY_TASK_TRACK_STARTED = True
-
-# Which queue a task goes to, in one place; a worker takes from those that WORKER_QUEUES names.
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {
-    "apps.accounts.tasks.*": {"queue": "mail"},
-    "apps.reports.tasks.*": {"queue": "reports"},
-}
-
-# Every task has a limit: one that hangs would hold its slot for ever.
-CELERY_TASK_SOFT_TIME_LIMIT = 270.0  # seconds
-CELERY_TASK_TIME_LIMIT = 300.0
-
-# A message is acknowledged after the task, and goes back when the process that ran it dies.
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
-# Late acknowledgement makes every prefetched message wait behind a running task; one per slot.
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-
-# SIGTERM (as SIGQUIT, see docker/entrypoint.sh) lets running tasks finish for this long, then
-# hands them back to the broker. The grace period in compose and Kubernetes is longer.
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30.0  # seconds
-
-# A worker waits for a broker that is away for as long as it takes.
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# A publisher doesn't: the user's request waits behind it.
-CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
-
-# A worker's child keeps its connection over this many tasks; proj/connections.py makes that safe.
-CELERY_DB_REUSE_MAX = 1000
-
-globals().update(celery_settings(env))
-
-if CELERY_BROKER_URL.partition("://")[0] in {"redis", "rediss", "sentinel"}:
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
-        # Redis hands an unacknowledged message to another worker after this time. It exceeds the
-        # longest task and the grace period, whatever the environment made of them: else tasks run
-        # twice.
-        "visibility_timeout": max(
-            900, 2 * int(CELERY_TASK_TIME_LIMIT + CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT)
-        ),  # seconds
-        # Without them a frozen broker blocks delay() for ever.
-        "socket_timeout": 5,
-        "socket_connect_timeout": 5,
-        "socket_keepalive": True,
-        "health_check_interval": 10,
-        **globals().get("CELERY_BROKER_TRANSPORT_OPTIONS", {}),
-    }
 
 # --- Outbox: tasks called by delay_on_commit(), see docs/delivery.md ------------------------------
 

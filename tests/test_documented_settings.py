@@ -24,7 +24,7 @@ def assignments(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("file", [".env.example", "k8s/base/app.env"])
 def test_every_name_is_read_somewhere(file: str) -> None:
-    source = (ROOT / "proj" / "settings.py").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "proj").glob("*settings.py"))
     for name in assignments(file):
         celerys = name.removeprefix("CELERY_") in options()
         assert celerys or f'"{name}"' in source or name in ELSEWHERE, name

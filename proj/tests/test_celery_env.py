@@ -40,6 +40,7 @@ def complaint(name: str, value: str) -> str:
         ("CELERY_ACCEPT_CONTENT", "json, msgpack", ["json", "msgpack"]),
         ("CELERY_IMPORTS", "a.tasks,b.tasks", ("a.tasks", "b.tasks")),
         ("CELERY_TASK_ROUTES", '{"a.*": {"queue": "q"}}', {"a.*": {"queue": "q"}}),
+        ("CELERY_TASK_ROUTES", "proj.celery:route", "proj.celery:route"),
         (
             "CELERY_BROKER_TRANSPORT_OPTIONS",
             '{"visibility_timeout": 60}',
@@ -79,6 +80,8 @@ def test_every_option_that_celery_has_can_be_set() -> None:
         "BROKER_WRITE_URL": "redis://",
         "RESULT_BACKEND": "redis",
         "BEAT_SCHEDULER": "celery.beat:PersistentScheduler",
+        "TASK_ROUTES": "[]",
+        "TASK_ANNOTATIONS": "{}",
         "WORKER_CONCURRENCY": "1",
     }
     env = {
@@ -112,6 +115,12 @@ def test_a_secret_part_can_stand_in_a_file(tmp_path: Path) -> None:
             "CELERY_TASK_QUEUES",
             "[1]",
             "CELERY_TASK_QUEUES='[1]': expected a JSON object, e.g. {\"key\": 1}",
+        ),
+        (
+            "CELERY_TASK_ROUTES",
+            "nojson",
+            "CELERY_TASK_ROUTES='nojson': expected a JSON object, e.g. "
+            '{"app.tasks.*": {"queue": "mail"}}, or the path of a router',
         ),
         (
             "CELERY_WORKER_CONCURRENCY",
