@@ -12,7 +12,7 @@ import django
 
 from tests.servers import start_postgres, start_valkey, temporary_folder
 
-pytest_plugins = ["tests.fixtures_worker", "tests.fixtures_outbox"]
+pytest_plugins = ["tests.fixtures_worker", "tests.fixtures_outbox", "tests.cluster.fixtures"]
 
 
 def _prepare_environment() -> None:

@@ -8,6 +8,7 @@ import secrets
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from typing import Any
@@ -29,9 +30,12 @@ class Answer:
 class Visitor:
     """Keeps cookies as a browser does, and a token as an API client does."""
 
-    def __init__(self, port: int) -> None:
-        self.base = f"http://127.0.0.1:{port}"
-        self.headers: dict[str, str] = {}
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """:param headers: what every request carries, as a proxy adds it."""
+        self.base = f"http://{host}:{port}"
+        self.headers = dict(headers or {})
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
 
     def request(self, path: str, body: bytes | None = None, **headers: str) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_a_seed_chooses_the_same_faults_again() -> None:
 
 def test_a_seed_chooses_the_same_load_again() -> None:
     def first(seed: int) -> list[dict[str, object]]:
-        load = Load(1, "label", 1.0, seed)
+        load = Load(cast(Stack, None), "label", 1.0, seed)
         return [load.operation("long") for _ in range(5)]
 
     assert first(7) == first(7)

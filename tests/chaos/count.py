@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .load import Answers
-from .stack import Stack
+from .target import Target
 
 #: Kinds that must not have an effect, and must be seen by a person instead.
 HOPELESS = ("poison", "glutton", "endless")
@@ -35,7 +35,7 @@ def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def progress(stack: Stack, label: str) -> tuple[int, int]:
+def progress(stack: Target, label: str) -> tuple[int, int]:
     """Return how many operations were enqueued and how many of them have had an effect."""
     ((enqueued, executed),) = stack.sql(
         "SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT 1 FROM chaos_effect e"
@@ -45,7 +45,7 @@ def progress(stack: Stack, label: str) -> tuple[int, int]:
     return int(enqueued), int(executed)
 
 
-def count(stack: Stack, label: str, answers: Answers | None = None) -> Count:
+def count(stack: Target, label: str, answers: Answers | None = None) -> Count:
     """Count the operations of *label*; with what the visitors were told, those as well."""
     found = Count()
     operations: set[str] = set()
@@ -81,7 +81,7 @@ def count(stack: Stack, label: str, answers: Answers | None = None) -> Count:
     return found
 
 
-def without_result(stack: Stack, label: str) -> int:
+def without_result(stack: Target, label: str) -> int:
     """Return how many operations had their effect, and no result says that they succeeded."""
     ((missing,),) = stack.sql(
         "WITH stored AS (SELECT substring(task_args FROM '[a-z0-9-]+/[0-9]{6}(?:-2)?') AS operation"
@@ -93,7 +93,7 @@ def without_result(stack: Stack, label: str) -> int:
     return int(missing)
 
 
-def is_seen(stack: Stack, operation: str) -> bool:
+def is_seen(stack: Target, operation: str) -> bool:
     """Tell whether a person sees what became of an operation that can't succeed."""
     pattern = _quote(f"%{operation}%")
     ((failed,),) = stack.sql(
@@ -111,12 +111,12 @@ def is_seen(stack: Stack, operation: str) -> bool:
     return bool(int(waiting))
 
 
-def has_outbox(stack: Stack) -> bool:
+def has_outbox(stack: Target) -> bool:
     """Tell whether the stack has an outbox."""
     return stack.sql("SELECT to_regclass('outbox_entry') IS NOT NULL") == [["t"]]
 
 
-def waiting(stack: Stack) -> int:
+def waiting(stack: Target) -> int:
     """Return how many tasks are under way: in the outbox, or in Redis."""
     keys = ("default", "mail", "reports")
     found = sum(int(stack.redis("LLEN", key)) for key in keys)
@@ -127,7 +127,7 @@ def waiting(stack: Stack) -> int:
     return found
 
 
-def missing_ticks(stack: Stack) -> int:
+def missing_ticks(stack: Target) -> int:
     """Return how many ticks beat has counted as sent that were not executed, since the start.
 
     Upstream's scheduler writes its count every three minutes, so this says nothing of it.
@@ -139,7 +139,7 @@ def missing_ticks(stack: Stack) -> int:
     return int(missing)
 
 
-def doubled_ticks(stack: Stack, since: float) -> list[str]:
+def doubled_ticks(stack: Target, since: float) -> list[str]:
     """Return the ticks of beat that came less than half an interval after the one before.
 
     :param since: the database's time in seconds; earlier ticks belong to another fault.

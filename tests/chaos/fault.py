@@ -6,28 +6,34 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from .load import Load
 from .stack import Stack
+from .target import Target
+
+AnyStack = TypeVar("AnyStack", bound=Target)
 
 
 @dataclass
-class Scene:
-    """The stack under load, and the choices of this run."""
+class SceneOn(Generic[AnyStack]):
+    """A stack under load, and the choices of this run."""
 
-    stack: Stack
+    stack: AnyStack
     load: Load
     random: random.Random
     say: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
+    #: When the stack was whole again (``time.monotonic()``), if the fault sees it and its repair
+    #: comes later.
+    whole_at: float | None = None
 
     def wait(self, seconds: float) -> None:
         """Let a fault last."""
         time.sleep(seconds)
 
 
-class Fault:
+class FaultOn(Generic[AnyStack]):
     """Something that breaks, in three steps: what it needs, the break, and its repair.
 
     The load runs from before ``inject()`` until after ``heal()``.
@@ -40,12 +46,17 @@ class Fault:
     #: Whether it can strike in the middle of others, in the soak.
     soak: ClassVar[bool] = True
 
-    def prepare(self, scene: Scene) -> None:
+    def prepare(self, scene: SceneOn[AnyStack]) -> None:
         """Set the scene, before the load."""
 
-    def inject(self, scene: Scene) -> None:
+    def inject(self, scene: SceneOn[AnyStack]) -> None:
         """Break it."""
         raise NotImplementedError
 
-    def heal(self, scene: Scene) -> None:
+    def heal(self, scene: SceneOn[AnyStack]) -> None:
         """Give back what was taken; what restarts by itself needs nothing."""
+
+
+#: Those of compose.
+Scene: TypeAlias = SceneOn[Stack]
+Fault: TypeAlias = FaultOn[Stack]

@@ -11,13 +11,17 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from .target import Target
+from .visitor import TIMEOUT, Visitor
+
 #: Of 20 operations, so many of each kind; a chain counts twice.
 MIX = ["short"] * 14 + ["long"] * 2 + ["later"] * 2 + ["retry"] + ["chain"]
 #: Seconds of work, from and to.
 SECONDS = {"short": (0.01, 0.06), "long": (0.4, 1.2), "chain": (0.01, 0.05)}
-#: Seconds until a visitor gives up on an answer.
-TIMEOUT = 20.0
 SENDERS = 6
+#: Those who look at a page, while the others enqueue, and what they look at.
+READERS = 4
+PAGE = "/accounts/login/"
 
 
 @dataclass
@@ -26,8 +30,15 @@ class Answers:
 
     accepted: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
-    #: When each request was sent (``time.monotonic()``), and how long it took.
+    #: When each request that enqueues was sent (``time.monotonic()``), and how long it took.
     seconds: list[tuple[float, float]] = field(default_factory=list)
+    #: Requests for a page.
+    pages: int = 0
+
+    @property
+    def sent(self) -> int:
+        """How many requests got an answer, or failed."""
+        return len(self.seconds) + self.pages
 
     def percentiles(self, since: float, until: float) -> tuple[float, float]:
         """Return the median and the 99th percentile, in seconds, of what was sent in between."""
@@ -36,11 +47,18 @@ class Answers:
 
 
 class Load:
-    """Sends requests from a few threads: 5 operations each, every tenth one is rolled back."""
+    """Sends requests from a few threads: 5 operations each, every tenth one is rolled back.
 
-    def __init__(self, port: int, label: str, rate: float, seed: object) -> None:
-        """:param rate: operations per second."""
-        self.port = port
+    Half of the threads keep their connection alive.
+    """
+
+    def __init__(
+        self, target: Target, label: str, rate: float, seed: object, pages: float = 0.0
+    ) -> None:
+        """:param rate: operations per second.
+        :param pages: requests for a page per second, beside them.
+        """
+        self.target = target
         self.label = label
         self.rate = rate
         self.answers = Answers()
@@ -48,11 +66,19 @@ class Load:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._next_at = time.monotonic()
+        self._started = self._next_at = time.monotonic()
         self._threads = [
-            threading.Thread(target=self._run, name=f"load-{n}", daemon=True)
+            threading.Thread(target=self._send, args=[n % 2 == 0], name=f"load-{n}", daemon=True)
             for n in range(SENDERS)
         ]
+        if pages:
+            self._threads += [
+                threading.Thread(
+                    target=self._read, args=[n % 2 == 0, READERS / pages], daemon=True,
+                    name=f"pages-{n}",
+                )
+                for n in range(READERS)
+            ]  # fmt: skip
 
     def start(self) -> None:
         """Start to send."""
@@ -83,37 +109,45 @@ class Load:
             "seconds": chosen if seconds is None else seconds,
         }
 
-    def post(self, operations: list[dict[str, Any]], **options: Any) -> bool:
+    def post(
+        self, operations: list[dict[str, Any]], visitor: Visitor | None = None, **options: Any
+    ) -> bool:
         """Enqueue *operations* by one request; return whether it was accepted."""
+        body = json.dumps({"label": self.label, "operations": operations, **options})
+        visitor = visitor or self._visitor(keep_alive=False)
         started = time.monotonic()
-        try:
-            status, told = self._post({"label": self.label, "operations": operations, **options})
-        except (OSError, http.client.HTTPException) as error:
-            status, told = 0, {"error": f"{type(error).__name__}: {error}"}
+        status, text, error = self._ask(visitor, "POST", "/chaos/enqueue", body)
         took = time.monotonic() - started
         with self._lock:
             self.answers.seconds.append((started, took))
             if status != 202:
                 # A process that was asked to die can't answer.
                 if not options.get("die"):
-                    self.answers.failures.append(f"{status or told.get('error')}")
+                    self.answers.failures.append(error)
                 return False
             if not options.get("rollback"):
-                self.answers.accepted.update(told["operations"])
+                self.answers.accepted.update(json.loads(text)["operations"])
         return True
 
-    def _post(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
-        try:
-            headers = {"Content-Type": "application/json"}
-            connection.request("POST", "/chaos/enqueue", json.dumps(body), headers)
-            answer = connection.getresponse()
-            text = answer.read()
-            return answer.status, json.loads(text) if answer.status == 202 else {}
-        finally:
-            connection.close()
+    def _visitor(self, *, keep_alive: bool) -> Visitor:
+        target = self.target
+        return Visitor(target.host, target.port, target.headers, keep_alive=keep_alive)
 
-    def _run(self) -> None:
+    def _ask(
+        self, visitor: Visitor, method: str, path: str, body: str | None = None
+    ) -> tuple[int, bytes, str]:
+        """Return status, body, and what to write down if that is a failure."""
+        sent_at = time.monotonic() - self._started
+        try:
+            status, text = visitor.request(method, path, body)
+            error = str(status)
+        except (OSError, http.client.HTTPException) as failure:
+            status, text, error = 0, b"", f"{type(failure).__name__}: {failure}"
+        kept = "kept" if visitor.keep_alive else "new"
+        return status, text, f"{sent_at:.1f} s: {method} on a {kept} connection: {error}"
+
+    def _send(self, keep_alive: bool) -> None:
+        visitor = self._visitor(keep_alive=keep_alive)
         while not self._stop.is_set():
             with self._lock:
                 at = max(self._next_at, time.monotonic() - 1)
@@ -121,7 +155,18 @@ class Load:
                 kinds = self._random.choices(MIX, k=5)
                 rollback = self._random.random() < 0.1
             if self._stop.wait(max(0.0, at - time.monotonic())):
-                return
+                break
             operations = [self.operation(kind) for kind in kinds]
-            if not self.post(operations, rollback=rollback):
+            if not self.post(operations, visitor, rollback=rollback):
                 self._stop.wait(0.5)
+        visitor.close()
+
+    def _read(self, keep_alive: bool, pause: float) -> None:
+        visitor = self._visitor(keep_alive=keep_alive)
+        while not self._stop.wait(pause):
+            status, _, error = self._ask(visitor, "GET", PAGE)
+            with self._lock:
+                self.answers.pages += 1
+                if status != 200:
+                    self.answers.failures.append(error)
+        visitor.close()

@@ -1,9 +1,10 @@
-"""docs/faults.md: what stands between its markers is written here, the words by hand."""
+"""Pages with measured tables: what stands between markers is written here, the words by hand."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from . import faults
 from .runner import Outcome
@@ -18,26 +19,40 @@ def write(section: str, facts: Mapping[str, str], outcomes: Sequence[Outcome]) -
 
     :raises ValueError: the page has no such section.
     """
-    versions = ", ".join(f"{name} {version}" for name, version in facts.items())
-    _write_rows(section, outcomes, [*faults.BY_NAME], f"\nWith {versions}.")
+    write_rows(PAGE, section, markdown(outcomes), [*faults.BY_NAME], below(facts))
 
 
 def write_soak(outcome: Outcome) -> None:
     """Write the row of one soak into its section; other seeds' rows stay."""
-    _write_rows("soak", [outcome], [], "")
+    write_rows(PAGE, "soak", markdown([outcome]), [], "")
 
 
-def _write_rows(
-    section: str, outcomes: Sequence[Outcome], order: Sequence[str], below: str
+def below(facts: Mapping[str, str]) -> str:
+    """Return the line below a table that names the versions."""
+    return "\nWith " + ", ".join(f"{name} {version}" for name, version in facts.items()) + "."
+
+
+def write_rows(
+    path: Path, section: str, table: str, order: Sequence[str], last: str, columns: int = 1
 ) -> None:
-    page = PAGE.read_text("utf-8")
+    """Write the rows of *table* into a section of a page, over those of the same name.
+
+    :param order: the names; what isn't among them comes after them.
+    :param columns: so many columns of a row are its name, joined by a space.
+    :param last: what stands below the table.
+    :raises ValueError: the page has no such section.
+    """
+    page = path.read_text("utf-8")
     old = [line for line in between(page, section).splitlines() if line.startswith("|")]
-    head, rule, *new = markdown(outcomes).splitlines()
-    rows = {line.split("|")[1].strip(): line for line in [*old[2:], *new]}
+    head, rule, *new = table.splitlines()
+    rows = {
+        " ".join(cell.strip() for cell in line.split("|")[1 : 1 + columns]): line
+        for line in [*old[2:], *new]
+    }
     place = {name: number for number, name in enumerate(order)}
     names = sorted(rows, key=lambda name: (place.get(name, len(place)), name))
-    text = "\n".join((head, rule, *(rows[name] for name in names))) + f"\n{below}"
-    PAGE.write_text(replaced(page, section, text), "utf-8")
+    text = "\n".join((head, rule, *(rows[name] for name in names))) + f"\n{last}"
+    path.write_text(replaced(page, section, text), "utf-8")
 
 
 def _pattern(section: str) -> re.Pattern[str]:
@@ -47,7 +62,7 @@ def _pattern(section: str) -> re.Pattern[str]:
 def between(page: str, section: str) -> str:
     """Return what stands in a section."""
     if not (found := _pattern(section).search(page)):
-        raise ValueError(f"{PAGE.name} has no section {section}")
+        raise ValueError(f"the page has no section {section}")
     return found[2].strip()
 
 

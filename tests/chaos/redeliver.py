@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 
-from .stack import Stack
+from .target import Target
 
 
-def redeliver(stack: Stack) -> int:
+def redeliver(stack: Target) -> int:
     """Put every unacknowledged message back into its queue; return how many there were."""
     tags = stack.redis("HKEYS", "unacked").split()
     for tag in tags:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from . import count as counting
 from .engine import ChaosError, wait_until
-from .fault import Fault, Scene
+from .fault import AnyStack, FaultOn, SceneOn
 from .load import Load
 from .redeliver import redeliver
-from .stack import Stack
+from .target import Target
 
 #: Operations per second; so many at least, and seconds of load after the repair.
 RATE = 14.0
@@ -41,6 +41,9 @@ class Outcome:
     no_result: int = 0
     #: Seconds from the end of the fault until all was done; None if it never was.
     seconds: float | None = None
+    #: Seconds from the break until everything was healthy again; None if it wasn't measured.
+    recovery: float | None = None
+    requests: int = 0
     failed_requests: int = 0
     #: POST requests from the break on, in seconds.
     p50: float = 0.0
@@ -54,14 +57,22 @@ class Outcome:
 
 
 def run_fault(
-    stack: Stack, fault: Fault, label: str, seed: object, say: Callable[[str], None]
+    stack: AnyStack,
+    fault: FaultOn[AnyStack],
+    label: str,
+    seed: object,
+    say: Callable[[str], None],
+    pages: float = 0.0,
 ) -> Outcome:
-    """Run *fault* alone, under load, and count."""
+    """Run *fault* alone, under load, and count.
+
+    :param pages: requests for a page per second, beside those that enqueue.
+    """
     outcome = Outcome(fault.name, fault.what)
     settle(stack)
     since = database_time(stack)
-    load = Load(stack.port, label, RATE, seed)
-    scene = Scene(stack, load, random.Random(f"{seed}/{label}/fault"), say, outcome.notes)
+    load = Load(stack, label, RATE, seed, pages)
+    scene = SceneOn(stack, load, random.Random(f"{seed}/{label}/fault"), say, outcome.notes)
     fault.prepare(scene)
     load.start()
     try:
@@ -73,6 +84,8 @@ def run_fault(
         fault.heal(scene)
         healed = time.monotonic()
         say("is over")
+        stack.wait_healthy()
+        outcome.recovery = (scene.whole_at or time.monotonic()) - broke
         wait_until(
             lambda: load.accepted >= LEAST and time.monotonic() - healed > AFTERWARDS,
             f"{LEAST} tasks are accepted",
@@ -87,7 +100,7 @@ def run_fault(
     return outcome
 
 
-def fill_in(outcome: Outcome, stack: Stack, load: Load, label: str, since: float) -> None:
+def fill_in(outcome: Outcome, stack: Target, load: Load, label: str, since: float) -> None:
     """Write the final counts into *outcome*.
 
     :param since: the database's time before the load.
@@ -99,10 +112,12 @@ def fill_in(outcome: Outcome, stack: Stack, load: Load, label: str, since: float
     if not stack.baseline:
         outcome.lost += lost_ticks(stack)
     outcome.no_result = counting.without_result(stack, label)
+    outcome.requests = load.answers.sent
     outcome.failed_requests = len(load.answers.failures)
+    outcome.notes += [f"request failed: {failure}" for failure in load.answers.failures[:10]]
 
 
-def lost_ticks(stack: Stack) -> list[str]:
+def lost_ticks(stack: Target) -> list[str]:
     """Return what beat has sent and nobody executed; one may be under way, so this waits."""
     missing = 0
     for _ in range(20):
@@ -112,12 +127,12 @@ def lost_ticks(stack: Stack) -> list[str]:
     return [f"{missing} ticks of beat"]
 
 
-def database_time(stack: Stack) -> float:
+def database_time(stack: Target) -> float:
     """Return the database's time, in seconds."""
     return float(stack.sql("SELECT extract(epoch FROM clock_timestamp())")[0][0])
 
 
-def settle(stack: Stack) -> None:
+def settle(stack: Target) -> None:
     """Wait until the stack is healthy and has nothing to do."""
     stack.wait_healthy()
     try:
@@ -129,7 +144,7 @@ def settle(stack: Stack) -> None:
             stack.redis("DEL", key)
 
 
-def wait_done(stack: Stack, label: str, since: float, say: Callable[[str], None]) -> float | None:
+def wait_done(stack: Target, label: str, since: float, say: Callable[[str], None]) -> float | None:
     """Wait until every operation has had its effect, as long as there is progress.
 
     :param since: a time of ``time.monotonic()``.
@@ -155,7 +170,7 @@ def wait_done(stack: Stack, label: str, since: float, say: Callable[[str], None]
     return None
 
 
-def after_visibility_timeout(stack: Stack, label: str) -> int:
+def after_visibility_timeout(stack: Target, label: str) -> int:
     """Let the visibility timeout pass; return how many operations were done only then."""
     stack.wait_healthy()
     _, before = counting.progress(stack, label)
@@ -167,7 +182,7 @@ def after_visibility_timeout(stack: Stack, label: str) -> int:
     return after - before
 
 
-def wait_quiet(stack: Stack) -> bool:
+def wait_quiet(stack: Target) -> bool:
     """Wait until nothing is under way; return whether it came to that."""
     try:
         wait_until(lambda: counting.waiting(stack) == 0, "every queue is empty", 40)

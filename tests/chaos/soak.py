@@ -44,7 +44,7 @@ def run_soak(stack: Stack, seed: int, minutes: float, say: Callable[[str], None]
     struck: Counter[str] = Counter()
     settle(stack)
     since = database_time(stack)
-    load = Load(stack.port, label, RATE, seed)
+    load = Load(stack, label, RATE, seed)
     load.start()
     end = time.monotonic() + minutes * 60
     healed = time.monotonic()

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ class Stack:
         self.baseline = baseline
         self.workers = workers
         self.name = f"proj-chaos-{secrets.token_hex(4)}"
-        self.port = free_port()
+        self.host, self.port = "127.0.0.1", free_port()
+        self.headers: Mapping[str, str] = {}
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.image = image
         self._own_image = not image
@@ -224,6 +226,10 @@ class Stack:
     def logs(self, service: str, since: str) -> str:
         """Return what a service said since a time (as ``docker logs --since`` has it)."""
         return self.compose("logs", "--since", since, service, check=False)
+
+    def manage(self, code: str) -> str:
+        """Run Python *code* in web with Django set up; return what it prints."""
+        return self.version("python", "manage.py", "shell", "--no-imports", "-c", code)
 
     def version(self, *command: str) -> str:
         """Return what a command in the worker's image prints."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .runner import Outcome
 
@@ -25,7 +25,12 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
     """Return the table for a page."""
-    lines = [HEAD, ("---", "---", *["---:"] * (len(HEAD) - 2)), *map(cells, outcomes)]
+    return in_markdown(HEAD, map(cells, outcomes))
+
+
+def in_markdown(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 2) -> str:
+    """Return a table; the first *words* columns are words, the others numbers."""
+    lines = [head, (*["---"] * words, *["---:"] * (len(head) - words)), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..engine import inspect, wait_until
 from ..fault import Fault, Scene
 from ..stack import Stack
+from ..target import Target
 
 
 def scale(stack: Stack, number: int) -> None:
@@ -16,16 +17,19 @@ def scale(stack: Stack, number: int) -> None:
     wait_until(lambda: not stack.not_healthy(), "every beat is healthy")
 
 
+def lock_holders(stack: Target) -> set[str]:
+    """Return the addresses of those who hold an advisory lock: the leader, if there is one."""
+    rows = stack.sql(
+        "SELECT host(a.client_addr) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE l.locktype = 'advisory' AND l.granted AND a.client_addr IS NOT NULL"
+    )
+    return {address for (address,) in rows}
+
+
 def leader(stack: Stack) -> str:
     """Return the container of the beat that holds the lock; any, if there is no lock."""
     beats = stack.ids("beat")
-    holders = {
-        row[0]
-        for row in stack.sql(
-            "SELECT host(a.client_addr) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-            " WHERE l.locktype = 'advisory' AND l.granted AND a.client_addr IS NOT NULL"
-        )
-    }
+    holders = lock_holders(stack)
     for container in inspect(*beats):
         networks = container["NetworkSettings"]["Networks"].values()
         if holders & {network["IPAddress"] for network in networks}:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..engine import run
-from ..fault import Fault, Scene
+from ..fault import Fault, Scene, SceneOn
 
 
-def make_busy(scene: Scene, seconds: float, number: int = 8) -> None:
+def make_busy(scene: SceneOn[Any], seconds: float, number: int = 8) -> None:
     """Enqueue *number* tasks that run for *seconds*, and let workers start some of them."""
     scene.load.post([scene.load.operation("long", seconds) for _ in range(number)])
     scene.wait(2)

@@ -1,0 +1,33 @@
+"""deploy/overlays/prod on a real cluster, from nothing, and once more."""
+
+from __future__ import annotations
+
+import pytest
+
+from .chaos.runner import Outcome
+from .cluster.kubectl import is_ready, restarts
+from .cluster.stack import Stack
+from .cluster.table import APPLIED
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+
+def test_one_apply_takes_a_cluster_from_nothing_to_ready(
+    cluster_stack: Stack, measured: list[tuple[str, Outcome]]
+) -> None:
+    assert cluster_stack.not_healthy() == []
+    assert cluster_stack.is_ready()
+    outcome = Outcome(APPLIED, "`kubectl apply -k`, from nothing until everything is ready")
+    outcome.recovery = cluster_stack.seconds
+    measured.append(("cluster", outcome))
+
+
+def test_nothing_fails_on_the_way_to_ready(cluster_stack: Stack) -> None:
+    pods = [pod for pod in cluster_stack.kubectl.pods() if is_ready(pod)]
+    assert pods
+    assert {pod["metadata"]["name"]: restarts(pod) for pod in pods if restarts(pod)} == {}
+
+
+def test_the_namespace_enforces_restricted(cluster_stack: Stack) -> None:
+    space = cluster_stack.kubectl.one("namespace", cluster_stack.kubectl.namespace)
+    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
