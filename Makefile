@@ -56,6 +56,11 @@ chaos: ## break a stack of its own under load, and count: FAULT=name, SEED=7 MIN
 	$(call venv,dev)
 	@FAULT="$(FAULT)" SEED="$(SEED)" MINUTES="$(MINUTES)" BASELINE="$(BASELINE)" exec $(BIN)/python -m tests.chaos
 
+.PHONY: test-k8s
+test-k8s: ## break a stack on a cluster ($KUBECONFIG, else one of its own), and write docs/kubernetes.md's table
+	$(call venv,dev)
+	@CLUSTER_PAGE=docs/kubernetes.md exec tests/cluster/with-cluster $(BIN)/python -m pytest -m cluster $(ARGS)
+
 .PHONY: dev
 dev: ## start the stack with your source mounted; web and worker reload at a change
 	docker compose -f compose.yaml -f deploy/compose/dev.yaml up --build --watch

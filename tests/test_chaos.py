@@ -14,10 +14,11 @@ from .chaos.fault import Fault
 from .chaos.faults.redis import Emptied
 from .chaos.faults.web import Died
 from .chaos.faults.workers import AllWorkersKilled
+from .chaos.files import ROOT
 from .chaos.load import Answers, Load
 from .chaos.runner import Outcome, run_fault
 from .chaos.soak import sequence
-from .chaos.stack import ROOT, Stack
+from .chaos.stack import Stack
 from .chaos.table import markdown
 from .containers import run
 

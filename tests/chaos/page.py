@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import faults
+from .files import ROOT
 from .runner import Outcome
-from .stack import ROOT
 from .table import markdown
 
 PAGE = ROOT / "docs" / "faults.md"

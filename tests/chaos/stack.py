@@ -12,27 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from .engine import ChaosError, clean_env, free_port, inspect, run, wait_until
+from .files import ROOT, copy_files
 
-ROOT = Path(__file__).resolve().parents[2]
-FILES = ("compose.yaml", "k8s/base/app.env", "tests/chaos")
 #: What must be healthy before a fault, and after it.
 SERVICES = ("web", "worker", "beat", "postgres", "redis")
-
-
-def copy_files(target: Path) -> None:
-    """Copy what compose reads to *target*, but no .env: it could name somebody's real database.
-
-    The probe is mounted from there, so any user may read it, whatever the umask of the clone was.
-    """
-    for name in FILES:
-        source, copy = ROOT / name, target / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, copy)
-    for path in (target, *target.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 class Stack:
@@ -89,6 +72,11 @@ class Stack:
             "docker", "compose", *arguments,
             check=check, timeout=timeout, env={**self.env, **env}, cwd=self.folder,
         ).stdout  # fmt: skip
+
+    def script(self, *command: str, timeout: float = 300, **env: str) -> bool:
+        """Run a script of the project on the stack; return whether it succeeded."""
+        done = run(*command, check=False, timeout=timeout, env={**self.env, **env}, cwd=self.folder)
+        return not done.returncode
 
     def up(self) -> None:
         """Start everything, and wait until all of it is healthy."""

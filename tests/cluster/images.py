@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..chaos.engine import run
-from ..chaos.stack import ROOT
+from ..chaos.files import ROOT
 from . import nodes
 from .kubectl import Kubectl
 

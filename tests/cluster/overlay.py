@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..chaos.engine import run
-from ..chaos.stack import ROOT
+from ..chaos.files import ROOT
 
 #: What the manifests and the scripts for them are made of.
 COPIED = ("Makefile", "deploy", "docker", "k8s")
