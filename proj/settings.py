@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "apps.outbox",
     "apps.results",
     "apps.health",
+    "apps.metrics",
     "apps.schedules",
     "apps.housekeeping",
     *EXAMPLE_APPS,
@@ -63,6 +64,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First of all: a probe must not depend on hosts, sessions, redirects or the database.
     "apps.health.middleware.ProbeMiddleware",
+    "apps.metrics.middleware.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -220,6 +222,9 @@ HEARTBEAT_DIR = env.text("HEARTBEAT_DIR") or env.text("TMPDIR") or "/tmp"  # noq
 # Seconds without a heartbeat after which a worker or beat counts as unhealthy. A worker's event
 # loop may stand still for as long as a database that is gone lets it wait (see OPTIONS above).
 HEARTBEAT_MAX_AGE = env.integer("HEARTBEAT_MAX_AGE", 30, least=2)
+
+# Whoever knows it may read /metrics; without it there is no such page.
+METRICS_TOKEN = env.text("METRICS_TOKEN")
 
 # --- Language, time, static files ----------------------------------------------------------------
 

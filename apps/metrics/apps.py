@@ -1,0 +1,9 @@
+"""The app's place in Django."""
+
+from django.apps import AppConfig
+
+
+class MetricsConfig(AppConfig):
+    """Numbers for a monitoring system."""
+
+    name = "apps.metrics"
