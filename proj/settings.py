@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "apps.metrics",
     "apps.schedules",
     "apps.housekeeping",
+    "apps.backups",
     *EXAMPLE_APPS,
 ]
 

@@ -1,10 +1,11 @@
 """What several test files share."""
 
+from .backups import backups
 from .cable import broker, database
 from .containers import clone, image, stack
 from .flights import flights
 
-__all__ = ["broker", "clone", "database", "flights", "image", "stack"]
+__all__ = ["backups", "broker", "clone", "database", "flights", "image", "stack"]
 
 # Run by test_results_upstream.py, in a process of their own.
 collect_ignore = ["upstream"]

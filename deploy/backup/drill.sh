@@ -1,0 +1,14 @@
+# shellcheck shell=sh
+# The proof: the dump becomes a database, and each of its tables has the rows that it had.
+
+drill() {
+  NAME=${1:-$(newest)}
+  [ -n "$NAME" ] || fail "there is no dump in $BACKUP_DIR yet: make backup"
+  began=$(date +%s)
+  check_dump "$NAME"
+  say "restoring $NAME into a scratch database"
+  create "$DRILL_ON" "${DATABASE}_drill"
+  fill "$DRILL_ON" "$SCRATCH" "$NAME" --no-privileges
+  drop "$DRILL_ON" "$SCRATCH" && SCRATCH=''
+  mark_proven
+}

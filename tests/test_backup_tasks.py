@@ -1,0 +1,184 @@
+"""What a restore means for tasks: those of the dump run, what came after it never does.
+
+The broker is not restored. It holds messages of rows that are gone, whose ids would be given out
+again, and messages of rows that went back to an earlier start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection, connections
+
+from apps.backups.models import Backup
+from apps.outbox import broker, store
+from apps.outbox.models import Entry, Worker
+from apps.outbox.relay import Relay
+from tests import outbox_tasks as tasks
+from tests.backups import Backups
+from tests.fixtures_outbox import TASKS, all_done, client, send
+from tests.fixtures_worker import StartRole, wait_for
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("quick", "effect_table"),
+]
+
+
+class Own(Backups):
+    """Dumps of the tests' own database, which this process lets go of meanwhile."""
+
+    def restore(self, name: str, **env: str) -> None:
+        connections.close_all()
+        self.run("restore", name, **env)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Own]:
+    own = Own(tmp_path / "backups", str(connection.settings_dict["NAME"]))
+    yield own
+    connections.close_all()
+    for suffix in own.databases():
+        own.execute(f'DROP DATABASE "{own.database}{suffix}"', database="postgres")
+
+
+def test_what_was_called_before_the_dump_runs_and_what_was_called_after_it_does_not(
+    own: Own, start_role: StartRole
+) -> None:
+    send(tasks.effect, ["a", "b"])
+    name = own.dump()
+    send(tasks.effect, ["undone-1", "undone-2"])
+    undone = set(Entry.objects.values_list("id", flat=True))
+    assert client().llen("default") == 4
+
+    own.restore(name)
+    send(tasks.effect, ["c", "d"])
+    assert not undone & set(Entry.objects.filter(body__regex='"[cd]"').values_list("id", flat=True))
+    start_role("worker", **TASKS)
+    relay = Relay()
+    relay.start()
+    try:
+        wait_for(all_done, "all rows are finished")
+        wait_for(lambda: client().llen("default") == 0, "all messages are taken")
+    finally:
+        relay.stop()
+    assert tasks.effects() == {"a": 1, "b": 1, "c": 1, "d": 1}
+
+
+def test_a_task_that_finished_after_the_dump_runs_again_as_its_effect_was_undone_too(
+    own: Own, start_role: StartRole, relay: Relay
+) -> None:
+    send(tasks.effect, ["a"])
+    name = own.dump()
+    worker = start_role("worker", **TASKS)
+    wait_for(all_done, "it is done")
+    assert tasks.effects() == {"a": 1}
+    worker.stop()
+    relay.stop()
+    own.restore(name)
+    assert tasks.effects() == {}
+    start_role("worker", **TASKS)
+    again = Relay()
+    again.start()
+    try:
+        wait_for(all_done, "it is done again")
+    finally:
+        again.stop()
+    assert tasks.effects() == {"a": 1}
+
+
+def test_no_message_from_before_the_restore_can_start_a_row(
+    own: Own, start_role: StartRole
+) -> None:
+    """Not even one of the same row: it may carry the arguments of a retry that was undone."""
+    [result] = send(tasks.effect, ["a"])
+    name = own.dump()
+    entry = Entry.objects.get(task_id=result.id)
+    # The row went on to a second start, with other arguments.
+    body = entry.body.replace('"a"', '"from the undone history"')
+    row = store.Row(entry.id, result.id, entry.task, entry.queue, 0, body, 2, 1, 0.0)
+    own.restore(name)
+    send(tasks.effect, ["starts"])
+    client().delete("default")
+    first = Entry.objects.get(task_id=result.id)
+    assert first.starts > entry.starts + 1_000_000
+    assert first.starts == first.reported
+    broker.publish([row, row._replace(starts=0)])
+    start_role("worker", **TASKS)
+    wait_for(lambda: client().llen("default") == 0, "the old messages are taken")
+    wait_for(lambda: Worker.objects.exists(), "the worker gives signs of life")
+    assert tasks.effects() == {}
+    assert Entry.objects.filter(task_id=result.id).exists()
+
+
+def test_what_ran_during_the_dump_is_sent_again_and_is_not_blamed(own: Own) -> None:
+    [running, waiting] = send(tasks.effect, ["running", "waiting"])
+    row = Entry.objects.get(task_id=running.id)
+    for _ in range(4):
+        Entry.objects.filter(pk=row.pk).update(worker=None)
+        store.claim(row.pk, Entry.objects.get(pk=row.pk).starts, "a worker of that time")
+    own.restore(own.dump())
+    row.refresh_from_db()
+    assert (row.worker, row.starts - row.reported) == (None, 0)
+    assert row.history[-1]["what"] == "came back with a restore"
+    due = set(Entry.objects.exclude(due_at=None).values_list("task_id", flat=True))
+    assert due == {running.id, waiting.id}
+
+
+def test_tasks_can_be_held_back_until_a_person_starts_them(own: Own) -> None:
+    """After a restore of an old dump, its mails would come late."""
+    send(tasks.effect, ["a"])
+    own.restore(own.dump(), BACKUP_HOLD_TASKS="true")
+    entry = Entry.objects.get()
+    assert entry.quarantined_at
+    assert entry.due_at is None
+    assert "BACKUP_HOLD_TASKS" in entry.error
+
+
+def test_what_is_in_quarantine_stays_there(own: Own) -> None:
+    send(tasks.effect, ["a"])
+    Entry.objects.update(quarantined_at="2026-01-01T00:00Z", starts=7, reported=2, due_at=None)
+    own.restore(own.dump())
+    entry = Entry.objects.get()
+    assert entry.quarantined_at
+    assert entry.due_at is None
+    assert entry.starts - entry.reported == 5
+
+
+def test_settle_does_the_same_for_a_database_that_was_brought_back_by_other_means(own: Own) -> None:
+    [result] = send(tasks.effect, ["a"])
+    connections.close_all()
+    own.run("settle")
+    entry = Entry.objects.get(task_id=result.id)
+    assert entry.starts > 1_000_000
+    assert entry.due_at
+    [other] = send(tasks.effect, ["b"])
+    assert Entry.objects.get(task_id=other.id).pk > 10**15
+
+
+def test_the_backups_write_down_what_became_of_them(own: Own) -> None:
+    name = own.dump()
+    backup = Backup.objects.get(file=name)
+    assert backup.dumped_at
+    assert backup.proven_at is None
+    assert backup.bytes == (own.folder / name).stat().st_size
+    own.run("drill")
+    backup.refresh_from_db()
+    assert backup.proven_at
+    assert backup.rows
+    path = own.folder / name
+    path.write_bytes(path.read_bytes()[:-1])
+    own.refuse("drill")
+    backup.refresh_from_db()
+    assert backup.proven_at is None
+    assert "checksum" in backup.error
+    own.run("dump", BACKUP_KEEP_LAST="1", BACKUP_KEEP_DAILY="1", BACKUP_KEEP_WEEKLY="1")
+    assert not Backup.objects.filter(file=name).exists()
+
+
+def test_a_restored_database_knows_the_dump_that_it_is_made_of(own: Own) -> None:
+    name = own.dump()
+    own.restore(name)
+    assert Backup.objects.get(file=name).proven_at
