@@ -31,5 +31,7 @@ def proven_age(now: datetime | None = None) -> float | None:
 def metrics() -> Iterator[tuple[str, str, tuple[str, ...], Mapping[tuple[str, ...], float]]]:
     """Yield the gauge, where backups are made."""
     if (age := proven_age()) is not None:
-        meaning = "Seconds since the moment that the last proven backup shows; +Inf: none is proven."
+        meaning = (
+            "Seconds since the moment that the last proven backup shows; +Inf: none is proven."
+        )
         yield "proj_backup_proven_age_seconds", meaning, (), {(): age}

@@ -9,8 +9,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from apps.backups.models import Backup
 from apps.backups.metrics import metrics, proven_age
+from apps.backups.models import Backup
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
