@@ -2,6 +2,7 @@
 
 from .backups import backups
 from .cable import broker, database
+from .cluster.fixtures import PAGE
 from .containers import clone, image, stack
 from .flights import flights
 
@@ -9,3 +10,5 @@ __all__ = ["backups", "broker", "clone", "database", "flights", "image", "stack"
 
 # Run by test_results_upstream.py, in a process of their own.
 collect_ignore = ["upstream"]
+if not PAGE:  # it measures, beside the cluster; the faults of compose have tests of their own
+    collect_ignore.append("test_cluster_on_compose.py")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .chaos.runner import Outcome
+from .cluster.fixtures import Measured
 from .cluster.kubectl import is_ready, restarts
 from .cluster.stack import Stack
 from .cluster.table import APPLIED
@@ -13,13 +14,13 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def test_one_apply_takes_a_cluster_from_nothing_to_ready(
-    cluster_stack: Stack, measured: list[tuple[str, Outcome]]
+    cluster_stack: Stack, measured: Measured
 ) -> None:
     assert cluster_stack.not_healthy() == []
     assert cluster_stack.is_ready()
     outcome = Outcome(APPLIED, "`kubectl apply -k`, from nothing until everything is ready")
     outcome.recovery = cluster_stack.seconds
-    measured.append(("cluster", outcome))
+    measured.outcomes.append(("cluster", outcome))
 
 
 def test_nothing_fails_on_the_way_to_ready(cluster_stack: Stack) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from .chaos.engine import ChaosError
-from .chaos.runner import Outcome, run_fault
+from .chaos.runner import run_fault
 from .cluster import events
 from .cluster.event import PAGES, Event
+from .cluster.fixtures import Measured
 from .cluster.stack import Stack
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 @pytest.mark.parametrize("event", events.ALL, ids=list(events.BY_NAME))
 def test_no_event_loses_a_task_or_runs_it_twice(
-    cluster_stack: Stack, measured: list[tuple[str, Outcome]], event: type[Event]
+    cluster_stack: Stack, measured: Measured, event: type[Event]
 ) -> None:
     try:
         outcome = run_fault(cluster_stack, event(), event.name, 1, print, PAGES)
@@ -23,7 +24,7 @@ def test_no_event_loses_a_task_or_runs_it_twice(
         cluster_stack.mend()
         raise
     print(*outcome.notes, sep="\n")
-    measured.append(("cluster", outcome))
+    measured.outcomes.append(("cluster", outcome))
     assert outcome.enqueued >= 200
     assert (outcome.lost, outcome.twice) == ([], [])
     if event.name in events.UNSEEN:

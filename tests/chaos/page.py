@@ -33,17 +33,25 @@ def below(facts: Mapping[str, str]) -> str:
 
 
 def write_rows(
-    path: Path, section: str, table: str, order: Sequence[str], last: str, columns: int = 1
+    path: Path,
+    section: str,
+    table: str,
+    order: Sequence[str],
+    last: str | None,
+    columns: int = 1,
 ) -> None:
     """Write the rows of *table* into a section of a page, over those of the same name.
 
     :param order: the names; what isn't among them comes after them.
     :param columns: so many columns of a row are its name, joined by a space.
-    :param last: what stands below the table.
+    :param last: what stands below the table; ``None`` for what stands there already.
     :raises ValueError: the page has no such section.
     """
     page = path.read_text("utf-8")
-    old = [line for line in between(page, section).splitlines() if line.startswith("|")]
+    lines = between(page, section).splitlines()
+    old = [line for line in lines if line.startswith("|")]
+    if last is None:
+        last = "\n".join(line for line in lines if not line.startswith("|"))
     head, rule, *new = table.splitlines()
     rows = {
         " ".join(cell.strip() for cell in line.split("|")[1 : 1 + columns]): line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -53,16 +54,27 @@ def cluster_images(cluster: Kubectl, image: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def cluster_stack(cluster: Kubectl, cluster_images: tuple[str, str]) -> Iterator[Stack]:
+def cluster_stack(
+    cluster: Kubectl, cluster_images: tuple[str, str], measured: Measured
+) -> Iterator[Stack]:
     """Start prod once for all tests; a test that breaks something mends it."""
     with Stack(cluster.kubeconfig, cluster_images) as stack:
+        measured.facts = stack.facts()
         yield stack
 
 
+@dataclass
+class Measured:
+    """What was measured: where, and what came of it; and the versions of what it ran on."""
+
+    outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
+
+
 @pytest.fixture(scope="session")
-def measured(cluster_stack: Stack) -> Iterator[list[tuple[str, Outcome]]]:
-    """Return what was measured so far: where, and what came of it. It is written at the end."""
-    found: list[tuple[str, Outcome]] = []
+def measured() -> Iterator[Measured]:
+    """Return what was measured so far; it is written at the end."""
+    found = Measured()
     yield found
-    if PAGE and found:
-        table.write(Path(PAGE), found, cluster_stack.facts())
+    if PAGE and found.outcomes:
+        table.write(Path(PAGE), found.outcomes, found.facts)

@@ -45,13 +45,18 @@ def load(kubectl: Kubectl, images: Sequence[str]) -> None:
         run("kind", "load", "docker-image", "--name", cluster, *images, timeout=600)
 
 
+def second(image: str) -> str:
+    """Return the name of the second version."""
+    return f"{image}-chaos-2"
+
+
 @contextlib.contextmanager
 def two_versions(kubectl: Kubectl, image: str) -> Iterator[tuple[str, str]]:
     """Build and load two versions of *image* with the probe; give their names."""
-    tags = (f"{image}-chaos-1", f"{image}-chaos-2")
+    tags = (f"{image}-chaos-1", second(image))
     try:
-        for version, tag in enumerate(tags, 1):
-            build(image, tag, str(version))
+        build(image, tags[0], "1")
+        build(image, tags[1], "2")
         load(kubectl, [*tags, *STORES])
         yield tags
     finally:

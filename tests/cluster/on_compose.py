@@ -8,6 +8,7 @@ from ..chaos.fault import Fault, Scene
 from ..chaos.faults.workers import make_busy
 from ..chaos.stack import Stack
 from .events.upload import Uploaded
+from .images import second
 
 
 def up(stack: Stack, **env: str) -> bool:
@@ -61,7 +62,7 @@ class RolledOut(Fault):
     what = "`make up` with a new image"
 
     def inject(self, scene: Scene) -> None:
-        if not up(scene.stack, APP_IMAGE=second_image(scene.stack.image)):
+        if not up(scene.stack, APP_IMAGE=second(scene.stack.image)):
             raise ChaosError("the new version did not start")
 
 
@@ -72,7 +73,7 @@ class RolledBack(Fault):
     what = "`make up` with the old image"
 
     def prepare(self, scene: Scene) -> None:
-        if not up(scene.stack, APP_IMAGE=second_image(scene.stack.image)):
+        if not up(scene.stack, APP_IMAGE=second(scene.stack.image)):
             raise ChaosError("the new version did not start")
 
     def inject(self, scene: Scene) -> None:
@@ -109,11 +110,6 @@ class RedisRecreated(Fault):
 
     def inject(self, scene: Scene) -> None:
         scene.stack.compose("up", "--detach", "--no-deps", "--force-recreate", "redis")
-
-
-def second_image(image: str) -> str:
-    """Return the name of the other version."""
-    return f"{image}-chaos-2"
 
 
 #: Those of the compose suite itself.

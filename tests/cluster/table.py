@@ -30,8 +30,10 @@ def cells(place: str, outcome: Outcome) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def write(page: Path, measured: Sequence[tuple[str, Outcome]], facts: Mapping[str, str]) -> None:
-    """Write what was measured into *page*; the rows of other events stay."""
+def write(
+    page: Path, measured: Sequence[tuple[str, Outcome]], facts: Mapping[str, str] | None
+) -> None:
+    """Write what was measured into *page*; the rows of other events stay, as do facts."""
     table = in_markdown(HEAD, [cells(*each) for each in measured], words=3)
     names = [f"{name} {place}" for name in (APPLIED, *events.BY_NAME) for place in PLACES]
-    write_rows(page, "events", table, names, below(facts), columns=2)
+    write_rows(page, "events", table, names, below(facts) if facts else None, columns=2)

@@ -1,0 +1,41 @@
+"""The events of test_cluster_faults.py on compose, measured for the rows beside the cluster's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from .chaos.runner import Outcome, run_fault
+from .chaos.stack import Stack
+from .cluster import images, on_compose
+from .cluster.event import PAGES
+from .cluster.fixtures import Measured
+from .cluster.table import APPLIED
+from .containers import run
+
+pytestmark = [pytest.mark.cluster, pytest.mark.container, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def compose_stack(image: str, measured: Measured) -> Iterator[Stack]:
+    images.build(image, images.second(image), "2")
+    started = time.monotonic()
+    with Stack(image=image) as stack:
+        outcome = Outcome(APPLIED, "`docker compose up`, from nothing until everything is healthy")
+        outcome.recovery = time.monotonic() - started
+        measured.outcomes.append(("compose", outcome))
+        yield stack
+    run("docker", "image", "rm", "--force", images.second(image), check=False)
+
+
+@pytest.mark.parametrize("name", on_compose.BY_NAME)
+def test_no_event_loses_a_task_or_runs_it_twice_on_compose(
+    compose_stack: Stack, measured: Measured, name: str
+) -> None:
+    outcome = run_fault(compose_stack, on_compose.BY_NAME[name](), name, 1, print, PAGES)
+    print(*outcome.notes, sep="\n")
+    measured.outcomes.append(("compose", outcome))
+    assert outcome.enqueued >= 200
+    assert (outcome.lost, outcome.twice) == ([], [])
