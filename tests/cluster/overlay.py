@@ -37,7 +37,7 @@ configMapGenerator:
 patches:
   # Requests go through the Service itself, at a node's address.
   - target: {{kind: Service, name: web}}
-    patch: '[{{op: add, path: /spec/type, value: NodePort}}]'
+    patch: '[{{"op": "add", "path": "/spec/type", "value": "NodePort"}}]'
   # Volumes are directories of one node here; both on the same one leave the others to be broken.
   - target: {{kind: StatefulSet, name: redis}}
     patch: |-
@@ -67,6 +67,7 @@ class Overlay:
         self.components = components
         self.env = {**SETTINGS, **env}
         self.path = folder / "deploy" / "overlays" / "scratch"
+        folder.mkdir()
         for part in COPIED:
             source = ROOT / part
             if source.is_dir():

@@ -149,7 +149,7 @@ class Stack:
     def sql(self, query: str, timeout: float = 20) -> list[list[str]]:
         """Return the rows of a query, as text; it goes through PostgreSQL's own socket."""
         out = self.kubectl(
-            "exec", "postgres-0", "--container=postgres", "--",
+            "exec", "postgres-0", "--",
             "psql", "--username=proj", "--dbname=proj", "--no-psqlrc", "--tuples-only",
             "--no-align", "--field-separator=\t", "--set=ON_ERROR_STOP=1", "--command", query,
             timeout=timeout,
@@ -160,14 +160,14 @@ class Stack:
         """Run a command of Redis; return its reply as redis-cli shows it without a terminal."""
         script = 'REDISCLI_AUTH=$(cat /run/secrets/proj/password) exec redis-cli -e "$@"'
         return self.kubectl(
-            "exec", "redis-0", "--container=redis", "--",
+            "exec", "redis-0", "--",
             "sh", "-c", script, "redis-cli", *command, timeout=timeout,
         ).strip()  # fmt: skip
 
     def manage(self, code: str) -> str:
         """Run Python *code* in a web pod with Django set up; return what it prints."""
         return self.kubectl(
-            "exec", "deployment/web", "--container=web", "--",
+            "exec", "deployment/web", "--",
             "python", "manage.py", "shell", "--no-imports", "-c", code,
         ).strip()  # fmt: skip
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from ...chaos.engine import ChaosError
 from ..event import Event, Scene
 from ..kubectl import is_ready, name, restarts
@@ -21,8 +19,6 @@ class AppliedAgain(Event):
 
         before = pods()
         told = scene.stack.apply()
-        if changed := re.findall(r"\S+ (?:created|configured)", told):
-            scene.notes.append(f"changed by the second apply: {', '.join(changed)}")
         scene.stack.wait_healthy()
         if pods() != before:
             raise ChaosError(f"pods were started anew:\n{told}")
@@ -85,7 +81,7 @@ class BrokenMigration(Event):
         if serving != before:
             raise ChaosError(f"{before} served before, now {serving}")
         events = stack.kubectl("get", "events", "--sort-by=.lastTimestamp")
-        failed = [line for line in events.splitlines() if "BackOff" in line and "migrat" in line]
+        failed = [line for line in events.splitlines() if "BackOff" in line and "/web-" in line]
         if not failed:
             raise ChaosError(f"no event tells of the migration:\n{events}")
         scene.notes.append(f"event: {' '.join(failed[-1].split())}")
