@@ -16,6 +16,7 @@ forget_heartbeat() {
 
 case $APP_ROLE in
 web)
+  rm -f "${HEARTBEAT_DIR:-${TMPDIR:-/tmp}}/proj-web.draining"
   # gunicorn reads this one itself, and answers a wrong value with a traceback.
   export WEB_CONCURRENCY="${WEB_CONCURRENCY:-1}"
   case $WEB_CONCURRENCY in
@@ -40,10 +41,10 @@ beat)
   exec celery -A proj beat -l "${LOG_LEVEL:-INFO}" --pidfile= "$@"
   ;;
 migrate)
-  # Schema, cache table, periodic tasks: each may run twice and changes nothing the second time.
-  python manage.py migrate --noinput
-  python manage.py createcachetable
-  exec python manage.py sync_schedules
+  exec python manage.py migrate_once
+  ;;
+wait-migrated)
+  exec python manage.py wait_migrated
   ;;
 *)
   unset APP_ROLE

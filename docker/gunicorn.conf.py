@@ -1,6 +1,7 @@
 """How gunicorn runs the web role. Its own variables (WEB_CONCURRENCY, GUNICORN_CMD_ARGS) apply."""
 
 import os
+from typing import Any
 
 # All interfaces of the container; compose publishes the port on 127.0.0.1, `make run` binds there.
 bind = os.environ.get("WEB_BIND") or "0.0.0.0:8000"
@@ -23,3 +24,17 @@ keepalive = 75
 control_socket_disable = True
 # No max_requests: a restarted process ends what is in flight after graceful_timeout, and a large
 # upload takes longer than that.
+
+# docker/drain writes this file before a stop.
+_folder = os.environ.get("HEARTBEAT_DIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
+_draining = f"{_folder}/proj-web.draining"
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """While this one drains, let each answer end its connection.
+
+    A client that stays connected never asks the Service again, and its next request would meet a
+    server that is gone.
+    """
+    if os.path.exists(_draining):  # noqa: PTH110 - pathlib costs more, for every request
+        request.force_close()

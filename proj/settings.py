@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "apps.health",
     "apps.metrics",
     "apps.schedules",
+    "apps.schema",
     "apps.housekeeping",
     "apps.backups",
     *EXAMPLE_APPS,

@@ -1,0 +1,31 @@
+"""A session in the database that is there whatever stands before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
+
+
+def connect(name: str) -> psycopg.Connection[Any]:
+    """Open a session of its own, past a pooler if BEAT_DATABASE_URL leads there.
+
+    :param name: what PostgreSQL lists the session as (``application_name``).
+    :raises psycopg.OperationalError: the database can't be reached within 5 seconds.
+    """
+    bounds = {"connect_timeout": 5, "application_name": name}
+    if url := settings.BEAT_DATABASE_URL:
+        found: dict[str, Any] = {"conninfo": url}
+    else:
+        found = connections[DEFAULT_DB_ALIAS].get_connection_params()
+        for option in ("cursor_factory", "context", "prepare_threshold", "pool"):
+            found.pop(option, None)
+    return psycopg.connect(**{**found, **bounds}, autocommit=True, prepare_threshold=None)
+
+
+def reason(error: Exception) -> str:
+    """Return what *error* says in its first line; libpq's others are guesses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

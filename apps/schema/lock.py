@@ -1,0 +1,74 @@
+"""One migration at a time: an advisory lock in PostgreSQL, held by a session.
+
+Several pods of web start at once, and each one's first step is to migrate. Django takes no lock
+(django#22997 and its like): two that create the same table at once fail. The lock belongs to a
+session of its own, so it ends with the process, however that ends. When the machine is gone and
+nobody closes the connection, PostgreSQL's keepalives end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from django.core.management.base import CommandError
+
+from .database import connect, reason
+from .progress import Progress
+
+#: The lock's name: two numbers, for this database only ("migr" in ASCII).
+KEY = (0x6D696772, 1)
+
+_TRY = "SELECT pg_try_advisory_lock(%s, %s)"
+_HOLDER = """SELECT application_name, COALESCE(client_addr::text, 'this machine'), pid
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND objsubid = 2
+      AND classid::int8 = %s AND objid::int8 = %s
+      AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+# Seconds until a client that is gone with its machine is noticed: 10 + 3 * 5.
+_KEEPALIVES = (
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+)
+
+
+@contextmanager
+def alone(progress: Progress) -> Iterator[psycopg.Connection[Any]]:
+    """Wait for the database and for the lock; hold it until the block ends.
+
+    :raises CommandError: the time of *progress* was over before; it says what was missing.
+    """
+    session: psycopg.Connection[Any] | None = None
+    try:
+        for _ in progress.rounds(pause=1):
+            try:
+                if session is None:
+                    session = connect("proj-migrate-lock")
+                    session.execute(_KEEPALIVES)
+                row = session.execute(_TRY, KEY).fetchone()
+                if row and row[0]:
+                    break
+                progress.wait(_who(session))
+            except psycopg.Error as error:
+                if session is not None:
+                    session.close()
+                    session = None
+                progress.wait(f"the database: {reason(error)}")
+        else:
+            raise CommandError(
+                f"gave up after {progress.seconds:.0f} s of waiting for {progress.last}"
+            )
+        yield session
+    finally:
+        if session is not None:
+            session.close()
+
+
+def _who(session: psycopg.Connection[Any]) -> str:
+    row = session.execute(_HOLDER, KEY).fetchone()
+    if row is None:
+        return "another migration, which has just ended"
+    return (
+        f"another migration to end: {row[0] or 'a session'} at {row[1]} (PostgreSQL's pid {row[2]})"
+    )
