@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import keda_addresses
+
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 #: Those from which another one is put together come first.
 NAMES = ("postgres", "redis", "app")
@@ -99,6 +101,9 @@ def fill(api: Api, missing: Missing) -> list[str]:
             data: dict[str, str] = secret.get("data") or {}
             present[name] = {key: base64.b64decode(text).decode() for key, text in data.items()}
             lacking = missing(name, present)
+            if name == "app":
+                known = {**present[name], **lacking}
+                lacking |= keda_addresses.changed(known, api.namespace)
             if not lacking:
                 break
             encoded = {

@@ -32,6 +32,10 @@ if len(SECRET_KEY) < 32:
     )
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
+# The site's name, by HTTPS, beside those above; Kubernetes' Ingress and Gateway read it too.
+if _site := env.text("SITE_HOST"):
+    ALLOWED_HOSTS.append(_site)
+    CSRF_TRUSTED_ORIGINS.append(f"https://{_site}")
 
 # --- Apps ----------------------------------------------------------------------------------------
 
