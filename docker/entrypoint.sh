@@ -14,6 +14,10 @@ forget_heartbeat() {
   rm -f "$folder/proj-$APP_ROLE.heartbeat"
 }
 
+# web, worker and beat check their settings before they start (apps/checks), within their own process.
+# Celery would run all of Django's checks before, and throw away what they found.
+export CELERY_SKIP_CHECKS=1
+
 case $APP_ROLE in
 web)
   rm -f "${HEARTBEAT_DIR:-${TMPDIR:-/tmp}}/proj-web.draining"
@@ -47,7 +51,7 @@ wait-migrated)
   exec python manage.py wait_migrated
   ;;
 *)
-  unset APP_ROLE
+  unset APP_ROLE CELERY_SKIP_CHECKS
   exec "$@"
   ;;
 esac

@@ -38,3 +38,15 @@ def pre_request(worker: Any, request: Any) -> None:
     """
     if os.path.exists(_draining):  # noqa: PTH110 - pathlib costs more, for every request
         request.force_close()
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to start with settings that would lose or double work; the application is loaded."""
+    import django
+    from django.apps import apps
+
+    if not apps.ready:  # by somebody who has switched preload_app off
+        django.setup()
+    from apps.checks.start import check_before_start
+
+    check_before_start()

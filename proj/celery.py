@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import beat_init, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "proj.settings")
 
@@ -24,11 +24,22 @@ app.autodiscover_tasks()
 app.steps["consumer"].add("apps.health.consumer:Heartbeat")
 
 
+# What these import reads Django's settings, so not above.
+
+
 @worker_init.connect
 def _keep_connections(**kwargs: Any) -> None:
-    from .connections import install  # imports Django's, which reads the settings
+    from .connections import install
 
     install()
+
+
+@worker_init.connect
+@beat_init.connect
+def _check_before_start(**kwargs: Any) -> None:
+    from apps.checks.start import check_before_start
+
+    check_before_start()
 
 
 @app.task(bind=True, ignore_result=True)

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "ninja",  # serves Swagger UI from here instead of from a CDN
     "django_celery_results",
     "django_celery_beat",
+    "apps.checks",
     "apps.outbox",
     "apps.results",
     "apps.health",
@@ -231,6 +232,32 @@ HEARTBEAT_MAX_AGE = env.integer("HEARTBEAT_MAX_AGE", 30, least=2)
 
 # Whoever knows it may read /metrics; without it there is no such page.
 METRICS_TOKEN = env.text("METRICS_TOKEN")
+
+# --- Checks: `manage.py check --deploy`, and before a role starts (docs/settings-checks.md) -------
+
+# Seconds between TERM and KILL that the supervisor of a worker (compose, Kubernetes, systemd,
+# `make run`) gives it; the process can't see it for itself.
+WORKER_GRACE_PERIOD = env.integer("WORKER_GRACE_PERIOD", 70, least=1)
+# How many of each role there are, to add up their database connections.
+WEB_REPLICAS = env.integer("WEB_REPLICAS", 1)
+WORKER_REPLICAS = env.integer("WORKER_REPLICAS", env.integer("WORKERS", 1))
+BEAT_REPLICAS = env.integer("BEAT_REPLICAS", 1)
+
+SILENCED_SYSTEM_CHECKS = [
+    # HTTPS_ONLY switches all four, and proj.W102 is the one warning for it: no HSTS, no redirect to
+    # HTTPS, cookies over HTTP.
+    "security.W004",
+    "security.W008",
+    "security.W012",
+    "security.W016",
+    # Whether browsers are to know the domain as HTTPS only before they have been there is the
+    # decision of the domain's owner, and hard to take back.
+    "security.W021",
+    # Wants 50 characters; proj.W105 looks at how random they are.
+    "security.W009",
+    # Those that a person has decided about: SILENCED_CHECKS=proj.W104,proj.W012
+    *env.names("SILENCED_CHECKS", []),
+]
 
 # --- Language, time, static files ----------------------------------------------------------------
 

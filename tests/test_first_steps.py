@@ -127,3 +127,9 @@ def test_a_worker_takes_only_from_the_queues_that_its_environment_names(
     assert not waiting.ready()
     start_role("worker", "-n", "second@%h", WORKER_QUEUES="reports", **PROBES)
     assert waiting.get(timeout=60)["queue"] == "reports"
+
+
+def test_a_warning_is_in_the_log_and_stops_nothing(start_role: StartRole) -> None:
+    worker = start_role("worker", ALLOWED_HOSTS="*", WORKER_QUEUES="default,report", **PROBES)
+    assert "proj.W101: ALLOWED_HOSTS=*: " in worker.output()
+    assert "proj.W091: WORKER_QUEUES=default,report: nothing is routed to report" in worker.output()

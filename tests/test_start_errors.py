@@ -69,3 +69,36 @@ def test_what_gunicorn_reads_is_checked_alike(name: str) -> None:
     done = start("role web", **{name: "two"})
     assert done.returncode == 1
     assert done.stderr.strip() == f"{name}='two': expected a whole number, 1 or more"
+
+
+@pytest.mark.parametrize("role", ["web", "worker", "beat"])
+def test_settings_that_would_lose_work_are_refused_once_and_without_a_traceback(role: str) -> None:
+    done = start(
+        f"role {role}", WORKER_GRACE_PERIOD="40", CELERY_TASK_REJECT_ON_WORKER_LOST="false"
+    )
+    assert done.returncode == 1
+    said = done.stderr[done.stderr.index(f"{role} does not start") :]
+    assert said.splitlines()[0].endswith("its settings would lose or double work.")
+    for id_, fix in (
+        ("proj.E011", "Leave CELERY_TASK_REJECT_ON_WORKER_LOST at true"),
+        ("proj.E021", "Set WORKER_GRACE_PERIOD to 65 or more"),
+    ):
+        assert done.stderr.count(id_) == 1
+        assert fix in said
+    assert "Traceback" not in done.stderr
+
+
+def test_the_database_and_the_broker_may_be_away_while_the_settings_are_checked() -> None:
+    """Above all a start during an outage must not hang; and what is wrong is still said."""
+    done = start(
+        "role worker",
+        DATABASE_URL="postgresql://192.0.2.1/none",
+        CELERY_BROKER_URL="redis://192.0.2.1",
+        WORKER_GRACE_PERIOD="40",
+    )
+    assert done.returncode == 1
+    assert "proj.E021" in done.stderr
+
+
+def test_a_command_typed_by_hand_is_not_refused() -> None:
+    assert start("manage.py", WORKER_GRACE_PERIOD="40").returncode == 0
