@@ -1,7 +1,8 @@
 """The keys that KEDA reads: where PostgreSQL and Redis are, as seen from its own namespace.
 
 There `postgres` is no name; `postgres.<namespace>.svc` is. KEDA's Redis scaler wants the address
-and the password apart. Both follow the two URLs, also after a person or a rotation has changed those.
+and the password apart. Both follow the two URLs, also after a person or a rotation has changed
+those.
 """
 
 from __future__ import annotations
