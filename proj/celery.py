@@ -22,6 +22,8 @@ app.autodiscover_tasks()
 
 # Tells docker/healthcheck whether a worker really takes messages.
 app.steps["consumer"].add("apps.health.consumer:Heartbeat")
+# Stops a worker as soon as its tasks end, and hands back the others.
+app.steps["worker"].add("apps.stopping.step:OrderlyStop")
 
 
 # What these import reads Django's settings, so not above.

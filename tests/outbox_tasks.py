@@ -111,6 +111,19 @@ def stubborn(label: str) -> None:
 
 
 @shared_task
+def deaf(label: str, folder: str) -> str:
+    """Like ``gate``, and not to be ended by anything but SIGKILL."""
+    write(label)
+    Path(folder, f"started-{label}-{os.getpid()}").touch()
+    while True:
+        try:
+            wait_for_file(f"{folder}/go")
+            return label
+        except BaseException:  # noqa: S112 - that is what it is for
+            continue
+
+
+@shared_task
 def fails(label: str) -> None:
     """Raise after its effect."""
     write(label)

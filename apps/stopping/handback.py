@@ -1,0 +1,90 @@
+"""What goes back to the broker when a worker stops, and when."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from celery.worker import state
+from kombu.common import ignore_errors
+
+from .pools import Pool
+
+logger = logging.getLogger(__name__)
+
+
+def stop_consuming(consumer: Any) -> None:
+    """Take no more messages; one that is on its way goes back."""
+    if consumer.task_consumer is None or consumer.connection is None:
+        return
+    consumer.task_consumer.on_message = lambda message: message.requeue()
+    ignore_errors(consumer, consumer.task_consumer.cancel)
+
+
+def unfinished() -> list[Any]:
+    """Return the requests that this worker has taken and not finished or handed back."""
+    for _ in range(100):
+        try:
+            return list({*state.reserved_requests, *state.active_requests})
+        except RuntimeError:  # a thread of the pool has changed a set meanwhile
+            continue
+    return list(state.requests.values())
+
+
+def withdraw(worker: Any, pool: Pool) -> list[Any]:
+    """Take back what the worker holds and nobody has begun; return the requests."""
+    if worker.semaphore is not None:
+        worker.semaphore.clear()
+    waiting = [request for request in unfinished() if request not in state.active_requests]
+    for bucket in worker.consumer.task_buckets.values():
+        if bucket:
+            waiting += [request for request, _ in bucket.contents]
+            bucket.clear_pending()
+    for request in list(state.scheduled_requests):
+        if request._eta_timer_entry is not None:
+            worker.timer.cancel(request._eta_timer_entry)
+        waiting.append(request)
+    return [request for request in dict.fromkeys(waiting) if pool.withdraw(request)]
+
+
+def cancel(worker: Any) -> list[Any]:
+    """Cancel what runs; return the requests, which still hold their messages."""
+    running = [r for r in unfinished() if r in state.active_requests]
+    try:
+        worker.consumer.cancel_active_requests()
+    except NotImplementedError:  # threads can't be ended, and solo's task has been
+        for request in running:
+            request._already_cancelled = True
+    return running
+
+
+def still_held(requests: Iterable[Any]) -> list[Any]:
+    """Return those of *requests* that did not finish and were not acknowledged."""
+    return [
+        request for request in requests if request._already_cancelled and not request.acknowledged
+    ]
+
+
+def give_back(requests: Iterable[Any]) -> None:
+    """Put the messages of *requests* back into their queues, in front of what waits there."""
+    count = 0
+    for request in requests:
+        message = request.message
+        qos: Any = getattr(message.channel, "qos", None)
+        try:
+            if hasattr(qos, "restore_by_tag"):
+                # What kombu's own reject() would put behind all that waits.
+                qos.restore_by_tag(message.delivery_tag)
+                qos._quick_ack(message.delivery_tag)
+            else:
+                message.requeue()
+        except Exception as error:
+            # The broker is away. The ledger sends durable tasks again, the broker the others.
+            logger.warning("the broker takes no messages back: %s", error)
+            break
+        request.acknowledged = True
+        state.task_ready(request)
+        count += 1
+    if count:
+        logger.info("%d messages went back to the broker", count)

@@ -1,0 +1,79 @@
+"""What the kinds of pools have in common when a worker stops, and what not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from typing import Any
+
+from celery.concurrency import prefork, solo, thread
+
+logger = logging.getLogger(__name__)
+
+
+class Pool:
+    """A worker's pool, as far as its stop is concerned.
+
+    It looks into billiard's pool of processes, which has no public way to ask; every attribute it
+    uses is covered by the tests of a real worker (``tests/test_worker_stop.py``).
+    """
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        #: Tasks run in the thread that the signal interrupts.
+        self.is_main_thread = isinstance(pool, solo.TaskPool)
+
+    @property
+    def _processes(self) -> Any:
+        return self._pool._pool if isinstance(self._pool, prefork.TaskPool) else None
+
+    def withdraw(self, request: Any) -> bool:
+        """Take back a task that nobody has begun; return whether that could be done."""
+        if request._apply_result is None:
+            return True  # it waits for a slot, a rate limit, its time
+        job = request._apply_result()
+        if job is None:
+            return False  # it has just ended
+        if isinstance(self._pool, thread.TaskPool):
+            return bool(job.f.cancel())
+        if self._processes and job in self._processes.outbound_buffer:
+            self._processes.outbound_buffer.remove(job)
+            job.discard()
+            return True
+        return False  # written to a process, which may have begun by now
+
+    def shrink_to_nothing(self) -> None:
+        """Start no process any more in the place of one that ends."""
+        if self._processes:
+            self._processes._processes = 0
+
+    def has_no_jobs(self) -> bool:
+        """Tell whether each task that was begun has ended, or its process has."""
+        return not self._processes or not self._processes._cache
+
+    def is_empty(self) -> bool:
+        """Tell whether there is no process any more."""
+        return not self._processes or not self._processes._pool
+
+    def send_home(self) -> None:
+        """Let the processes end when they have nothing to do."""
+        if self._processes:
+            self._processes._stop_task_handler(self._processes._task_handler)
+
+    def kill(self) -> None:
+        """End the processes that are left by SIGKILL."""
+        for process in list(self._processes._pool if self._processes else ()):
+            logger.warning("process %s does not end, and is killed", process.pid)
+            process._job_terminated = process._controlled_termination = True
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def running_threads(self) -> int:
+        """Return how many tasks run in threads."""
+        if not isinstance(self._pool, thread.TaskPool):
+            return 0
+        executor = self._pool.executor
+        return int(len(executor._threads) - executor._idle_semaphore._value)
