@@ -78,6 +78,35 @@ def test_a_worker_gets_more_time_to_stop_than_it_takes(services: dict[str, dict[
     assert seconds(services["worker"]["stop_grace_period"]) >= soft + 35
 
 
+def test_a_worker_knows_the_grace_period_that_compose_gives_it(
+    services: dict[str, dict[str, Any]], clone: Path, tmp_path: Path
+) -> None:
+    def both(worker: dict[str, Any]) -> tuple[int, int]:
+        return seconds(worker["stop_grace_period"]), int(worker["environment"][name])
+
+    name = "WORKER_GRACE_PERIOD"
+    period, told = both(services["worker"])
+    assert period == told
+    (folder := tmp_path / "proj").mkdir()
+    (folder / "compose.yaml").write_text((clone / "compose.yaml").read_text())
+    for part in ("k8s", "deploy"):
+        (folder / part).symlink_to(clone / part)
+    (folder / ".env").write_text(f"{name}=200\n")
+    assert both(config(folder)["services"]["worker"]) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "server"), [("DATABASE_URL", "postgres"), ("CELERY_BROKER_URL", "redis")]
+)
+def test_with_a_server_of_ones_own_none_is_started(clone: Path, name: str, server: str) -> None:
+    def containers(**env: str) -> dict[str, int]:
+        services = config(clone, **env)["services"]
+        return {one: services[one]["scale"] for one in ("postgres", "redis")}
+
+    assert containers() == {"postgres": 1, "redis": 1}
+    assert containers(**{name: "x://elsewhere"}) == {"postgres": 1, "redis": 1, server: 0}
+
+
 def test_the_roles_are_one_image_that_is_built_once(services: dict[str, dict[str, Any]]) -> None:
     ours = {name: s for name, s in services.items() if name in ROLES | {"secrets"}}
     assert {s["image"] for s in ours.values()} == {"proj:local"}
@@ -144,6 +173,7 @@ def test_env_takes_values_as_they_stand(clone: Path, tmp_path: Path) -> None:
     (folder / "k8s").mkdir(parents=True)
     (folder / "compose.yaml").write_text((clone / "compose.yaml").read_text())
     (folder / "k8s" / "base").symlink_to(clone / "k8s" / "base")
+    (folder / "deploy").symlink_to(clone / "deploy")
     (folder / ".env").write_text("DEFAULT_FROM_EMAIL=a#b <x@localhost> 'c'\nWEB_BIND=127.0.0.1:1\n")
 
     environment = config(folder)["services"]["web"]["environment"]

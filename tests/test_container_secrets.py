@@ -126,3 +126,17 @@ def test_a_folder_that_cannot_be_written_is_named(script: ModuleType, tmp_path: 
     message = script.main([str(tmp_path / "nowhere")])
     assert "generate-secrets:" in message
     assert "nowhere/postgres" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [("DATABASE_URL", "POSTGRES_ELSEWHERE"), ("CELERY_BROKER_URL", "REDIS_ELSEWHERE")],
+)
+def test_a_url_that_only_the_shell_holds_is_refused_with_what_to_type(
+    script: ModuleType, name: str, seen: str
+) -> None:
+    complaint = script.only_in_the_shell({seen: "true"})
+    assert complaint.startswith(f"{name} is set in your shell and not in .env: ")
+    assert complaint.endswith(f"Put it into .env, or type: unset {name}")
+    assert script.only_in_the_shell({seen: "true", name: "x://y"}) == ""
+    assert script.only_in_the_shell({seen: ""}) == ""

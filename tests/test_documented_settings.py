@@ -37,6 +37,8 @@ def test_every_name_is_read_somewhere(file: str) -> None:
         "CELERY_RESULT_EXPIRES",
         "CELERY_TASK_SOFT_TIME_LIMIT",
         "CELERY_TASK_TIME_LIMIT",
+        "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT",
+        "WORKER_GRACE_PERIOD",
         "OUTBOX_PUBLISH_TIMEOUT",
         "OUTBOX_MAX_STARTS",
         "OUTBOX_DEAD_AFTER",

@@ -19,11 +19,6 @@ from .local_stack import (
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path / "proj")
-
-
 def test_servers_from_outside_replace_the_embedded_ones(fresh: Checkout) -> None:
     database, broker = os.environ["DATABASE_URL"], os.environ["CELERY_BROKER_URL"]
     with psycopg.connect(database, autocommit=True) as link:

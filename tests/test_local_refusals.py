@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,6 @@ from .local_stack import (
 )
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path / "proj")
 
 
 def test_a_taken_port_is_named_with_what_to_type_before_anything_starts(fresh: Checkout) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import psutil
 import pytest
@@ -20,11 +19,6 @@ from .local_stack import (
 )
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path / "proj")
 
 
 def test_ctrl_c_lets_a_running_task_finish_and_leaves_no_process(fresh: Checkout) -> None:

@@ -115,7 +115,7 @@ def test_limits_and_grace_periods_are_those_of_compose() -> None:
         block = re.search(rf"(?m)^  {role}:\n((?:    .*\n|\n)+)", compose)
         assert block
         memory = re.search(r"mem_limit: (\d+)m", block[1])
-        grace = re.search(r"stop_grace_period: (\d+)s", block[1])
+        grace = re.search(r"stop_grace_period: (?:\$\{\w+:-)?(\d+)\}?s", block[1])
         assert memory
         assert grace
         unit = settings(f"proj-{name}.service")

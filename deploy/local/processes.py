@@ -15,10 +15,19 @@ from pathlib import Path
 
 import psutil
 
+from proj.env import Reader
+
 MARK = "LOCAL_STACK"
 SERVERS = ("valkey-server", "postgres")
 # Seconds between a stop signal and SIGKILL, as in compose.yaml.
-GRACE = {"web": 40.0, "worker": 70.0, "beat": 15.0, "migrate": 15.0}
+GRACE = {"web": 40.0, "beat": 15.0, "migrate": 15.0}
+
+
+def grace(role: str) -> float:
+    """Return the seconds between a stop signal and SIGKILL for *role*."""
+    if role == "worker":
+        return float(Reader().integer("WORKER_GRACE_PERIOD", 70, least=1))
+    return GRACE[role]
 
 
 def belongs(process: psutil.Process, folder: Path) -> bool:
@@ -67,7 +76,7 @@ def end_in_order(folder: Path) -> None:
                     found.append(process)
         return found
 
-    end(named("role"), signal.SIGTERM, max(GRACE.values()))
+    end(named("role"), signal.SIGTERM, max(grace("worker"), *GRACE.values()))
     end(named("valkey-server"), signal.SIGTERM, 20)
     end(named("postgres"), signal.SIGINT, 30)  # fast shutdown
 

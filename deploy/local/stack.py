@@ -122,7 +122,7 @@ class Stack:
 
     def _role(self, name: str) -> Program:
         command = ["docker/entrypoint.sh", name]
-        return Program(name, command, dict(os.environ), ROOT, grace=processes.GRACE[name])
+        return Program(name, command, dict(os.environ), ROOT, grace=processes.grace(name))
 
     def _begin_roles(self) -> None:
         for name in ("web", "worker", "beat"):
