@@ -30,6 +30,8 @@ if len(SECRET_KEY) < 32:
     raise ConfigurationError(
         f"SECRET_KEY has {len(SECRET_KEY)} characters: expected 32 or more, all random"
     )
+# Earlier keys, one a line: what they signed (sessions, links in mails) stays good.
+SECRET_KEY_FALLBACKS = [key for key in env.text("SECRET_KEY_FALLBACKS").splitlines() if key]
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
 # The site's name, by HTTPS, beside those above; Kubernetes' Ingress and Gateway read it too.
