@@ -27,7 +27,10 @@ def _prepare_environment() -> None:
     folder = temporary_folder()
     os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
     os.environ["EMAIL_FILE_PATH"] = str(folder / "mail")
-    os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or start_postgres(folder)
+    os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or start_postgres(
+        folder,
+        "fsync=off",  # nothing here has to survive a crash of the machine
+    )
     os.environ["CELERY_BROKER_URL"] = os.environ.get("TEST_BROKER_URL") or start_valkey(folder)
     # Here and not in pyproject.toml: from there pytest-django would read the settings too early.
     os.environ["DJANGO_SETTINGS_MODULE"] = "proj.settings"

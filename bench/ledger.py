@@ -1,9 +1,13 @@
-"""What the ledger costs: tasks a second with it and without, in turns, in one run.
+"""What the ledger costs: tasks a second with it, without it, and with the documentation's defaults.
 
-    python -m bench.ledger [tasks] [rounds]
+    python -m bench.ledger [TASKS] [ROUNDS] [--statements]
 
-Each task writes one row. Both ways are the project's own settings (two processes, results in
-PostgreSQL, late acknowledgement); the tasks are enqueued first, then a worker is started.
+Each task writes one row. The three take turns in one run, so that all meet the same machine: two
+processes each, the tasks are enqueued first, then a worker is started. PostgreSQL is as it comes,
+and waits for the disk at each commit. Prints the median of the rounds: calls and tasks a second,
+and for each task the statements, commits and bytes of PostgreSQL's log, and the milliseconds of
+processor time of the worker's main process, of its pool and of PostgreSQL (the most reliable
+figures on a machine that has something else to do). ``--statements`` lists what was run.
 """
 
 from __future__ import annotations
@@ -12,81 +16,177 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-import conftest  # noqa: F401 - starts PostgreSQL and a broker, and sets up Django
+from tests.servers import start_postgres, temporary_folder
+
+os.environ["TEST_DATABASE_URL"] = start_postgres(
+    temporary_folder(), "shared_preload_libraries=pg_stat_statements"
+)
+
+import conftest  # noqa: F401 - starts a broker, and sets up Django
 
 # isort: split
+import psutil
 from django.core.management import call_command
 from django.db import connection, transaction
 from django_celery_results.models import TaskResult
 
 from apps.outbox.models import Entry
-from tests import outbox_tasks as tasks
+from bench import counters
+from bench.effects import CREATE, effect
 from tests.fixtures_worker import Role, purge_queues
 
+Measured = dict[str, float]
 
-def enqueue(durable: bool, count: int) -> float:
+
+def on_commit(label: int) -> None:
+    """Call the task as the documentation says: after the commit, by plain Celery."""
+    transaction.on_commit(partial(effect.delay, label))
+
+
+DOCUMENTED, PLAIN, DURABLE = "the documentation's defaults", "delay()", "delay_on_commit()"
+OURS = ("worker",)
+WAYS: dict[str, tuple[Callable[[int], object], tuple[str, ...]]] = {
+    # An unknown role is run as it stands.
+    DOCUMENTED: (on_commit, ("celery", "-A", "bench.documented", "worker", "-l", "INFO")),
+    PLAIN: (effect.delay, OURS),
+    DURABLE: (effect.delay_on_commit, OURS),
+}
+
+
+def enqueue(call: Callable[[int], object], count: int) -> float:
     """Call the task *count* times, in transactions of 100; return calls a second."""
     begin = time.monotonic()
     for first in range(0, count, 100):
         with transaction.atomic():
             for number in range(first, min(first + 100, count)):
-                if durable:
-                    tasks.effect.delay_on_commit(str(number))
-                else:
-                    tasks.effect.delay(str(number))
+                call(number)
     return count / (time.monotonic() - begin)
 
 
-def work(count: int, folder: Path) -> float:
-    """Start a worker; return the tasks a second from its first to its last result."""
+def server() -> psutil.Process:
+    """Return PostgreSQL's main process."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        parent = psutil.Process(cursor.fetchone()[0]).parent()
+    assert parent is not None
+    return parent
+
+
+def processors(worker: psutil.Process, postgres: psutil.Process) -> Measured:
+    """Return the seconds of processor time that each part has used so far."""
+    return {
+        "main": counters.cpu(worker),
+        "pool": counters.cpu_of_children(worker),
+        "postgres": counters.cpu_of_children(postgres),
+    }
+
+
+def work(command: tuple[str, ...], count: int, folder: Path) -> Measured:
+    """Start a worker, let it do everything, and return what a task costs."""
     env = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "CELERY_IMPORTS": "tests.outbox_tasks",
+        "CELERY_IMPORTS": "bench.effects",
         "CELERY_WORKER_CONCURRENCY": "2",
         "PYTHONUNBUFFERED": "1",
     }
-    worker = Role("worker", [], env, folder / "worker.log")
+    postgres = server()
+    worker = Role(command[0], list(command[1:]), env, folder / "worker.log")
     try:
         worker.wait_for_line(" ready.")
+        main = psutil.Process(worker.process.pid)
+        counters.forget_statements()
+        before = counters.postgres()
+        used = processors(main, postgres)
         done = TaskResult.objects.filter(status="SUCCESS")
-        while done.count() < count:
-            time.sleep(0.1)
-        first, last = (done.order_by(order)[0].date_done for order in ("date_done", "-date_done"))
-        return float((count - 1) / (last - first).total_seconds())
+        end = time.monotonic() + 30 + count / 30
+        while (number := done.count()) < count:
+            if worker.process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"{number} of {count} tasks are done:\n{worker.output()[-3000:]}")
+            time.sleep(0.25)
+        cpu = {name: value - used[name] for name, value in processors(main, postgres).items()}
+        after = counters.postgres()
     finally:
         worker.stop()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), count(DISTINCT label), extract(epoch FROM max(at) - min(at))"
+            " FROM bench_effect"
+        )
+        effects, labels, seconds = cursor.fetchone()
+    assert (effects, labels) == (count, count)
+    assert not Entry.objects.exists()
+    spent: Counter[str] = after - before
+    return {
+        "tasks/s": (count - 1) / float(seconds),
+        "backends": 1000 * spent["backends"] / count,
+        **{name: spent[name] / count for name in ("statements", "commits", "wal_bytes", "fsyncs")},
+        **{name: 1000 * seconds / count for name, seconds in cpu.items()},
+        "hot": spent["hot_updates"] / max(1, spent["updates"]),
+    }
 
 
-def main() -> None:
-    """Print one line for each way, and the ratio."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1500
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+def prepare() -> None:
+    """Create the tables."""
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
     with connection.cursor() as cursor:
-        cursor.execute(tasks.CREATE)
-    rates: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+        cursor.execute(CREATE)
+        cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+
+
+def clear() -> None:
+    """Leave nothing of an earlier round."""
+    purge_queues()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE bench_effect, django_celery_results_taskresult")
+
+
+COLUMNS = {
+    "calls/s": "{:8.0f}", "tasks/s": "{:8.0f}", "backends": "{:9.0f}", "statements": "{:11.1f}",
+    "commits": "{:8.1f}", "fsyncs": "{:7.1f}", "wal_bytes": "{:10.0f}", "main": "{:6.2f}",
+    "pool": "{:6.2f}", "postgres": "{:9.2f}", "hot": "{:5.2f}",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Measure, and print a table and the ratios."""
+    numbers = [int(word) for word in sys.argv[1:] if word.isdecimal()]
+    count, rounds = [*numbers, *(1500, 3)[len(numbers) :]]
+    prepare()
+    found: dict[str, list[Measured]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds):
-            for durable in (False, True):
-                purge_queues()
-                TaskResult.objects.all().delete()
-                with connection.cursor() as cursor:
-                    cursor.execute("TRUNCATE test_effect")
-                calls = enqueue(durable, count)
-                rates[durable].append((calls, work(count, Path(folder))))
-                assert set(tasks.effects().values()) == {1}
-                assert not Entry.objects.exists()
-    for durable, name in ((False, "delay()"), (True, "delay_on_commit()")):
-        calls = median(rate[0] for rate in rates[durable])
-        runs = median(rate[1] for rate in rates[durable])
-        print(f"{name:20} {calls:6.0f} calls/s {runs:6.0f} tasks/s")
-    ratio = median(r for _, r in rates[True]) / median(r for _, r in rates[False])
-    print(f"with the ledger / without: {ratio:.2f} in tasks/s ({count} tasks, {rounds} rounds)")
+            for name, (call, command) in WAYS.items():
+                clear()
+                calls = enqueue(call, count)
+                measured = work(command, count, Path(folder))
+                found[name].append({"calls/s": calls, **measured})
+                if "--statements" in sys.argv:
+                    print(name)
+                    for times, ms, query in counters.statements(count // 2):
+                        text = " ".join(query.split())[:150]
+                        print(f"  {times / count:5.2f} x {ms / times:7.3f} ms {text}")
+    medians = {
+        name: {key: median(one[key] for one in all_) for key in COLUMNS}
+        for name, all_ in found.items()
+    }
+    print(f"{'':30}" + " ".join(f"{key:>{len(form.format(0))}}" for key, form in COLUMNS.items()))
+    for name, values in medians.items():
+        print(f"{name:30}" + " ".join(form.format(values[k]) for k, form in COLUMNS.items()))
+    rate = {name: values["tasks/s"] for name, values in medians.items()}
+    load = os.getloadavg()[0]
+    print(
+        f"with the ledger: {rate[DURABLE] / rate[DOCUMENTED]:.2f} of the documentation's, "
+        f"{rate[DURABLE] / rate[PLAIN]:.2f} of delay(), in tasks/s "
+        f"({count} tasks, {rounds} rounds, load {load:.1f})"
+    )
 
 
 if __name__ == "__main__":

@@ -36,13 +36,16 @@ def temporary_folder() -> Path:
     return folder
 
 
-def start_postgres(folder: Path) -> str:
-    """Start PostgreSQL below *folder* until the process ends; return its URL."""
+def start_postgres(folder: Path, *options: str) -> str:
+    """Start PostgreSQL below *folder* until the process ends; return its URL.
+
+    :param options: settings such as ``fsync=off``.
+    """
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     postgres = Postgres(Folder(folder), env, folder)
     asyncio.run(postgres.prepare())
-    # Nothing here has to survive a crash of the machine.
-    _start(postgres.service.program, ["-c", "fsync=off"], folder, postgres.why_not_ready)
+    arguments = [part for option in options for part in ("-c", option)]
+    _start(postgres.service.program, arguments, folder, postgres.why_not_ready)
     return postgres.url()
 
 
