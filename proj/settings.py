@@ -177,6 +177,7 @@ OUTBOX_RESEND_AFTER = env.integer("OUTBOX_RESEND_AFTER", 6 * 3600, least=60)
 RESULTS_PATIENCE = env.get("RESULTS_PATIENCE", 60.0, float, "a number of seconds")
 # false behind a pooler that hands out connections by transaction and loses prepared statements.
 RESULTS_PREPARE = env.boolean("RESULTS_PREPARE", True)
+OUTBOX_PREPARE = RESULTS_PREPARE  # the same statements, and the same connections
 
 # --- Beat ----------------------------------------------------------------------------------------
 

@@ -22,6 +22,9 @@ DEFAULTS: dict[str, Any] = {
     # Seconds between two looks of the relay for rows to send, and how many it sends at once.
     "POLL": 0.5,
     "BATCH": 500,
+    # Prepare the statements of each task's path on each connection. Not through a pooler that hands
+    # each transaction to another connection and doesn't follow prepared statements.
+    "PREPARE": True,
 }
 
 

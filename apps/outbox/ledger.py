@@ -82,22 +82,23 @@ class Claim:
             request.chord, request.ignore_result = None, True
 
     def _finish(self, outcome: Outcome) -> None:
-        request = self.request
+        request, backend, part, wanted = self.request, self.task.backend, None, False
+        if not outcome.ignored:
+            with calls.durable():  # first, since its result names the tasks that it has called
+                self._call_next(outcome.result)
+            wanted = not get_actual_ignore_result(self.task, request)
+            wanted = wanted and (not request.is_eager or bool(self.task.store_eager_result))
+        if wanted and self.retry is None:
+            part = results.part_of("mine", self.task, outcome.result, states.SUCCESS)
         if self.retry is not None:  # retry(throw=False), and the task went on
             ended = self._reschedule("retry")
         else:
-            ended = bool(store.finish([(self.row_id, self.token)]))
+            ended = store.finish_one(self.row_id, self.token, part)
         if not ended:
             raise NotMine(f"start {self.token} of {self.task.name}[{request.id}] was superseded")
-        if outcome.ignored:
-            return
-        backend, eager = self.task.backend, request.is_eager
-        with calls.durable():
-            self._call_next(outcome.result)
-            if results.is_transactional(backend):
-                wanted = not get_actual_ignore_result(self.task, request)
-                wanted = wanted and (not eager or bool(self.task.store_eager_result))
-                backend.mark_as_done(request.id, outcome.result, request, wanted)
+        if results.is_transactional(backend) and not outcome.ignored:
+            with calls.durable():  # a chord's body
+                backend.mark_as_done(request.id, outcome.result, request, wanted and not part)
 
     def _call_next(self, result: Any) -> None:
         """Write the rows of ``link=`` and of the chain's next task, as Celery would send them."""
@@ -150,15 +151,10 @@ def take(task: Any, ticket: Ticket) -> Claim:
     :raises NotMine: it is finished or runs elsewhere.
     :raises Reject: the database didn't come back; the message goes back to the broker.
     """
-    end = time.monotonic() + PATIENCE
+    end, pause = time.monotonic() + PATIENCE, 0.0
     while True:
         try:
-            with transaction.atomic(using=conf.alias()):
-                token = store.claim(ticket.row_id, ticket.starts, identity.worker_id())
-                if token is None:
-                    raise NotMine(f"{task.name}[{task.request.id}] is done, or runs elsewhere")
-                if results.is_transactional(task.backend):
-                    results.store_started(task)
+            token, stored = _claim(task, ticket)
             break
         except (OperationalError, InterfaceError) as error:
             if task.request.is_eager or not lost_database(error):
@@ -166,12 +162,29 @@ def take(task: Any, ticket: Ticket) -> Claim:
             connections[conf.alias()].close()
             if time.monotonic() > end:
                 raise Reject(error, requeue=True) from error
-            time.sleep(0.5)
+            time.sleep(pause)
+            pause = 0.5  # not the first time: an idle connection that was closed is no outage
         except SoftTimeLimitExceeded as error:  # it has waited, and not begun
             raise Reject(error, requeue=True) from error
-    if not results.is_transactional(task.backend):
+    if token is None:
+        raise NotMine(f"{task.name}[{task.request.id}] is done, or runs elsewhere")
+    if not stored:
         results.store_started(task)
     return Claim(task, ticket.row_id, token)
+
+
+def _claim(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
+    """Start the row; return its token, and whether it is stored by now that the task runs."""
+    who = (ticket.row_id, ticket.starts, identity.worker_id())
+    meta = results.started(task)
+    part = results.part_of("mine", task, meta, states.STARTED) if meta else None
+    if part or not meta or not results.is_transactional(task.backend):
+        return store.claim(*who, part), bool(part or not meta)
+    with transaction.atomic(using=conf.alias()):  # upstream's backend: statements of its own
+        token = store.claim(*who)
+        if token is not None:
+            results.store_started(task)
+    return token, True
 
 
 def execute(task: Any, ticket: Ticket, args: Any, kwargs: Any) -> Any:

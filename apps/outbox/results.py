@@ -13,6 +13,7 @@ from django.db import router
 from kombu.utils.json import loads
 
 from . import conf
+from .sql import Part
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +31,30 @@ def is_transactional(backend: Any) -> bool:
     )
 
 
+def part_of(source: str, task: Any, result: Any, state: str) -> Part | None:
+    """Return what stores a state as part of a statement on rows, if *task*'s backend can do that.
+
+    :param source: the query of that statement which must find its row.
+    """
+    backend = task.backend
+    if not (is_transactional(backend) and hasattr(backend, "part_of_statement")):
+        return None
+    request = task.request
+    return Part(*backend.part_of_statement(source, request.id, result, state, request))
+
+
+def started(task: Any) -> dict[str, Any] | None:
+    """Return what is to be stored when *task* starts; ``None`` if it isn't tracked."""
+    request = task.request
+    if not task.ledger_tracks or request.is_eager or get_actual_ignore_result(task, request):
+        return None
+    return {"pid": os.getpid(), "hostname": request.hostname or gethostname()}
+
+
 def store_started(task: Any) -> None:
     """Record that *task* runs, if it is to be tracked; Celery does so before it asks the ledger."""
-    request = task.request
-    ignored = get_actual_ignore_result(task, request)
-    if task.ledger_tracks and not ignored and not request.is_eager:
-        meta = {"pid": os.getpid(), "hostname": request.hostname or gethostname()}
+    if meta := started(task):
+        request = task.request
         task.backend.store_result(request.id, meta, states.STARTED, request=request)
 
 

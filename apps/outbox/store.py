@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connections
 from psycopg.types.json import Jsonb
 
 from . import conf
+from .sql import Part, run_prepared, taking_along
+from .sql import run as run  # for the others: here is where statements are looked for
 
 
 class Row(NamedTuple):
@@ -38,13 +39,6 @@ ROW = (
 
 #: What makes a row "sent, and not started as far as anyone knows".
 WAITING = "due_at IS NULL AND worker IS NULL AND quarantined_at IS NULL"
-
-
-def run(sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
-    """Run one statement on the rows' database; return its rows."""
-    with connections[conf.alias()].cursor() as cursor:
-        cursor.execute(sql, params)
-        return cursor.fetchall() if cursor.description else []
 
 
 def insert(values: dict[str, Any]) -> Row:
@@ -113,19 +107,26 @@ def give_back(rows: Sequence[Row], seconds: float = 0, error: str = "") -> None:
     )
 
 
-def claim(row_id: int, starts: int, worker: str) -> int | None:
+def claim(row_id: int, starts: int, worker: str, started: Part | None = None) -> int | None:
     """Start the row if it still is as its message says; return the fencing token.
 
     ``None``: it is finished, runs elsewhere, waits for its next time, or is in quarantine.
+
+    :param started: stores that the task runs, if there is a row in ``mine``.
     """
-    rows = run(
-        """UPDATE outbox_entry SET starts = starts + 1, worker = %s, due_at = NULL,
-               started_at = clock_timestamp()
-           WHERE id = %s AND starts = %s AND worker IS NULL AND quarantined_at IS NULL
-               AND starts - reported < %s
-           RETURNING starts""",
-        [worker, row_id, starts, conf.get("MAX_STARTS")],
-    )
+    rows = run_prepared(
+        f"""WITH mine AS (
+                UPDATE outbox_entry SET starts = starts + 1, worker = %(the_worker)s,
+                    due_at = NULL, started_at = clock_timestamp()
+                WHERE id = %(the_row)s AND starts = %(the_start)s AND worker IS NULL
+                    AND quarantined_at IS NULL AND starts - reported < %(most_starts)s
+                RETURNING starts){taking_along(started)}
+            SELECT starts FROM mine""",
+        {
+            "the_worker": worker, "the_row": row_id, "the_start": starts,
+            "most_starts": conf.get("MAX_STARTS"), **(started.values if started else {}),
+        },
+    )  # fmt: skip
     return int(rows[0][0]) if rows else None
 
 
@@ -159,6 +160,22 @@ def finish(starts: Iterable[tuple[int, int]]) -> set[int]:
     return {row[0] for row in rows}
 
 
+def finish_one(row_id: int, token: int, result: Part | None = None) -> bool:
+    """Like ``finish()`` for one start, in one round trip with its result.
+
+    :param result: stores it, if there is a row in ``mine``.
+    """
+    return bool(
+        run_prepared(
+            f"""WITH mine AS (
+                    DELETE FROM outbox_entry WHERE id = %(the_row)s AND starts = %(the_start)s
+                    RETURNING id){taking_along(result)}
+                SELECT id FROM mine""",
+            {"the_row": row_id, "the_start": token, **(result.values if result else {})},
+        )
+    )
+
+
 def note(what: str, **more: Any) -> Jsonb:
     """Return one line of a row's history."""
     return Jsonb({"what": what, **more})
@@ -178,15 +195,11 @@ def reschedule(row_id: int, token: int, body: str | None, due_at: datetime, why:
                     due_at = %(due_at)s, body = coalesce(%(body)s, body), error = %(why)s
                 WHERE id = %(id)s AND starts = %(token)s RETURNING id""",
             {
-                "note": note(why),
-                "due_at": due_at,
-                "body": body,
-                "why": why,
-                "id": row_id,
+                "note": note(why), "due_at": due_at, "body": body, "why": why, "id": row_id,
                 "token": token,
             },
         )
-    )
+    )  # fmt: skip
 
 
 _POISON = "NOT %(reported)s AND starts - reported >= %(most)s"

@@ -1,7 +1,5 @@
 """The one statement that stores a result: upstream's takes two or three, and a lock."""
 
-# ruff: noqa: S608 - names of columns are constants here; every value is a parameter
-
 from __future__ import annotations
 
 from functools import cache
@@ -23,18 +21,22 @@ _READY = ", ".join(f"'{state}'" for state in sorted(states.READY_STATES))
 
 
 @cache
-def sql(table: str) -> str:
+def sql(table: str, source: str = "") -> str:
     """Return the statement for *table*.
 
     ``date_done`` is the time of the last write, as upstream's ``auto_now`` has it, but by the
     database's clock and not by each worker's.
+
+    :param source: it stores nothing unless this, a query's name, has a row.
     """
     updates = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
     return f"""
         INSERT INTO {table} AS kept
             ({", ".join(COLUMNS)}, date_started, date_created, date_done)
-        VALUES ({", ".join(f"%({name})s" for name in COLUMNS)},
-            CASE WHEN %(started)s THEN clock_timestamp() END, clock_timestamp(), clock_timestamp())
+        SELECT {", ".join(f"%({name})s" for name in COLUMNS)},
+            CASE WHEN %(started)s THEN statement_timestamp() END, statement_timestamp(),
+            statement_timestamp()
+            {f"FROM {source}" if source else ""}
         ON CONFLICT (task_id) DO UPDATE SET {updates}, date_done = excluded.date_done,
             date_started = coalesce(excluded.date_started, kept.date_started)
         WHERE NOT %(outdated)s OR kept.status NOT IN ({_READY})"""
@@ -48,12 +50,22 @@ def store(alias: str, table: str, values: dict[str, Any], *, outdated: bool) -> 
         replace its end.
     :raises django.db.Error: nothing, or an unknown part of it, was stored; it can be done again.
     """
+    statement = sql(connections[alias].ops.quote_name(table))
+    run_prepared(alias, statement, {**values, "outdated": outdated})
+
+
+def run_prepared(alias: str, statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a statement that is run again and again; return its rows.
+
+    The connection need not be asked first whether it still answers (``CONN_HEALTH_CHECKS``), if the
+    caller does this again on a new one.
+
+    :raises django.db.Error: nothing, or an unknown part of it, was done.
+    """
     connection = connections[alias]
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     raw = connection.connection
-    statement = sql(connection.ops.quote_name(table))
-    values = {**values, "outdated": outdated}
     threshold = raw.prepare_threshold
     # Django's own cursor binds values on the client and can't prepare, and its connections don't.
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
@@ -62,3 +74,5 @@ def store(alias: str, table: str, values: dict[str, Any], *, outdated: bool) -> 
             cursor.execute(statement, values)
         finally:
             raw.prepare_threshold = threshold
+        connection.health_check_done = True  # type: ignore[attr-defined] # it has just answered
+        return cursor.fetchall() if cursor.description else []

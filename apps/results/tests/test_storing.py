@@ -67,6 +67,7 @@ def test_inside_a_transaction_it_is_part_of_that(backend: DatabaseBackend, other
 
 
 def test_each_write_is_one_prepared_statement(backend: DatabaseBackend) -> None:
+    connection.close()  # with what other tests have prepared
     task = uuid()
     backend.store_result(task, {"pid": 1}, states.STARTED)
     backend.mark_as_done(task, 42)
