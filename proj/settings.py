@@ -74,6 +74,7 @@ MIDDLEWARE = [
     # First of all: a probe must not depend on hosts, sessions, redirects or the database.
     "apps.health.middleware.ProbeMiddleware",
     "apps.metrics.middleware.MetricsMiddleware",
+    "proj.middleware.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -138,10 +139,17 @@ _database["OPTIONS"] = {
     **_database.get("OPTIONS", {}),
 }
 if DATABASE_POOL_MAX_SIZE:
+    # With one for each thread, who waits for a connection waits for a database that is away, and
+    # proj/postgresql lets only one do so; with fewer, for another request that is about to end.
+    _one_each = DATABASE_POOL_MAX_SIZE >= WEB_THREADS
+    if _one_each:
+        _database["ENGINE"] = "proj.postgresql"
     _database["OPTIONS"]["pool"] = {
         "min_size": DATABASE_POOL_MIN_SIZE,
         "max_size": DATABASE_POOL_MAX_SIZE,
-        "timeout": 10,  # seconds that a request waits for a connection before it fails
+        "timeout": 3 if _one_each else 10,  # seconds until a request fails for want of one
+        # Seconds. The pool tries again after ever longer pauses; the next request can do better.
+        "reconnect_timeout": 5,
     }
 elif ROLE in {"worker", "beat"}:
     _database["CONN_MAX_AGE"] = None  # kept until it breaks; see proj/connections.py
