@@ -76,6 +76,15 @@ class Stack:
         """Apply another version, and wait until its roll-out is complete."""
         self.overlay.write(image, env)
         self.apply()
+        self.rolled_out()
+
+    def restart(self) -> None:
+        """Replace every pod of the deployments, and wait until that is complete."""
+        self.kubectl("rollout", "restart", "deployment")
+        self.rolled_out()
+
+    def rolled_out(self) -> None:
+        """Wait until the roll-out of every deployment is complete."""
         for deployment in self.deployments():
             self.kubectl("rollout", "status", f"deployment/{deployment}", "--timeout=300s")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..event import Event
-from . import broken_nodes, deploy, kill, restart, scale, upload
+from . import broken_nodes, deploy, kill, restart, rotate, scale, upload
 
 ALL: tuple[type[Event], ...] = (
     deploy.AppliedAgain,
@@ -12,6 +12,7 @@ ALL: tuple[type[Event], ...] = (
     *deploy.ROLLOUTS,
     *kill.EVENTS,
     *restart.EVENTS,
+    rotate.Rotated,
     deploy.BrokenMigration,
     # The last ones: they leave every pod on other nodes than the scheduler would choose.
     *broken_nodes.EVENTS,

@@ -23,14 +23,6 @@ def other_node(scene: Scene) -> str:
     return max(others, key=used.count)
 
 
-def spread(scene: Scene) -> None:
-    """Place every pod anew: after a node has left, all of them are on the others."""
-    kubectl = scene.stack.kubectl
-    kubectl("rollout", "restart", "deployment")
-    for deployment in scene.stack.deployments():
-        kubectl("rollout", "status", f"deployment/{deployment}", "--timeout=300s")
-
-
 class Drained(Event):
     """A node is emptied for an update."""
 
@@ -60,7 +52,8 @@ class NodeStopped(Event):
     node = ""
 
     def prepare(self, scene: Scene) -> None:
-        spread(scene)
+        # Every pod is placed anew: after a node has left, all of them are on the other one.
+        scene.stack.restart()
         self.node = other_node(scene)
 
     def inject(self, scene: Scene) -> None:
@@ -83,7 +76,8 @@ class StoreNodeStopped(Event):
     node = ""
 
     def prepare(self, scene: Scene) -> None:
-        spread(scene)
+        # Every pod is placed anew: after a node has left, all of them are on the other one.
+        scene.stack.restart()
         self.node = node_of_stores(scene)
 
     def inject(self, scene: Scene) -> None:

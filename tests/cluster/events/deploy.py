@@ -47,8 +47,7 @@ class RolledBack(Event):
         deployments = scene.stack.deployments()
         for deployment in deployments:
             kubectl("rollout", "undo", f"deployment/{deployment}")
-        for deployment in deployments:
-            kubectl("rollout", "status", f"deployment/{deployment}", "--timeout=300s")
+        scene.stack.rolled_out()
         images = {
             container["image"]
             for deployment in kubectl.get("deployments")
