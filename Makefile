@@ -28,8 +28,8 @@ mail: ## show the newest mail that the stack sent: compose's if it runs, else th
 
 ##@ With Docker
 .PHONY: image
-image: ## build the image
-	docker compose build
+image: ## build the image; IMAGE=registry/proj:1.2.3 gives it that name
+	$(if $(IMAGE),APP_IMAGE=$(IMAGE)) docker compose build
 
 .PHONY: up
 up: ## start the stack, wait until it is healthy; PORT=8001 for another port
@@ -76,6 +76,23 @@ test-k8s: ## break a stack on a cluster ($KUBECONFIG, else one of its own), and 
 .PHONY: dev
 dev: ## start the stack with your source mounted; web and worker reload at a change
 	docker compose -f compose.yaml -f deploy/compose/dev.yaml up --build --watch
+
+##@ On Kubernetes (k8s/README.md)
+.PHONY: push
+push: ## push the image to its registry: IMAGE=registry/proj:1.2.3
+	docker push "$(or $(IMAGE),$(error IMAGE is not set: make push IMAGE=registry/proj:1.2.3))"
+
+.PHONY: set-image
+set-image: ## write the image's name into an overlay: ENV=prod IMAGE=registry/proj:1.2.3
+	@deploy/k8s/set-image "$(ENV)" "$(IMAGE)"
+
+.PHONY: secret
+secret: ## create the Secrets of an overlay, or set what the environment has: ENV=prod
+	@$(PYTHON) deploy/k8s/secret "$(ENV)"
+
+.PHONY: rotate-secret
+rotate-secret: ## replace a secret and fail no request: ENV=prod NAME=secret_key (or postgres, redis)
+	@$(PYTHON) deploy/k8s/rotate-secret "$(ENV)" "$(NAME)"
 
 ##@ The code
 .PHONY: lint

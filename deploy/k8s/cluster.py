@@ -1,0 +1,116 @@
+"""The namespace of an overlay, its Secrets and its pods, by kubectl.
+
+A secret's text goes through standard input alone: never into an argument, where every user of the
+machine could read it, and never onto the screen.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: The pods that read the Secret `app`, when they start.
+READERS = "app.kubernetes.io/name=proj,app.kubernetes.io/component in (web,worker,beat)"
+
+
+class ClusterError(SystemExit):
+    """Something can't be done; the process ends with this one line."""
+
+
+class Cluster:
+    """The namespace of one overlay.
+
+    :param env: the overlay's name.
+    :raises ClusterError: there is no such overlay, or it names no namespace.
+    """
+
+    def __init__(self, env: str) -> None:
+        self.folder = ROOT / "deploy" / "overlays" / env
+        file = self.folder / "kustomization.yaml"
+        if not env or not file.is_file():
+            raise ClusterError(f"ENV={env!r}: expected the name of a folder in deploy/overlays")
+        found = re.search(r"^namespace: *([a-z0-9-]+)", file.read_text("utf-8"), re.MULTILINE)
+        if not found:
+            raise ClusterError(f"{file}: expected a line 'namespace: NAME'")
+        self.namespace = found[1]
+
+    def kubectl(self, *arguments: str, stdin: str = "", missing_ok: bool = False) -> str:
+        """Run kubectl in the namespace and return what it wrote.
+
+        :param missing_ok: an object that is not there gives an empty answer.
+        :raises ClusterError: it failed; its own words say why.
+        """
+        command = ["kubectl", "--namespace", self.namespace, *arguments]
+        try:
+            done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise ClusterError("kubectl is not installed") from None
+        if done.returncode == 0:
+            return done.stdout
+        if missing_ok and "NotFound" in done.stderr:
+            return ""
+        raise ClusterError(f"kubectl {' '.join(arguments[:3])}: {done.stderr.strip()}")
+
+    def read(self, name: str) -> tuple[dict[str, str], dict[str, Any] | None]:
+        """Return the texts of the Secret *name* and its metadata, or nothing and ``None``."""
+        text = self.kubectl("get", "secret", name, "--output=json", missing_ok=True)
+        if not text:
+            return {}, None
+        secret = json.loads(text)
+        texts = {k: base64.b64decode(v).decode() for k, v in (secret.get("data") or {}).items()}
+        return texts, secret["metadata"]
+
+    def write(self, name: str, texts: dict[str, str], metadata: dict[str, Any] | None) -> None:
+        """Put *texts* into the Secret *name*, whose other keys stay.
+
+        :param metadata: what was read; ``None`` makes a new Secret.
+        :raises ClusterError: it was changed meanwhile, or made.
+        """
+        data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+        if metadata is None:
+            labels = {f"app.kubernetes.io/{key}": "proj" for key in ("name", "part-of")}
+            secret = {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "labels": labels},
+                "data": data,
+            }
+            self.kubectl("create", "--filename=-", stdin=json.dumps(secret))
+            return
+        patch = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "data": data}
+        arguments = ("patch", "secret", name, "--type=merge", "--patch-file=/dev/stdin")
+        self.kubectl(*arguments, stdin=json.dumps(patch))
+
+    def restart_readers(self) -> None:
+        """Start the pods that read secrets anew, without a gap, and wait until all are ready."""
+        found = self.kubectl("get", "deployments", f"--selector={READERS}", "--output=name").split()
+        for name in found:
+            self.kubectl("rollout", "restart", name)
+        for name in found:
+            say(f"waiting for {name}")
+            self.kubectl("rollout", "status", name, "--timeout=15m")
+
+
+def generator() -> ModuleType:
+    """Return docker/generate-secrets, which knows what is generated and how."""
+    loader = SourceFileLoader("generate_secrets", str(ROOT / "docker" / "generate-secrets"))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec  # noqa: S101 - a loader was given
+    module = importlib.util.module_from_spec(spec)
+    sys.dont_write_bytecode = True
+    loader.exec_module(module)
+    return module
+
+
+def say(line: str) -> None:
+    """Write a line at once."""
+    print(line, flush=True)
