@@ -48,12 +48,12 @@ def healthy(stack: Stack) -> bool:
 
 
 def test_a_change_of_a_template_is_on_the_page(dev: Stack) -> None:
-    page = Path(dev.folder, "proj", "templates", "base.html")
-    page.write_text(page.read_text().replace("</body>", "<p>just written</p></body>"))
+    page = Path(dev.folder, "proj", "templates", "admin", "base_site.html")
+    page.write_text(page.read_text().replace("proj administration", "just written"))
 
     def shown() -> bool:
         try:
-            return "just written" in Visitor(dev.port).request("/accounts/login/").text
+            return "just written" in Visitor(dev.port).request("/admin/login/").text
         except OSError:  # it is just starting again
             return False
 

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
-from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded, TaskRevokedError, TimeLimitExceeded
 from django.conf import settings
 from django.db import OperationalError, transaction
 from django.utils import timezone
@@ -113,8 +113,8 @@ def fail(report_id: str | UUID, reason: str) -> None:
 
 
 def fail_chunk(chunk_id: int, error: Exception) -> None:
-    """Let the report of a chunk fail because of *error*."""
-    chunk = Chunk.objects.filter(pk=chunk_id).only("report_id", "first_line").first()
+    """Let the report of a chunk fail because of *error*, unless the chunk is done by now."""
+    chunk = Chunk.objects.filter(pk=chunk_id, done_at=None).only("report_id", "first_line").first()
     if chunk is not None:
         fail(
             chunk.report_id,
@@ -132,6 +132,8 @@ def _why(error: Exception) -> str:
         return ": it took longer than CELERY_TASK_SOFT_TIME_LIMIT allows"
     if isinstance(error, TimeLimitExceeded):
         return ": it took longer than CELERY_TASK_TIME_LIMIT allows"
+    if isinstance(error, TaskRevokedError):
+        return ": its task was revoked"
     if isinstance(error, OperationalError):
         return " because of an error in the database; the worker's log has it"
     if isinstance(error, Quarantined):

@@ -1,0 +1,43 @@
+"""A task that a person has revoked doesn't leave its report in progress for ever."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from apps.outbox.models import Entry
+from apps.reports.models import Report
+from apps.reports.tasks import profile_chunk, start_profiling
+from proj.celery import app
+from tests.fixtures_worker import StartRole, wait_for
+
+from .helpers import run, upload
+
+TABLE = b"id,name\n" + b"".join(b"%d,name %d\n" % (number, number % 7) for number in range(1000))
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("small_chunks", "transactional_db"),
+]
+
+
+@pytest.mark.parametrize("name", [start_profiling.name, profile_chunk.name])
+def test_the_report_of_a_revoked_task_fails_and_says_so(
+    start_role: StartRole, owner: User, name: str
+) -> None:
+    start_role("worker", WORKER_QUEUES="default")
+    report = upload(owner, TABLE)
+    if name == profile_chunk.name:
+        run(start_profiling, str(report.pk))
+    task = Entry.objects.filter(task=name).order_by("id")[0]
+    app.control.revoke(task.task_id, reply=True, timeout=10)
+    app.control.add_consumer("reports", reply=True, timeout=10)
+
+    def failed() -> bool:
+        report.refresh_from_db()
+        return report.state == Report.State.FAILED
+
+    wait_for(failed, "the report has failed")
+    assert report.error.endswith(": its task was revoked.")
+    assert not report.chunks.exists()
+    wait_for(lambda: not Entry.objects.filter(pk=task.pk).exists(), "its row is gone")
