@@ -29,6 +29,7 @@ PATIENT = {
     **TASKS,
     "CELERY_IMPORTS": "tests.outbox_tasks,tests.probe_tasks",
     "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT": "600",
+    "WORKER_GRACE_PERIOD": "700",
 }
 HASTY = {**PATIENT, "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT": "1"}
 UNACKED = "unacked"
