@@ -234,3 +234,12 @@ class TestWeb:
 
             threading.Thread(target=serve, daemon=True).start()
             assert healthcheck("web", WEB_BIND=f"unix:{path}").status == 0
+
+
+def test_without_a_heartbeat_it_names_the_server_that_the_role_waits_for(tmp_path: Path) -> None:
+    nowhere = f"redis://127.0.0.1:{free_port()}"
+    assert healthcheck("worker", HEARTBEAT_DIR=str(tmp_path), CELERY_BROKER_URL=nowhere) == (
+        1,
+        f"unhealthy: {tmp_path}/proj-worker.heartbeat: not there; worker waits for the broker "
+        "(CELERY_BROKER_URL), which can't be reached\n",
+    )
