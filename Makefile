@@ -48,8 +48,8 @@ shell: ## open Django's shell in the web container
 	docker compose exec web python manage.py shell
 
 .PHONY: scale-workers
-scale-workers: ## make N workers take tasks: N=4
-	deploy/compose/scale-workers $(N)
+scale-workers: ## make N workers take tasks: N=4; on a cluster: N=4 ENV=prod POOL=reports
+	@$(if $(ENV),deploy/k8s/scale-workers "$(N)" --env="$(ENV)" $(if $(POOL),--pool="$(POOL)"),deploy/compose/scale-workers $(N))
 
 .PHONY: backup
 backup: ## dump the database; ENV=prod for a cluster's

@@ -1,0 +1,60 @@
+"""Which worker goes first: the one with the least to do.
+
+A ReplicaSet removes the pods with the lowest `controller.kubernetes.io/pod-deletion-cost` first,
+among those that are ready. What a worker has to do is known to the ledger, by the name of its pod.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from .cluster import Cluster, ScalingError, name
+
+COST = "controller.kubernetes.io/pod-deletion-cost"
+#: What one running task counts; a message that only waits in the worker counts one.
+RUNNING = 1000
+
+
+def loads(cluster: Cluster) -> dict[str, tuple[int, int]]:
+    """Return for each worker, by its host name, how many tasks it runs and how many it holds.
+
+    :raises ScalingError: no web pod can be asked.
+    """
+    # Django's start takes a second or two, on a busy node many.
+    said = cluster(
+        "exec", "deployment/web", "--container=app", "--",
+        "python", "manage.py", "outbox_workers", "--json", timeout=120,
+    )  # fmt: skip
+    rows = json.loads(said.splitlines()[-1])
+    return {row["hostname"]: (int(row["running"]), int(row["held"])) for row in rows}
+
+
+def costs(pods: list[str], busy: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    """Return what it costs to remove each of *pods*; one that the ledger doesn't know, nothing."""
+    found = {}
+    for pod in pods:
+        running, held = busy.get(pod, (0, 0))
+        found[pod] = min(RUNNING * running + held, 2**31 - 1)
+    return found
+
+
+def mark(cluster: Cluster, pool: str) -> dict[str, int]:
+    """Write its cost to each pod of *pool*; return what was written.
+
+    :raises ScalingError: the ledger can't be asked, or the pods not be changed.
+    """
+    found = costs([name(pod) for pod in cluster.pods(pool)], loads(cluster))
+    for pod, cost in found.items():
+        cluster("annotate", "pod", pod, f"{COST}={cost}", "--overwrite")
+    return found
+
+
+def unmark(cluster: Cluster, pool: str) -> None:
+    """Take the costs away again: in a minute they would be wrong, and an autoscaler reads them."""
+    for pod in cluster.pods(pool):
+        if COST in pod["metadata"].get("annotations", {}):
+            try:
+                cluster("annotate", "pod", name(pod), f"{COST}-")
+            except ScalingError:  # it has gone meanwhile
+                continue

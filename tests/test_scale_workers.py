@@ -1,0 +1,82 @@
+"""deploy/k8s/scale-workers: what it says when something is wrong, and who goes first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from apps.outbox.models import Entry, Worker
+from deploy.k8s.scaling import __main__ as scaling
+from deploy.k8s.scaling import idle
+from deploy.k8s.scaling.cluster import ScalingError
+
+from .containers import ROOT, clean_env, run
+
+SCRIPT = ROOT / "deploy" / "k8s" / "scale-workers"
+
+
+def said(*arguments: str, **env: str) -> str:
+    """Run the script as a person does; return what it says as it fails."""
+    done = run(SCRIPT, *arguments, check=False, env=clean_env(**env))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("number", ["", "four", "-1", "1000"])
+def test_a_wrong_number_is_named(number: str) -> None:
+    assert f"N='{number}'" in said("--env=prod", "--", number).replace("N=1000", "N='1000'")
+
+
+def test_an_unknown_env_lists_the_known_ones() -> None:
+    there = ", ".join(sorted(p.parent.name for p in ROOT.glob("deploy/overlays/*/kust*")))
+    assert f"ENV='prd': there is no deploy/overlays/prd; there is: {there}" in said(
+        "4", "--env=prd"
+    )
+
+
+def test_without_kubectl_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "python3").symlink_to(Path(sys.executable).resolve())
+    (tmp_path / "dirname").symlink_to(shutil.which("dirname") or "")
+    assert "kubectl is not installed" in said("4", "--env=prod", PATH=str(tmp_path))
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+def test_without_a_cluster_it_says_how_to_see_which_one_is_meant(tmp_path: Path) -> None:
+    missing = str(tmp_path / "kubeconfig")
+    assert "kubectl config current-context" in said("4", "--env=prod", KUBECONFIG=missing)
+
+
+def test_no_workers_at_all_is_for_an_autoscaler_alone() -> None:
+    with pytest.raises(ScalingError, match="1 or more"):
+        scaling.number("0", least=1)
+    assert scaling.number("0", least=0) == 0
+
+
+def test_a_worker_that_runs_a_task_goes_after_all_that_only_hold_messages() -> None:
+    found = idle.costs(["idle", "holds", "busy", "unknown"], {"holds": (0, 900), "busy": (1, 0)})
+    assert sorted(found, key=lambda pod: found[pod])[-2:] == ["holds", "busy"]
+    assert found["idle"] == found["unknown"] == 0
+
+
+@pytest.mark.django_db
+def test_the_ledger_says_which_worker_runs_and_holds_what(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    worker: dict[str, Any] = {"pid": 1, "lanes": {}}
+    Worker.objects.create(id="a", hostname="worker-a", held=[1, 2, 3], **worker)
+    Worker.objects.create(id="b", hostname="worker-b", held=[], **worker)
+    for _ in range(2):
+        Entry.objects.create(task="t", body="[]", worker="a", started_at=timezone.now())
+    call_command("outbox_workers", "--json")
+    assert json.loads(capsys.readouterr().out) == [
+        {"hostname": "worker-a", "running": 2, "held": 3},
+        {"hostname": "worker-b", "running": 0, "held": 0},
+    ]
