@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from celery import signals
+from celery import current_app, signals
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 
@@ -84,7 +84,8 @@ def broken_connections_are_dropped() -> Iterator[Finding]:
     from proj.connections import drop_broken_connections
 
     reuse = conf().get("CELERY_DB_REUSE_MAX")
-    if settings.ROLE != "worker" or not reuse:
+    # worker_init, which installs them, comes in a worker alone: not in a command typed beside it.
+    if settings.ROLE != "worker" or not reuse or not current_app.loader.worker_initialized:
         return
     for signal in (signals.task_prerun, signals.task_postrun):
         if drop_broken_connections not in signal._live_receivers(None):

@@ -2,7 +2,8 @@
 
 Django's own ``check --deploy`` warns of each cookie and header apart, also on a machine where all
 of it is HTTP on 127.0.0.1. proj/settings.py silences those, each with its reason; here is one
-warning for all that HTTPS_ONLY switches, and only where ALLOWED_HOSTS lets others in.
+warning for all that HTTPS_ONLY switches, and only where ALLOWED_HOSTS names what people can reach:
+not this machine alone, nor the Service of a cluster, which its own pods use.
 """
 
 from __future__ import annotations
@@ -14,19 +15,25 @@ from django.conf import settings
 
 from .invariant import Finding, invariant
 
+#: Ends of names that no public name has.
+PRIVATE = frozenset({"localhost", "svc", "local", "internal", "test"})
+
 
 def public() -> list[str]:
-    """Return the names in ALLOWED_HOSTS that reach further than this machine."""
-    return [host for host in settings.ALLOWED_HOSTS if not _loopback(host)]
+    """Return the names in ALLOWED_HOSTS by which people from elsewhere come."""
+    return [host for host in settings.ALLOWED_HOSTS if not _private(host)]
 
 
-def _loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+def _private(host: str) -> bool:
+    if host == "*":
+        return False
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return False
+        pass
+    name, _, end = host.rpartition(".")
+    # In a cluster: web, web.proj-prod, web.proj-prod.svc. A public end has no hyphen but in xn--.
+    return not name or end in PRIVATE or ("-" in end and not end.startswith("xn--"))
 
 
 @invariant(
@@ -46,7 +53,7 @@ def hosts_are_named() -> Iterator[Finding]:
 
 @invariant(
     "proj.W102",
-    "HTTPS_ONLY, once ALLOWED_HOSTS names more than this machine",
+    "HTTPS_ONLY, once ALLOWED_HOSTS has a public name",
     "set HTTPS_ONLY=true behind a proxy that speaks HTTPS and sets X-Forwarded-Proto",
 )
 def others_come_by_https() -> Iterator[Finding]:
@@ -61,7 +68,7 @@ def others_come_by_https() -> Iterator[Finding]:
 
 @invariant(
     "proj.W103",
-    "DEBUG is off, once ALLOWED_HOSTS names more than this machine",
+    "DEBUG is off, once ALLOWED_HOSTS has a public name",
     "set DEBUG=false",
 )
 def errors_stay_inside() -> Iterator[Finding]:
@@ -76,7 +83,7 @@ def errors_stay_inside() -> Iterator[Finding]:
 
 @invariant(
     "proj.W104",
-    "EMAIL_URL is set, once ALLOWED_HOSTS names more than this machine",
+    "EMAIL_URL is set, once ALLOWED_HOSTS has a public name",
     "set EMAIL_URL to your mail server",
 )
 def mail_is_sent() -> Iterator[Finding]:

@@ -114,6 +114,8 @@ def test_a_worker_that_keeps_connections_needs_the_hooks(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.ROLE = "worker"
+    assert messages() == {}, "a command typed by hand starts no worker"
+    monkeypatch.setattr(app.loader, "worker_initialized", True)
     assert "CELERY_DB_REUSE_MAX=1000, and nothing drops" in messages()["proj.E051"]
     connections.install()
     try:
@@ -212,6 +214,13 @@ def test_hosts_are_named_and_what_is_public_is_safe(settings: Any) -> None:
     assert messages().keys() == {"proj.W104"}
     settings.ALLOWED_HOSTS = ["*"]
     assert messages().keys() == {"proj.W101", "proj.W104"}
+
+
+def test_the_names_of_a_service_in_a_cluster_are_for_its_pods(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["web", "web.proj-prod", "web.proj-prod.svc", "web.x.cluster.local"]
+    assert messages() == {}
+    settings.ALLOWED_HOSTS = ["192.168.0.7", "example.xn--p1ai"]
+    assert "lets 192.168.0.7, example.xn--p1ai in" in messages()["proj.W102"]
 
 
 @pytest.mark.parametrize("key", ["x" * 64, "django-insecure-0123456789abcdefghijklmnopqr"])
