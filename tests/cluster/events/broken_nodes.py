@@ -23,6 +23,12 @@ def other_node(scene: Scene) -> str:
     return max(others, key=used.count)
 
 
+def make_use_of_nodes(scene: Scene) -> None:
+    """Place every pod anew if all of web is on one node, as it is when another one came back."""
+    if len({nodes.of(pod) for pod in scene.stack.kubectl.pods("web")}) == 1:
+        scene.stack.restart()
+
+
 class Drained(Event):
     """A node is emptied for an update."""
 
@@ -31,8 +37,11 @@ class Drained(Event):
 
     node = ""
 
-    def inject(self, scene: Scene) -> None:
+    def prepare(self, scene: Scene) -> None:
+        make_use_of_nodes(scene)
         self.node = other_node(scene)
+
+    def inject(self, scene: Scene) -> None:
         scene.stack.kubectl(
             "drain", self.node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=280s"
         )
@@ -52,8 +61,7 @@ class NodeStopped(Event):
     node = ""
 
     def prepare(self, scene: Scene) -> None:
-        # Every pod is placed anew: after a node has left, all of them are on the other one.
-        scene.stack.restart()
+        make_use_of_nodes(scene)
         self.node = other_node(scene)
 
     def inject(self, scene: Scene) -> None:
@@ -76,8 +84,7 @@ class StoreNodeStopped(Event):
     node = ""
 
     def prepare(self, scene: Scene) -> None:
-        # Every pod is placed anew: after a node has left, all of them are on the other one.
-        scene.stack.restart()
+        make_use_of_nodes(scene)
         self.node = node_of_stores(scene)
 
     def inject(self, scene: Scene) -> None:
@@ -85,6 +92,3 @@ class StoreNodeStopped(Event):
 
     def heal(self, scene: Scene) -> None:
         nodes.start(scene.stack.kubectl, self.node)
-
-
-EVENTS: tuple[type[Event], ...] = (Drained, NodeStopped, StoreNodeStopped)

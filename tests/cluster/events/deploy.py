@@ -87,6 +87,3 @@ class BrokenMigration(Event):
 
     def heal(self, scene: Scene) -> None:
         scene.stack.deploy(scene.stack.images[0])
-
-
-ROLLOUTS: tuple[type[Event], ...] = (RolledOut, RolledBack)
