@@ -1,6 +1,6 @@
 """Under load, whatever happens to a cluster: nothing is lost, nothing runs twice.
 
-``make test-k8s`` runs all of the events and writes docs/kubernetes.md, ``make test`` the shorter ones.
+``make test-k8s`` runs all of the events and writes docs/kubernetes.md, ``make test`` some of them.
 """
 
 from __future__ import annotations
