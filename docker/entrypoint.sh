@@ -45,10 +45,13 @@ beat)
   exec celery -A proj beat -l "${LOG_LEVEL:-INFO}" --pidfile= "$@"
   ;;
 migrate)
-  exec python manage.py migrate_once
+  # Schema, cache table, periodic tasks: one process at a time, and nothing the second time.
+  shift
+  exec python manage.py migrate_once "$@"
   ;;
 wait-migrated)
-  exec python manage.py wait_migrated
+  shift
+  exec python manage.py wait_migrated "$@"
   ;;
 *)
   unset APP_ROLE CELERY_SKIP_CHECKS

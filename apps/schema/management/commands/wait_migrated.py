@@ -42,7 +42,6 @@ class Command(BaseCommand):
         """Return what is missing, or nothing."""
         connection = connections[DEFAULT_DB_ALIAS]
         try:
-            connection.close_if_unusable_or_obsolete()
             executor = MigrationExecutor(connection)
             plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         except (DatabaseError, InconsistentMigrationHistory) as error:
@@ -52,6 +51,6 @@ class Command(BaseCommand):
             return ""
         first = f"{plan[0][0].app_label}.{plan[0][0].name}"
         return (
-            f"{len(plan)} migrations, the first is {first}: `docker/entrypoint.sh migrate` applies "
-            "them (compose: migrate; Kubernetes: kubectl logs deploy/web -c schema)"
+            f"migrations, {len(plan)} from {first} on: `docker/entrypoint.sh migrate` applies them "
+            "(compose: the service migrate; Kubernetes: kubectl logs deploy/web -c schema)"
         )
