@@ -53,15 +53,15 @@ scale-workers: ## make N workers take tasks: N=4; on a cluster: N=4 ENV=prod POO
 
 .PHONY: backup
 backup: ## dump the database; ENV=prod for a cluster's
-	@deploy/$(if $(ENV),k8s,compose)/backup dump
+	@ENV=$(ENV) deploy/$(if $(ENV),k8s,compose)/backup dump
 
 .PHONY: restore-drill
 restore-drill: ## prove the newest dump: restore it beside the database, and compare
-	@deploy/$(if $(ENV),k8s,compose)/backup drill
+	@ENV=$(ENV) deploy/$(if $(ENV),k8s,compose)/backup drill
 
 .PHONY: restore
 restore: ## put a dump in the database's place: FROM=file; without it, show which there are
-	@deploy/$(if $(ENV),k8s,compose)/backup restore $(FROM)
+	@ENV=$(ENV) deploy/$(if $(ENV),k8s,compose)/backup restore $(FROM)
 
 .PHONY: chaos
 chaos: ## break a stack of its own under load, and count: FAULT=name, SEED=7 MINUTES=10, BASELINE=1
