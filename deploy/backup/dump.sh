@@ -12,15 +12,20 @@ dump() {
   record -v what=began
   say "dumping $DATABASE"
 
-  export BACKUP_HERE="$HERE" BACKUP_DATABASE="$DATABASE" BACKUP_DRAFT="$DRAFT"
-  attempt sql live "$DATABASE" -v rows="$DRAFT.rows" -f "$HERE/dump.sql" || {
-    [ ! -s "$DRAFT.error" ] || cp "$DRAFT.error" "$TEMP/error"
-    explain "the dump failed"
-  }
-  if [ -s "$DRAFT.error" ]; then
-    cp "$DRAFT.error" "$TEMP/error"
+  export BACKUP_HERE="$HERE" BACKUP_DATABASE="$DATABASE" BACKUP_DRAFT="$DRAFT" BACKUP_TEMP="$TEMP"
+  ended=0
+  attempt sql live "$DATABASE" -v rows="$DRAFT.rows" -f "$HERE/dump.sql" || ended=$?
+  if [ ! -e "$TEMP/dumped" ]; then
+    [ ! -s "$TEMP/dump-error" ] || cp "$TEMP/dump-error" "$TEMP/error"
     explain "the dump failed"
   fi
+  cat "$TEMP/dump-error" >&2
+  [ "$ended" = 0 ] || explain "the rows can't be counted"
+  # psql says nothing of a full disk.
+  [ "$(tail -n 1 "$DRAFT.rows")" = '# end' ] || {
+    echo 'its end is missing: No space left on device?' >"$TEMP/error"
+    explain "the counts of the rows can't be written"
+  }
   attempt pg_restore --list "$DRAFT.dump" >/dev/null || explain "the dump can't be read back"
 
   publish || explain "the dump can't be stored"
@@ -44,7 +49,7 @@ publish() {
       sync "$DRAFT.sums" &&
       mv "$DRAFT.rows" "$NAME.rows" && mv "$DRAFT.sums" "$NAME.sha256" && mv "$DRAFT.data" "$NAME" &&
       sync .)
-  } 2>"$TEMP/error" && rm -f "$DRAFT.error"
+  } 2>"$TEMP/error"
 }
 
 sums() { sha256sum <"$1" | sed "s|-\$|$2|"; }

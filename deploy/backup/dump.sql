@@ -17,5 +17,6 @@ SELECT pg_export_snapshot() AS snapshot,
 \if :SHELL_ERROR
 \else
 \ir counts.sql
+\qecho '# end'
 \endif
 COMMIT;

@@ -1,0 +1,165 @@
+"""Backups of the running compose stack, by the commands that a person types."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from .containers import Stack, inspect, wait_until
+from .test_container_compose_file import config
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+
+USERS = "from django.contrib.auth.models import User; "
+
+
+def backup(stack: Stack, *arguments: str) -> str:
+    return stack.run("deploy/compose/backup", *arguments).stdout
+
+
+def in_the_volume(stack: Stack, script: str) -> str:
+    """Run a shell script where the dumps are, as the service's user."""
+    done = stack.compose(
+        "run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "backup",
+        "-c", f'cd "$BACKUP_DIR"; {script}',
+    )  # fmt: skip
+    return done.stdout
+
+
+def names(stack: Stack) -> list[str]:
+    return in_the_volume(stack, "ls -1 *.dump").split()
+
+
+def started(stack: Stack) -> set[tuple[str, str]]:
+    ids = stack.ids("web", "worker", "beat")
+    return {(container["Id"], container["State"]["StartedAt"]) for container in inspect(*ids)}
+
+
+@contextmanager
+def load(stack: Stack) -> Iterator[None]:
+    """Have a user created, and a task called with it, again and again."""
+    code = (
+        "import itertools, apps.accounts.tasks as tasks\n"
+        "from django.contrib.auth.models import User\n"
+        "from django.db import transaction\n"
+        "for number in itertools.count():\n"
+        "    with transaction.atomic():\n"
+        "        user = User.objects.create(username=f'load-{number}', email='a@localhost')\n"
+        "        tasks.send_welcome_email.delay_on_commit(user.pk)\n"
+        "    if not number: print('goes', flush=True)\n"
+    )
+    command = ["docker", "compose", "exec", "-T", "web", "python", "manage.py", "shell"]
+    with subprocess.Popen(
+        [*command, "--no-imports", "-c", code],
+        cwd=stack.folder, env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "goes\n"
+        try:
+            yield
+        finally:
+            process.terminate()
+            stack.compose("exec", "-T", "web", "pkill", "-f", "itertools", check=False)
+
+
+def test_a_backup_under_load_is_proven_row_by_row(stack: Stack) -> None:
+    with load(stack):
+        said = stack.run("make", "backup").stdout + stack.run("make", "restore-drill").stdout
+    (name,) = names(stack)
+    assert f"{name}: proven" in said
+    age = stack.manage("from apps.backups.metrics import proven_age; print(proven_age())")
+    assert 0 < float(age) < 600
+
+
+def test_a_restore_brings_back_what_was_and_starts_what_ran(stack: Stack) -> None:
+    stack.run("deploy/compose/scale-workers", "2")
+    stack.manage(USERS + "User.objects.create(username='before')")
+    backup(stack, "dump")
+    name = names(stack)[-1]
+    stack.manage(USERS + "User.objects.all().delete(); User.objects.create(username='after')")
+    said = stack.run("make", "restore", f"FROM={name}").stdout
+    left = "print(*User.objects.filter(username__in=['before', 'after']).values_list('username'))"
+    assert stack.manage(USERS + left) == "('before',)"
+    assert "what it was until now is in the database proj_before_" in said
+    assert len(stack.ids("worker")) == 2
+    for container in inspect(*stack.ids("web", "worker", "beat")):
+        assert container["State"]["Health"]["Status"] == "healthy"
+    # And tasks run: the welcome mail of a user who signs up now.
+    stack.manage(
+        "from apps.accounts.tasks import send_welcome_email as mail\n"
+        "from django.contrib.auth.models import User\n"
+        "mail.delay_on_commit(User.objects.create(username='c', email='c@localhost').pk)"
+    )
+    count = "from apps.outbox.models import Entry; print(Entry.objects.count())"
+    wait_until(lambda: stack.manage(count) == "0", "all tasks are done")
+
+
+def test_a_wrong_file_is_refused_before_anything_is_stopped(stack: Stack) -> None:
+    before = started(stack)
+    for file, words in (("", "FROM is not set"), ("FROM=nope.dump", "there is no such dump")):
+        done = stack.run("make", "restore", file or "PORT=1", check=False)
+        assert done.returncode
+        assert words in done.stderr
+        assert names(stack)[-1] in done.stdout + done.stderr
+    assert started(stack) == before
+
+
+def test_a_damaged_dump_is_found_by_the_drill_and_by_a_restore(stack: Stack) -> None:
+    backup(stack, "dump")
+    name = names(stack)[-1]
+    in_the_volume(stack, f"printf x | dd of={name} bs=1 seek=2000 conv=notrunc 2>/dev/null")
+    before = started(stack)
+    for verb in (["drill"], ["restore", name]):
+        done = stack.run("deploy/compose/backup", *verb, check=False)
+        assert done.returncode
+        assert f"{name} is damaged or wrong: its checksum differs" in done.stderr
+    assert started(stack) == before
+    in_the_volume(stack, f"rm {name}*")
+
+
+def test_a_full_disk_says_what_to_change_and_leaves_no_half_dump(stack: Stack) -> None:
+    script = (
+        "mkdir /tmp/full; head -c 70000000 /dev/zero >/tmp/fill 2>/dev/null;"
+        "truncate -s -64K /tmp/fill; /opt/backup/proj-backup dump; echo $?; ls -A /tmp/full"
+    )
+    done = stack.compose(
+        "run", "--rm", "-T", "--no-deps", "--entrypoint", "sh",
+        "--env", "BACKUP_DIR=/tmp/full", "--env", "TMPDIR=/dev/shm", "backup", "-c", script,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-2:] == ["1", ".lock"], done.stderr
+    assert "No space left on device" in done.stderr
+    assert "make the volume of BACKUP_DIR=/tmp/full larger, or keep fewer dumps" in done.stderr
+
+
+def test_the_nightly_service_waits_and_stops_at_once(stack: Stack) -> None:
+    stack.compose("--profile", "backup", "up", "--detach", "--no-deps", "backup")
+    try:
+        logs = ("logs", "backup")
+        wait_until(lambda: "the next one is at" in stack.compose(*logs).stdout, "it says when")
+        stack.compose("stop", "--timeout", "20", "backup")
+        (id_,) = stack.compose("ps", "--all", "--quiet", "backup").stdout.split()
+        assert inspect(id_)[0]["State"]["ExitCode"] == 0
+    finally:
+        stack.compose("rm", "--force", "--stop", "backup")
+
+
+def test_it_is_as_locked_down_as_the_others(clone: Path) -> None:
+    services = config(clone, COMPOSE_PROFILES="backup")["services"]
+    service, other = services["backup"], services["postgres"]
+    same = ("image", "user", "read_only", "cap_drop", "security_opt", "pids_limit", "logging")
+    for key in same:
+        assert service[key] == other[key], key
+    assert int(service["mem_limit"]) <= 1024**3
+    mounts = {v["target"]: v.get("read_only", False) for v in service["volumes"]}
+    assert mounts == {"/opt/backup": True, "/run/secrets/proj": True, "/var/lib/postgresql": False}
+    assert "backup" not in config(clone)["services"]
+
+
+def test_without_a_stack_it_says_so(clone: Path, image: str) -> None:
+    done = Stack(clone, image).run("make", "backup", check=False)
+    assert done.returncode
+    assert "no stack runs here: start it first" in done.stderr
