@@ -3,7 +3,7 @@
     python -m apps.backups.store upload     from BACKUP_DIR
     python -m apps.backups.store download   the dump FROM, or the newest, in place of what is there
 
-It runs in the image of the app; the script that dumps and restores, in PostgreSQL's, in the same pod
+It runs in the image of the app, and the script that dumps and restores in PostgreSQL's
 (k8s/components/backup-s3). It needs no Django. Settings:
 
     BACKUP_STORE_URL        s3://BUCKET/FOLDER, gs://..., az://...
@@ -66,15 +66,17 @@ def connect(env: Mapping[str, str]) -> ObjectStore:
             f"BACKUP_STORE_URL={url!r}: expected where the dumps are, as in s3://BUCKET/FOLDER"
         )
     plain = env.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    config: Any = {name: env[name.upper()] for name in ("aws_endpoint_url", "aws_region")
+    config = {name: env[name.upper()] for name in ("aws_endpoint_url", "aws_region")
               if env.get(name.upper())}  # fmt: skip
+    # Each kind of storage has a type of its own for them.
+    options: Any = {
+        "config": {**config, **credentials(env)},
+        "client_options": {"allow_http": plain, "timeout": "30 minutes"},
+        "retry_config": {"max_retries": 5},
+    }
     try:
-        return from_url(
-            url,
-            config={**config, **credentials(env)},
-            client_options={"allow_http": plain, "timeout": "30 minutes"},
-            retry_config={"max_retries": 5},
-        )
+        store: ObjectStore = from_url(url, **options)
+        return store
     except (BaseError, ValueError) as error:
         raise StoreError(f"BACKUP_STORE_URL={url}: {error}") from error
 
