@@ -20,7 +20,7 @@ def test_one_apply_takes_a_cluster_from_nothing_to_ready(
     assert cluster_stack.is_ready()
     outcome = Outcome(APPLIED, "`kubectl apply -k`, from nothing until everything is ready")
     outcome.recovery = cluster_stack.seconds
-    measured.outcomes.append(("cluster", outcome))
+    measured.add("cluster", outcome)
 
 
 def test_nothing_fails_on_the_way_to_ready(cluster_stack: Stack) -> None:

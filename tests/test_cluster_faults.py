@@ -26,8 +26,7 @@ def test_no_event_loses_a_task_or_runs_it_twice(
     except (ChaosError, AssertionError):
         cluster_stack.mend()
         raise
-    print(*outcome.notes, sep="\n")
-    measured.outcomes.append(("cluster", outcome))
+    measured.add("cluster", outcome)
     assert outcome.enqueued >= 200
     assert (outcome.lost, outcome.twice) == ([], [])
     if event.name not in events.NOTICED:

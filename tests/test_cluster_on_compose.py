@@ -25,7 +25,7 @@ def compose_stack(image: str, measured: Measured) -> Iterator[Stack]:
     with Stack(image=image) as stack:
         outcome = Outcome(APPLIED, "`docker compose up`, from nothing until everything is healthy")
         outcome.recovery = time.monotonic() - started
-        measured.outcomes.append(("compose", outcome))
+        measured.add("compose", outcome)
         yield stack
     run("docker", "image", "rm", "--force", images.second(image), check=False)
 
@@ -35,7 +35,6 @@ def test_no_event_loses_a_task_or_runs_it_twice_on_compose(
     compose_stack: Stack, measured: Measured, name: str
 ) -> None:
     outcome = run_fault(compose_stack, on_compose.BY_NAME[name](), name, 1, print, PAGES)
-    print(*outcome.notes, sep="\n")
-    measured.outcomes.append(("compose", outcome))
+    measured.add("compose", outcome)
     assert outcome.enqueued >= 200
     assert (outcome.lost, outcome.twice) == ([], [])

@@ -70,11 +70,15 @@ class Measured:
     outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
 
+    def add(self, place: str, outcome: Outcome) -> None:
+        """Show a row, and write it to the page, if there is one, at once."""
+        self.outcomes.append((place, outcome))
+        print(" | ".join(table.cells(place, outcome)), *outcome.notes, sep="\n  ")
+        if PAGE:
+            table.write(Path(PAGE), self.outcomes, self.facts)
+
 
 @pytest.fixture(scope="session")
-def measured() -> Iterator[Measured]:
-    """Return what was measured so far; it is written at the end."""
-    found = Measured()
-    yield found
-    if PAGE and found.outcomes:
-        table.write(Path(PAGE), found.outcomes, found.facts)
+def measured() -> Measured:
+    """Return what was measured so far."""
+    return Measured()

@@ -66,7 +66,9 @@ class Overlay:
         self.namespace = namespace
         self.components = components
         self.env = {**SETTINGS, **env}
-        self.path = folder / "deploy" / "overlays" / "scratch"
+        #: What the project's scripts know it by: ENV=scratch.
+        self.env_name = "scratch"
+        self.path = folder / "deploy" / "overlays" / self.env_name
         folder.mkdir()
         for part in COPIED:
             source = ROOT / part

@@ -15,7 +15,7 @@ ALL: tuple[type[Event], ...] = (
     deploy.RolledBack,
     *kill.EVENTS,
     *restart.EVENTS,
-    rotate.Rotated,
+    *rotate.EVENTS,
     deploy.BrokenMigration,
     broken_nodes.NodeStopped,
     broken_nodes.StoreNodeStopped,
@@ -29,7 +29,7 @@ SHORT: tuple[type[Event], ...] = tuple(
     if event
     not in {
         deploy.RolledBack,
-        rotate.Rotated,
+        *rotate.EVENTS,
         kill.BeatKilled,
         restart.PostgresDeleted,
         restart.RedisDeleted,

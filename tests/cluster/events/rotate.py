@@ -1,39 +1,53 @@
-"""A secret is replaced while everything runs."""
+"""A secret is replaced while everything runs, by the project's own script."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 
 from ...chaos.engine import ChaosError
 from ..event import Event, Scene
 
-#: What a web process holds; a digest, because it gets into logs.
-DIGEST = (
-    "import hashlib; from django.conf import settings;"
-    "print(hashlib.sha256(settings.SECRET_KEY.encode()).hexdigest())"
-)
+
+def rotate(scene: Scene, name: str, secret: str, key: str) -> None:
+    """Run ``make rotate-secret NAME=...``; *key* of *secret* must be another one afterwards."""
+
+    def value() -> bytes:
+        return base64.b64decode(scene.stack.kubectl.one("secret", secret)["data"][key])
+
+    before = value()
+    scene.stack.run("deploy/k8s/rotate-secret", scene.stack.overlay.env_name, name, timeout=900)
+    if value() == before:
+        raise ChaosError(f"{key} of the Secret {secret} is the same as before")
 
 
-class Rotated(Event):
-    """Its key is taken away, the generator writes another one, and the pods follow."""
+class KeyRotated(Event):
+    """Django's key."""
 
-    name = "secret-rotated"
-    what = "SECRET_KEY is taken out of its Secret and generated anew; the pods are rolled"
+    name = "secret-key-rotated"
+    what = "`make rotate-secret` replaces SECRET_KEY"
 
     def inject(self, scene: Scene) -> None:
-        kubectl = scene.stack.kubectl
+        rotate(scene, "secret_key", "app", "secret_key")
 
-        def key() -> str:
-            secret = kubectl.one("secret", "app")
-            return base64.b64decode(secret["data"].get("secret_key", "")).decode()
 
-        before = key()
-        remove = '[{"op": "remove", "path": "/data/secret_key"}]'
-        kubectl("patch", "secret", "app", "--type=json", f"--patch={remove}")
-        after = str(kubectl.wait(key, "another SECRET_KEY is generated", 90))
-        if after == before:
-            raise ChaosError("SECRET_KEY is the same as before")
-        scene.stack.restart()
-        if scene.stack.manage(DIGEST) != hashlib.sha256(after.encode()).hexdigest():
-            raise ChaosError("web does not use the new SECRET_KEY")
+class PostgresRotated(Event):
+    """The database's password, which a role can have only one of."""
+
+    name = "postgres-password-rotated"
+    what = "`make rotate-secret` replaces PostgreSQL's password"
+
+    def inject(self, scene: Scene) -> None:
+        rotate(scene, "postgres", "postgres", "password")
+
+
+class RedisRotated(Event):
+    """The broker's password."""
+
+    name = "redis-password-rotated"
+    what = "`make rotate-secret` replaces Redis' password"
+
+    def inject(self, scene: Scene) -> None:
+        rotate(scene, "redis", "redis", "password")
+
+
+EVENTS: tuple[type[Event], ...] = (KeyRotated, PostgresRotated, RedisRotated)

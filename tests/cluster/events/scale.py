@@ -13,7 +13,7 @@ class Scaled(Event):
     """One worker becomes four, and busy as they are, one again."""
 
     name = "scaled-1-to-4-to-1"
-    what = "one worker becomes four, then one while all are busy"
+    what = "`make scale-workers` N=4, then N=1 while all are busy"
 
     replicas = 1
 
@@ -32,9 +32,9 @@ class Scaled(Event):
 
     def _scale(self, scene: Scene, number: int) -> None:
         """Wait until there are so many pods, those that are on their way out included."""
+        env = f"--env={scene.stack.overlay.env_name}"
+        scene.stack.run("deploy/k8s/scale-workers", str(number), env)
         kubectl = scene.stack.kubectl
-        kubectl("scale", f"deployment/{DEPLOYMENT}", f"--replicas={number}")
-        kubectl("rollout", "status", f"deployment/{DEPLOYMENT}", "--timeout=120s")
 
         def pods() -> list[str]:
             return [
