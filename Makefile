@@ -118,10 +118,11 @@ lock: ## compile pyproject.toml into requirements/; UPGRADE=1 for the newest ver
 	$(compile) -o requirements/runtime.txt
 	$(compile) -c requirements/runtime.txt --group local -o requirements/local.txt
 	$(compile) -c requirements/runtime.txt -c requirements/local.txt --group dev -o requirements/dev.txt
+	$(filter-out pyproject.toml,$(compile)) --group checkov -o requirements/checkov.txt
 
 .PHONY: clean
 clean: ## remove .venv, caches and the data of `make run`
-	rm -rf .venv .local staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-checkov .local staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help
 help: ## show this

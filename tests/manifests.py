@@ -1,0 +1,129 @@
+"""Every overlay and every sensible combination of components, rendered once."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from .containers import ROOT, run
+
+Object = dict[str, Any]
+
+GENERATED = ("generated-secrets", "postgres", "redis")
+#: Beside an overlay's own, each on its own.
+ONE_MORE = (
+    "autoscaling",
+    "autoscaling-cpu",
+    "monitoring",
+    "network-egress",
+    "ingress",
+    "gateway",
+    "backup",
+    "backup-s3",
+)
+#: The ways in read the host from the overlay's own component `site`.
+WAYS_IN = {"ingress", "gateway"}
+
+KUSTOMIZATION = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: proj-prod
+resources: [{resources}]
+components: [{components}]
+images: [{{name: proj, newTag: local}}]
+"""
+
+
+class Combination(NamedTuple):
+    """Resources and components, as an overlay lists them."""
+
+    name: str
+    resources: tuple[str, ...]
+    components: tuple[str, ...]
+
+
+BASE = ("namespace.yaml", "../../../k8s/base")
+
+#: This list is the whole of what is rendered and scanned, beside the overlays as they stand.
+COMBINATIONS = [
+    *(Combination(f"prod+{each}", ("../prod",), (each,)) for each in ONE_MORE),
+    Combination(
+        "prod+all",
+        ("../prod",),
+        ("ingress", "autoscaling", "monitoring", "network-egress", "backup"),
+    ),
+    Combination("managed", BASE, ("managed-secrets", "network-policy", "network-egress")),
+    Combination(
+        "managed+scaled",
+        BASE,
+        ("external-secrets", "network-policy", "network-egress", "gateway", "autoscaling"),
+    ),
+    Combination(
+        "cloudnative-pg", BASE, ("generated-secrets", "cloudnative-pg", "redis", "network-policy")
+    ),
+    Combination("smallest", BASE, GENERATED),
+]
+
+
+def exists(component: str) -> bool:
+    """Tell whether there is such a component."""
+    return (ROOT / "k8s/components" / component / "kustomization.yaml").is_file()
+
+
+def combinations() -> list[Combination]:
+    """Return those whose components are there."""
+    return [each for each in COMBINATIONS if all(map(exists, each.components))]
+
+
+def overlays() -> list[str]:
+    """Return the names of the overlays."""
+    return sorted(path.parent.name for path in ROOT.glob("deploy/overlays/[a-z]*/namespace.yaml"))
+
+
+def site() -> str:
+    """Return the component `site` as the ingress' README shows it."""
+    readme = (ROOT / "k8s/components/ingress/README.md").read_text("utf-8")
+    found = re.search(r"```yaml\n(.*?kind: Component.*?)```", readme, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def write(folder: Path, combination: Combination) -> Path:
+    """Write the overlay of *combination* into a copy of the tree at *folder*; return its path."""
+    path = folder / "deploy/overlays" / combination.name
+    path.mkdir()
+    shutil.copy(folder / "deploy/overlays/prod/namespace.yaml", path)
+    components = [f"../../../k8s/components/{each}" for each in combination.components]
+    if WAYS_IN & set(combination.components):
+        (path / "site").mkdir()
+        (path / "site/kustomization.yaml").write_text(site(), "utf-8")
+        components.insert(0, "site")
+    text = KUSTOMIZATION.format(
+        resources=", ".join(combination.resources), components=", ".join(components)
+    )
+    (path / "kustomization.yaml").write_text(text, "utf-8")
+    return path
+
+
+def render_all(folder: Path) -> dict[str, Path]:
+    """Render everything to files below *folder*; return them by the combination's name."""
+    tree, out = folder / "tree", folder / "rendered"
+    out.mkdir()
+    for part in ("k8s", "deploy/overlays"):
+        shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns(".test-*"))
+    paths = {name: tree / "deploy/overlays" / name for name in overlays()}
+    paths |= {each.name: write(tree, each) for each in combinations()}
+    files = {}
+    for name, path in paths.items():
+        files[name] = out / f"{name}.yaml"
+        files[name].write_text(run("kubectl", "kustomize", path).stdout, "utf-8")
+    return files
+
+
+def objects(file: Path) -> list[Object]:
+    """Return what a rendered file holds."""
+    return [each for each in yaml.safe_load_all(file.read_text("utf-8")) if each]
