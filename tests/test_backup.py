@@ -14,6 +14,7 @@ import pytest
 
 from .backups import SCRIPT, Backups, server_url
 from .fixtures_worker import free_port, wait_for
+from .local_stack import Checkout
 
 
 def test_a_dump_is_restored_beside_the_database_compared_and_marked(backups: Backups) -> None:
@@ -227,3 +228,19 @@ def test_what_retention_deletes_is_gone_with_all_that_belongs_to_it(backups: Bac
     assert {path.name.partition(".dump")[0] for path in backups.folder.glob("*")} == {
         ".lock", kept.removesuffix(".dump"),
     }  # fmt: skip
+
+
+def test_make_run_is_backed_up_by_the_same_verbs(backups: Backups, tmp_path: Path) -> None:
+    """The programs are the wheel's, the settings those that `make run` wrote."""
+    checkout = Checkout(tmp_path / "proj")
+    checkout.local.mkdir()
+    refused = checkout.run("deploy/local/backup", "restore", "x")
+    assert "make run has not run here" in refused.stderr
+    (checkout.local / "env").write_text(f"DATABASE_URL={backups.url}\n")
+    for verb in ("dump", "drill"):
+        done = checkout.run("deploy/local/backup", verb)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert ": proven, " in done.stdout
+    assert (
+        "can't stop its roles alone" in checkout.run("deploy/local/backup", "restore", "x").stderr
+    )
