@@ -212,12 +212,12 @@ def unserializable() -> object:
 
 
 @shared_task
-def breaks_database(label: str) -> None:
-    """Lose the database connection in the middle of the first run."""
+def breaks_database(label: str, times: int = 1) -> None:
+    """Lose the database connection in the middle of the first runs."""
     write(label)
     with connection.cursor() as cursor:
         cursor.execute("SELECT starts FROM outbox_entry WHERE worker IS NOT NULL")
-        if cursor.fetchone() == (1,):
+        if cursor.fetchone()[0] <= times:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 

@@ -18,9 +18,14 @@ from celery.worker import state
 from django.db import connections, transaction
 from psycopg.types.json import Jsonb
 
+from apps.results import aside
+
 from . import conf, failures, identity, results, store
 
 logger = logging.getLogger(__name__)
+
+#: Seconds that a worker which stops waits for a database that is away, to sign off.
+SIGN_OFF = 4.0
 
 
 def lane(queue: str | None, priority: int | None) -> str:
@@ -37,6 +42,7 @@ class Heartbeat:
         self._lanes: dict[str, float] = {}
         self._requests: WeakSet[Any] = WeakSet()
         self._cancelled: set[int] = set()
+        self._returned: set[int] = set()
         self._missed: set[tuple[int, int]] = set()
 
     def start(self) -> None:
@@ -59,6 +65,11 @@ class Heartbeat:
         """Note a durable task that the worker itself ends."""
         if header := request.request_dict.get(conf.HEADER):
             self._cancelled.add(int(header[0]))
+
+    def returned(self, request: Any) -> None:
+        """Note a durable task that has ended otherwise than by the death of its process."""
+        if header := request.request_dict.get(conf.HEADER):
+            self._returned.add(int(header[0]))
 
     def _run(self) -> None:
         while True:
@@ -87,6 +98,7 @@ class Heartbeat:
         )
         # First what the table says, then what the worker holds: a start that ends in between is
         # in the first only, but its row is gone or has moved on, and the release finds nothing.
+        returned = self._returned.copy()
         mine = store.run(
             "SELECT id, starts FROM outbox_entry WHERE worker = %s", [identity.worker_id()]
         )
@@ -97,8 +109,14 @@ class Heartbeat:
         self._missed = missed
         ended = [row for row in lost if row[0] in self._cancelled]
         self._give_up(ended, "ended by its worker", reported=True)
-        self._give_up([row for row in lost if row not in ended], "the process that ran it died")
+        left = [row for row in lost if row not in ended and row[0] in returned]
+        # It has waited for the database, which then came back (see outage.py).
+        self._give_up(left, "its end could not be written down", reported=True)
+        died = [row for row in lost if row not in ended and row not in left]
+        self._give_up(died, "the process that ran it died")
         self._cancelled -= {row_id for row_id, _ in ended}
+        # What has returned and runs no more is finished.
+        self._returned -= returned - {row_id for row_id, _ in missed}
 
     def _give_up(self, starts: list[tuple[int, int]], why: str, reported: bool = False) -> None:
         if starts:
@@ -145,13 +163,16 @@ class Heartbeat:
             return
         self._stop.set()
         if self._thread:
-            self._thread.join(10)
+            self._thread.join(SIGN_OFF)
         try:
-            mine = {"me": identity.worker_id()}
-            store.run("DELETE FROM outbox_worker WHERE id = %(me)s", mine)
-            give_up("worker = %(me)s", mine, "its worker stopped", reported=True)
+            aside.do(self._sign_off, SIGN_OFF, goes_on=False)
         except Exception as error:  # the relay will notice by the missing heartbeat
-            logger.warning("couldn't hand back what this worker ran: %s", error)
+            logger.warning("couldn't hand back what this worker ran: %r", error)
+
+    def _sign_off(self) -> None:
+        mine = {"me": identity.worker_id()}
+        store.run("DELETE FROM outbox_worker WHERE id = %(me)s", mine)
+        give_up("worker = %(me)s", mine, "its worker stopped", reported=True)
 
 
 def give_up(where: str, params: dict[str, Any], why: str, reported: bool = False) -> int:

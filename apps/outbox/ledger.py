@@ -15,7 +15,7 @@ from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connections, transaction
 from django.utils import timezone
 
-from . import calls, conf, identity, results, store
+from . import calls, conf, identity, outage, results, store
 from .faults import lost_database
 
 logger = logging.getLogger(__name__)
@@ -217,11 +217,13 @@ def execute(task: Any, ticket: Ticket, args: Any, kwargs: Any) -> Any:
             logger.exception("%s raised after it had finished; ignored", task.name)
             return claim.result
         if lost_database(error) and not task.request.is_eager:
-            # Not the task's failure. The worker's heartbeat notices that nobody runs the row.
+            # Not the task's failure.
+            outage.report(claim.row_id, claim.token, error)
             raise NotMine(f"the database went away: {error}") from error
         try:
             claim.end_by(error)
         except (OperationalError, InterfaceError) as second:
+            outage.report(claim.row_id, claim.token, second)
             raise NotMine(f"the database went away: {second}") from error
         raise
 

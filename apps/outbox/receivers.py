@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
 from django.db import transaction
+
+from apps.results import aside
+from apps.results import conf as results_conf
+from apps.results.patience import persist
 
 from . import conf, failures, identity, ledger, store
 from .heartbeat import heartbeat
@@ -48,12 +54,15 @@ def after_time_limit(sender: Any, task_id: str, exception: Any, **kwargs: Any) -
     """Delete the row of a task that the main process ended, and whose failure it has stored."""
     ended_here = isinstance(exception, (TimeLimitExceeded, WorkerLostError))
     if ended_here and (header := heartbeat.header(task_id)):
-        row_id, start = int(header[0]), int(header[1]) + 1
-        with transaction.atomic(using=conf.alias()):
-            if isinstance(exception, WorkerLostError):  # Celery itself does it for a time limit
-                failures.tell(row_id, exception)
-            if not store.finish([(row_id, start)]):  # another start has taken over
-                transaction.set_rollback(True, using=conf.alias())
+        beside_the_loop(partial(_end_failed, int(header[0]), int(header[1]) + 1, exception))
+
+
+def _end_failed(row_id: int, start: int, exception: Exception) -> None:
+    with transaction.atomic(using=conf.alias()):
+        if isinstance(exception, WorkerLostError):  # Celery itself does it for a time limit
+            failures.tell(row_id, exception)
+        if not store.finish([(row_id, start)]):  # another start has taken over
+            transaction.set_rollback(True, using=conf.alias())
 
 
 @signals.task_revoked.connect
@@ -61,8 +70,22 @@ def after_revoke(request: Any, **kwargs: Any) -> None:
     """Delete the row of a task that was revoked, has expired, or was terminated by a person."""
     if ticket := ledger.ticket_of(request):
         # Not started yet, or started from this very message.
-        starts = ticket.starts
-        store.finish([(ticket.row_id, starts), (ticket.row_id, starts + 1)])
+        starts = [(ticket.row_id, ticket.starts), (ticket.row_id, ticket.starts + 1)]
+        beside_the_loop(partial(store.finish, starts))
+
+
+def beside_the_loop(call: Callable[[], Any]) -> None:
+    """Do *call*, on a worker's event loop beside it, after the failure was stored there.
+
+    A database that is away or frozen must not keep the loop from its messages and signals; *call*
+    then waits for it, as the result does (see apps/results/aside.py). If both wait in vain, the
+    heartbeat finds a row that nobody runs, and the task is started again.
+    """
+    if not aside.is_event_loop():
+        call()
+        return
+    patiently = partial(persist, call, results_conf.get("PATIENCE"), [conf.alias()])
+    aside.do(patiently, results_conf.SHORT, goes_on=True)
 
 
 @signals.beat_init.connect

@@ -1,4 +1,4 @@
-"""The worker's view of a message; only to know which tasks Celery itself has ended."""
+"""The worker's view of a message; only to know how the task's process has left it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from .heartbeat import heartbeat
 
 
 class Request(CelerysRequest):  # type: ignore[misc]
-    """Celery's request, which tells the heartbeat when it is cancelled."""
+    """Celery's request, which tells the heartbeat when it is cancelled, and when it returns."""
 
     def cancel(self, *args: Any, **kwargs: Any) -> None:
         """End the task because the worker stops or has lost its broker; that is no crash."""
         heartbeat.cancelled(self)
         super().cancel(*args, **kwargs)
+
+    def acknowledge(self) -> None:
+        """Acknowledge the message: late, that is after a task whose end the worker knows."""
+        if self.task.acks_late:
+            heartbeat.returned(self)
+        super().acknowledge()

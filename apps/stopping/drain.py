@@ -11,7 +11,13 @@ from django.conf import settings
 
 from apps.health.heartbeat import HeartbeatFile
 
+from . import handback
+
 logger = logging.getLogger(__name__)
+
+#: Seconds after which a turn must have waited for the broker; its sockets give up after 5. Whoever
+#: is taken for frozen and isn't gets its acknowledgements all the same.
+FROZEN = 4.0
 
 
 class Drain:
@@ -29,6 +35,7 @@ class Drain:
         self._file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
         # The consumer's own heart beats only while it consumes.
         self._hub.call_repeatedly(1.0, self._file.touch, "stopping")
+        self._has_broker = True
         self._loop = self._hub.create_loop()
         if worker.consumer.connection is None:  # it was just trying to reconnect
             self._go_on_without_broker()
@@ -46,6 +53,7 @@ class Drain:
     def turn(self, seconds: float = 0) -> None:
         """Turn the loop once, which waits for its next event for *seconds* and 1 s at most."""
         timer = self._hub.call_later(min(max(seconds, 0), 1), _nothing)
+        start = time.monotonic()
         try:
             next(self._loop)
         except StopIteration:
@@ -58,11 +66,17 @@ class Drain:
             else:
                 logger.exception("an error on the event loop while the worker stops")
                 self._loop = self._hub.create_loop()
+        else:
+            if self._has_broker and time.monotonic() - start > FROZEN:
+                logger.warning("the broker seems to be frozen while the worker stops")
+                self._go_on_without_broker()
         finally:
             timer.cancel()
 
     def _go_on_without_broker(self) -> None:
         hub, pool = self._hub, self._worker.pool
+        self._has_broker = False
+        handback.expect_no_answer(self._worker.consumer)
         self._worker.consumer._cancel_connection_timer_entries()
         hub.reset()  # forgets the pool's pipes as well
         hub.propagate_errors = ()

@@ -6,12 +6,16 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from celery.utils.threads import bound_open_broker_sockets
 from celery.worker import state
 from kombu.common import ignore_errors
 
 from .pools import Pool
 
 logger = logging.getLogger(__name__)
+
+#: Seconds that a broker gets for an answer when it is taken to be away.
+BRIEFLY = 1.0
 
 
 def stop_consuming(consumer: Any) -> None:
@@ -20,6 +24,26 @@ def stop_consuming(consumer: Any) -> None:
         return
     consumer.task_consumer.on_message = lambda message: message.requeue()
     ignore_errors(consumer, consumer.task_consumer.cancel)
+    if consumer.heart is not None and consumer.heart.tref is not None:
+        # Its events are published with retries; the last one, that it goes, is sent without.
+        consumer.timer.cancel(consumer.heart.tref)
+
+
+def expect_no_answer(consumer: Any) -> None:
+    """Wait only shortly for the broker from now on: it is away, or frozen."""
+    if consumer.event_dispatcher is not None:
+        consumer.event_dispatcher.enabled = False
+    if consumer.connection is None:
+        return
+    bound_open_broker_sockets(consumer.connection, BRIEFLY)
+    transport: Any = consumer.connection._connection  # the property would connect
+    for channel in list(getattr(transport, "channels", None) or ()):
+        for name in ("_pool", "_async_pool"):  # redis: what its new connections get
+            if (connections := getattr(channel, name, None)) is not None:
+                connections.connection_kwargs |= {
+                    "socket_timeout": BRIEFLY,
+                    "socket_connect_timeout": BRIEFLY,
+                }
 
 
 def unfinished() -> list[Any]:

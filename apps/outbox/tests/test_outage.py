@@ -1,0 +1,95 @@
+"""A start that lost its database is neither a failure nor a crash; and not repeated without end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import states
+from django.db import connection
+from psycopg.errors import OperationalError
+
+from apps.outbox import outage, store
+from apps.outbox.models import Entry
+from tests import outbox_tasks as tasks
+
+from .test_ledger import deliver
+
+pytestmark = pytest.mark.usefixtures("effect_table")
+
+
+def lose(times: int) -> Entry:
+    """Start a row and let it lose its database, *times* times; return it."""
+    for _ in range(times):
+        row = Entry.objects.get(task=tasks.effect.name)
+        token = store.claim(row.id, row.starts, "me")
+        assert token is not None
+        outage.report(row.id, token, OperationalError("server closed the connection\n"))
+    return Entry.objects.get(task=tasks.effect.name)
+
+
+def test_it_is_reported_with_its_cause_and_started_again(settings: Any) -> None:
+    settings.OUTBOX_MAX_STARTS = 2
+    tasks.breaks_database.delay_on_commit("a", 3)
+    for number in (1, 2, 3):
+        deliver()
+        row = Entry.objects.get()
+        assert (row.worker, row.starts, row.reported) == (None, number, number)
+        assert row.quarantined_at is None
+        assert row.error.startswith("the database went away: terminating connection")
+    assert [line["what"] for line in row.history] == [row.error] * 3
+    deliver()
+    assert not Entry.objects.exists()
+    assert tasks.effects() == {"a": 1}
+
+
+def test_each_time_it_waits_longer() -> None:
+    tasks.effect.delay_on_commit("a")
+    pauses = []
+    for _ in range(12):
+        row = lose(1)
+        assert row.due_at is not None
+        assert row.started_at is not None
+        pauses.append(round((row.due_at - row.started_at).total_seconds()))
+    assert pauses[:4] == [1, 2, 4, 8]
+    assert pauses[-1] == outage.LONGEST_PAUSE
+
+
+def test_a_task_that_takes_the_database_along_every_time_ends_in_quarantine() -> None:
+    result = tasks.effect.delay_on_commit("a")
+    assert lose(outage.MOST - 1).quarantined_at is None
+    row = lose(1)
+    assert row.quarantined_at is not None
+    assert row.due_at is None
+    assert result.state == states.FAILURE
+    assert "the database went away" in str(result.result)
+
+
+def test_a_start_that_was_overtaken_reports_nothing() -> None:
+    tasks.effect.delay_on_commit("a")
+    row = Entry.objects.get()
+    assert store.claim(row.id, 0, "me") == 1
+    Entry.objects.update(starts=2)
+    outage.report(row.id, 1, OperationalError("gone"))
+    assert Entry.objects.get().worker == "me"
+
+
+def test_it_waits_for_the_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks.effect.delay_on_commit("a")
+    row = Entry.objects.get()
+    token = store.claim(row.id, 0, "me")
+    assert token
+    attempts = []
+    original = outage._postpone
+
+    def postpone(*args: Any) -> None:
+        attempts.append(args)
+        if len(attempts) == 1:  # as a server that is still starting
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        original(*args)
+
+    monkeypatch.setattr(outage, "_postpone", postpone)
+    outage.report(row.id, token, OperationalError("gone"))
+    assert len(attempts) == 2
+    assert Entry.objects.get().reported == 1
