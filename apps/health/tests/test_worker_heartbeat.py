@@ -192,41 +192,45 @@ def broker(tmp_path: Path) -> Iterator[ValkeyServer]:
         server.terminate()
 
 
-def test_an_outage_of_the_broker_is_no_reason_to_restart_a_worker_which_recovers_by_itself(
+def stop(server: ValkeyServer) -> None:
+    server.terminate()
+
+
+def freeze(server: ValkeyServer) -> None:
+    """Let it stand still; its kernel still accepts connections."""
+    assert server._process is not None
+    os.kill(server._process.pid, signal.SIGSTOP)
+
+
+def thaw(server: ValkeyServer) -> None:
+    assert server._process is not None
+    os.kill(server._process.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("take_away", "bring_back"),
+    [(stop, ValkeyServer.start), (freeze, thaw)],
+    ids=["down", "frozen"],
+)
+def test_a_broker_that_is_away_is_no_reason_to_restart_a_worker_which_recovers_by_itself(
     start_worker: StartWorker,
     health: Callable[[str], Health],
     heartbeats: Path,
     broker: ValkeyServer,
+    take_away: Callable[[ValkeyServer], None],
+    bring_back: Callable[[ValkeyServer], None],
 ) -> None:
     url = f"redis://:s3cret%25@127.0.0.1:{broker.port}/0"
     worker = start_worker(CELERY_BROKER_URL=url)
     wait_for(lambda: health(url).status == 0, "the worker is healthy")
-    broker.terminate()
-    wait_for(lambda: "; but " in health(url).line, "the heartbeat is old")
-    status, line = health(url)
-    assert status == 0
-    assert line.endswith("; but the broker can't be reached: no restart would mend that\n")
-    broker.start()
+    take_away(broker)
+    try:
+        wait_for(lambda: "; but " in health(url).line, "the heartbeat is old")
+        status, line = health(url)
+        assert status == 0
+        assert line.endswith("; but the broker can't be reached: no restart would mend that\n")
+    finally:
+        bring_back(broker)
     wait_for_beats(heartbeats)
     assert health(url).status == 0
-    assert worker.process.poll() is None
-
-
-def test_a_frozen_broker_is_no_reason_to_restart_a_worker_which_recovers_by_itself(
-    start_worker: StartWorker,
-    health: Callable[[str], Health],
-    heartbeats: Path,
-    broker: ValkeyServer,
-) -> None:
-    url = f"redis://:s3cret%25@127.0.0.1:{broker.port}/0"
-    worker = start_worker(CELERY_BROKER_URL=url)
-    wait_for(lambda: health(url).status == 0, "the worker is healthy")
-    assert broker._process is not None
-    os.kill(broker._process.pid, signal.SIGSTOP)  # its kernel still accepts connections
-    try:
-        wait_for(lambda: "the broker can't be reached" in health(url).line, "the heartbeat is old")
-        assert health(url).status == 0
-    finally:
-        os.kill(broker._process.pid, signal.SIGCONT)
-    wait_for_beats(heartbeats)
     assert worker.process.poll() is None
