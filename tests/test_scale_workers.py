@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,18 @@ def test_no_workers_at_all_is_for_an_autoscaler_alone() -> None:
     assert scaling.number("0", least=0) == 0
 
 
-def test_a_worker_that_runs_a_task_goes_after_all_that_only_hold_messages() -> None:
-    found = idle.costs(["idle", "holds", "busy", "unknown"], {"holds": (0, 900), "busy": (1, 0)})
-    assert sorted(found, key=lambda pod: found[pod])[-2:] == ["holds", "busy"]
-    assert found["idle"] == found["unknown"] == 0
+def test_idle_workers_go_first_then_those_that_began_a_moment_ago() -> None:
+    busy = {
+        "holds": idle.Load(held=5000),
+        "began": idle.Load(running=1, seconds=1),
+        "long": idle.Load(running=1, seconds=100_000),
+        "full": idle.Load(running=2),
+    }
+    found = idle.costs(["full", "long", "unknown", "began", "holds"], busy)
+    assert sorted(found, key=lambda pod: found[pod]) == [
+        "unknown", "holds", "began", "long", "full",
+    ]  # fmt: skip
+    assert found["unknown"] == 0
 
 
 @pytest.mark.django_db
@@ -74,9 +83,10 @@ def test_the_ledger_says_which_worker_runs_and_holds_what(
     Worker.objects.create(id="a", hostname="worker-a", held=[1, 2, 3], **worker)
     Worker.objects.create(id="b", hostname="worker-b", held=[], **worker)
     for _ in range(2):
-        Entry.objects.create(task="t", body="[]", worker="a", started_at=timezone.now())
+        started = timezone.now() - timedelta(seconds=50)
+        Entry.objects.create(task="t", body="[]", worker="a", started_at=started)
     call_command("outbox_workers", "--json")
-    assert json.loads(capsys.readouterr().out) == [
-        {"hostname": "worker-a", "running": 2, "held": 3},
-        {"hostname": "worker-b", "running": 0, "held": 0},
-    ]
+    first, second = json.loads(capsys.readouterr().out)
+    assert first.pop("seconds") == pytest.approx(100, abs=20)
+    assert first == {"hostname": "worker-a", "running": 2, "held": 3}
+    assert second == {"hostname": "worker-b", "running": 0, "seconds": 0, "held": 0}

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from .cluster import Cluster, ScalingError, name
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
-#: What one running task counts; a message that only waits in the worker counts one.
+#: What one running task counts; its seconds so far, and messages that only wait, decide the rest.
 RUNNING = 1000
 
 
-def loads(cluster: Cluster) -> dict[str, tuple[int, int]]:
-    """Return for each worker, by its host name, how many tasks it runs and how many it holds.
+class Load(NamedTuple):
+    """What a worker has to do: tasks that run, for how long in sum, and messages that it holds."""
+
+    running: int = 0
+    seconds: int = 0
+    held: int = 0
+
+
+def loads(cluster: Cluster) -> dict[str, Load]:
+    """Return for each worker, by its host name, what it has to do.
 
     :raises ScalingError: no web pod can be asked.
     """
@@ -27,15 +36,16 @@ def loads(cluster: Cluster) -> dict[str, tuple[int, int]]:
         "python", "manage.py", "outbox_workers", "--json", timeout=120,
     )  # fmt: skip
     rows = json.loads(said.splitlines()[-1])
-    return {row["hostname"]: (int(row["running"]), int(row["held"])) for row in rows}
+    return {row.pop("hostname"): Load(**row) for row in rows}
 
 
-def costs(pods: list[str], busy: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+def costs(pods: list[str], busy: Mapping[str, Load]) -> dict[str, int]:
     """Return what it costs to remove each of *pods*; one that the ledger doesn't know, nothing."""
     found = {}
     for pod in pods:
-        running, held = busy.get(pod, (0, 0))
-        found[pod] = min(RUNNING * running + held, 2**31 - 1)
+        load = busy.get(pod, Load())
+        rest = min(load.seconds, RUNNING - 100) + min(load.held, 99)
+        found[pod] = min(RUNNING * load.running, 2**30) + rest
     return found
 
 

@@ -9,7 +9,11 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from apps.outbox import conf, store
 
-_QUERY = """SELECT hostname, count(entry.id), coalesce(cardinality(held), 0)
+FIELDS = ("hostname", "running", "seconds", "held")
+
+_QUERY = """SELECT hostname, count(entry.id),
+        coalesce(extract(epoch FROM sum(clock_timestamp() - entry.started_at)), 0)::int,
+        coalesce(cardinality(held), 0)
     FROM outbox_worker AS worker LEFT JOIN outbox_entry AS entry ON entry.worker = worker.id
     WHERE seen_at > clock_timestamp() - %s * interval '1 s'
     GROUP BY worker.id ORDER BY hostname"""
@@ -26,9 +30,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         rows = store.run(_QUERY, [conf.get("DEAD_AFTER")])
         if options["json"]:
-            found = [dict(zip(("hostname", "running", "held"), row, strict=True)) for row in rows]
+            found = [dict(zip(FIELDS, row, strict=True)) for row in rows]
             self.stdout.write(json.dumps(found))
             return
-        self.stdout.write(f"{'worker':40} running  held")
-        for hostname, running, held in rows:
-            self.stdout.write(f"{hostname:40} {running:7}  {held:4}")
+        for hostname, running, seconds, held in [FIELDS, *rows]:
+            self.stdout.write(f"{hostname:40} {running:>7} {seconds:>7} {held:>5}")
