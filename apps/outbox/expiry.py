@@ -15,7 +15,7 @@ def revoke_expired() -> int:
     rows = store.run(
         """DELETE FROM outbox_entry WHERE id IN (
                SELECT id FROM outbox_entry
-               WHERE expires < clock_timestamp() AND worker IS NULL AND quarantined_at IS NULL
+               WHERE expires < statement_timestamp() AND worker IS NULL AND quarantined_at IS NULL
                ORDER BY id FOR UPDATE SKIP LOCKED)
            RETURNING task_id, task, body"""
     )

@@ -64,10 +64,14 @@ def existing(ids: list[int]) -> set[int]:
 
 
 def lease(limit: int) -> list[Row]:
-    """Take up to *limit* rows that are due; nobody else sends them within ``LEASE`` seconds."""
+    """Take up to *limit* rows that are due; nobody else sends them within ``LEASE`` seconds.
+
+    By ``statement_timestamp()``, which an index can be searched for: ``clock_timestamp()`` is
+    another one for each row, so that all rows that wait for their time would be read each time.
+    """
     rows = run(
         f"""WITH due AS (
-                SELECT id FROM outbox_entry WHERE due_at <= clock_timestamp()
+                SELECT id FROM outbox_entry WHERE due_at <= statement_timestamp()
                 ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
             UPDATE outbox_entry SET sends = sends + 1,
                 due_at = clock_timestamp() + %s * interval '1 s'

@@ -1,0 +1,48 @@
+"""A long backlog costs nothing: no statement that is run again and again reads all that waits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from apps.outbox import expiry, store
+from apps.outbox.models import Entry
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def backlog() -> None:
+    later = timezone.now() + timedelta(hours=1)
+    values = {"task": "x", "queue": "default", "body": "[[], {}, {}]", "expires": later}
+    Entry.objects.bulk_create(
+        [Entry(task_id=f"later-{n}", due_at=later, **values) for n in range(2000)]
+        + [Entry(task_id=f"sent-{n}", sent_at=timezone.now(), **values) for n in range(2000)]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE outbox_entry")
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+@pytest.mark.usefixtures("backlog")
+@pytest.mark.parametrize("look", [lambda: store.lease(500), expiry.revoke_expired])
+def test_what_waits_for_its_time_is_not_read(look: Callable[[], object]) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        look()
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {queries[0]['sql']}")
+        [found] = cursor.fetchone()
+    plan = json.loads(found) if isinstance(found, str) else found
+    assert sum(node.get("Rows Removed by Filter", 0) for node in nodes(plan[0]["Plan"])) == 0

@@ -1,0 +1,119 @@
+"""The ledger on RabbitMQ, on Redis Sentinel, and behind PgBouncer: each task counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from kombu import Connection
+
+from tests import outbox_tasks as tasks
+from tests.fixtures_outbox import TASKS, all_done, names, send
+from tests.fixtures_worker import StartRole, database_url, free_port, wait_for
+from tests.other_servers import Sentinels, pgbouncer, rabbitmq
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("quick", "effect_table"),
+    pytest.mark.timeout(600),
+]
+
+COUNT = 100
+
+
+@pytest.fixture
+def rows_only(settings: object) -> None:
+    """This process writes rows and publishes nothing: the roles alone speak to the broker."""
+    settings.OUTBOX_PUBLISH_MAX = 0  # type: ignore[attr-defined]
+
+
+def write_rows() -> None:
+    """Call short tasks, long tasks, and one that is retried."""
+    send(tasks.effect, names(COUNT))
+    send(tasks.slow, ["slow-1", "slow-2"], 0.5)
+    tasks.retries.apply_async_on_commit(["retried", 2, 0.1], task_id="retried-id")
+
+
+EXPECTED = dict.fromkeys([*names(COUNT), "slow-1", "slow-2", "retried-retried-id"], 1)
+
+
+@pytest.mark.usefixtures("rows_only")
+class TestRabbitMQ:
+    @pytest.fixture
+    def url(self) -> Iterator[str]:
+        with rabbitmq() as url:
+            yield url
+
+    def test_each_task_runs_and_counts_once(self, start_role: StartRole, url: str) -> None:
+        env = {**TASKS, "CELERY_BROKER_URL": url}
+        start_role("beat", **env)
+        worker = start_role("worker", **env)
+        write_rows()
+        wait_for(all_done, "all are done", seconds=240)
+        assert tasks.effects() == EXPECTED
+        assert "Traceback" not in worker.output()
+
+    def test_what_it_forgets_is_sent_again(self, start_role: StartRole, url: str) -> None:
+        env = {**TASKS, "CELERY_BROKER_URL": url}
+        start_role("beat", **env)
+        write_rows()
+        wait_for(lambda: purge(url, COUNT), "all have arrived", seconds=240)
+        start_role("worker", **env)
+        wait_for(all_done, "all are done", seconds=240)
+        assert tasks.effects() == EXPECTED
+
+
+def purge(url: str, least: int) -> int:
+    """Empty the queue of a RabbitMQ once it holds *least* messages; return how many were lost."""
+    with Connection(url) as broker:
+        channel = broker.default_channel
+        try:
+            waiting = channel.queue_declare("default", passive=True).message_count
+        except broker.channel_errors:  # nothing was sent there yet
+            return 0
+        return int(channel.queue_purge("default")) if waiting >= least else 0
+
+
+@pytest.mark.usefixtures("rows_only")
+def test_a_failover_of_redis_sentinel_loses_nothing(start_role: StartRole, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        sentinels = Sentinels(tmp_path, stack)
+        env = {
+            **TASKS,
+            "CELERY_BROKER_URL": sentinels.url,
+            "CELERY_BROKER_TRANSPORT_OPTIONS": f'{{"master_name": "{sentinels.NAME}"}}',
+        }
+        start_role("beat", **env)
+        start_role("worker", **env)
+        write_rows()
+        wait_for(lambda: len(tasks.effects()) > 10, "some are done", seconds=240)
+        sentinels.master.kill()
+        send(tasks.effect, ["after"])
+        wait_for(all_done, "all are done", seconds=240)
+    assert tasks.effects() == {**EXPECTED, "after": 1}
+
+
+@pytest.mark.usefixtures("rows_only")
+def test_behind_pgbouncer_each_task_counts_once_though_it_goes_away_meanwhile(
+    start_role: StartRole, tmp_path: Path
+) -> None:
+    port, params = free_port(), connection.get_connection_params()
+    env = {
+        **TASKS,
+        "DATABASE_URL": f"postgresql://proj@127.0.0.1:{port}/{params['dbname']}"
+        "?disable_server_side_cursors=true",
+        "RESULTS_PREPARE": "false",
+        "BEAT_DATABASE_URL": database_url(),
+    }
+    with pgbouncer(tmp_path, params, port):
+        beat = start_role("beat", **env)
+        worker = start_role("worker", **env)
+        write_rows()
+        wait_for(lambda: len(tasks.effects()) > 10, "some are done", seconds=240)
+    with pgbouncer(tmp_path, params, port):
+        wait_for(all_done, "all are done", seconds=240)
+        assert tasks.effects() == EXPECTED
+        assert "prepared statement" not in worker.output() + beat.output()
