@@ -124,7 +124,7 @@ class Sentinels:
     def _knows_the_others(self, port: int) -> bool:
         with redis.Redis(port=port) as client:
             state = client.sentinel_master(self.NAME)
-        return state["num-other-sentinels"] == 2 and state["num-slaves"] == 1
+        return bool(state["num-other-sentinels"] == 2 and state["num-slaves"] == 1)
 
 
 @contextmanager

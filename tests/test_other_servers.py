@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
-from kombu import Connection
+from kombu.connection import Connection
 
 from tests import outbox_tasks as tasks
 from tests.fixtures_outbox import TASKS, all_done, names, send
