@@ -13,7 +13,10 @@ from proj.celery_env import options
 ROOT = Path(settings.BASE_DIR)
 
 #: Read by compose, `make run` and the programs themselves, not by the settings.
-ELSEWHERE = {"PORT", "PUBLISH_ADDRESS", "WORKERS", "WEB_CONCURRENCY", "WORKER_QUEUES"}
+ELSEWHERE = {
+    "PORT", "PUBLISH_ADDRESS", "WORKERS", "WEB_CONCURRENCY", "WORKER_QUEUES",
+    "COMPOSE_PROFILES", "BACKUP_AT",
+}  # fmt: skip
 
 
 def assignments(name: str) -> dict[str, str]:
