@@ -22,8 +22,6 @@ ONE_MORE = (
     "network-egress",
     "ingress",
     "gateway",
-    "backup",
-    "backup-s3",
 )
 #: The ways in read the host from the overlay's own component `site`.
 WAYS_IN = {"ingress", "gateway"}
@@ -54,9 +52,10 @@ COMBINATIONS = [
     Combination(
         "prod+all",
         ("../prod",),
-        ("ingress", "autoscaling", "monitoring", "network-egress", "backup"),
+        ("ingress", "autoscaling", "monitoring", "network-egress"),
     ),
-    Combination("managed", BASE, ("managed-secrets", "network-policy", "network-egress")),
+    Combination("managed", BASE, ("managed-secrets", "network-policy", "network-egress", "backup")),
+    Combination("s3", BASE, (*GENERATED, "network-policy", "network-egress", "backup-s3")),
     Combination(
         "managed+scaled",
         BASE,
@@ -113,8 +112,9 @@ def render_all(folder: Path) -> dict[str, Path]:
     """Render everything to files below *folder*; return them by the combination's name."""
     tree, out = folder / "tree", folder / "rendered"
     out.mkdir()
-    for part in ("k8s", "deploy/overlays"):
-        shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns(".test-*"))
+    for part in ("k8s", "deploy"):
+        ignored = shutil.ignore_patterns(".test-*", "__pycache__")
+        shutil.copytree(ROOT / part, tree / part, ignore=ignored)
     paths = {name: tree / "deploy/overlays" / name for name in overlays()}
     paths |= {each.name: write(tree, each) for each in combinations()}
     files = {}
