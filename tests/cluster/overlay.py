@@ -28,7 +28,7 @@ components: [{components}]
 images:
   - name: {image_of_prod}
     newName: {name}
-    newTag: {tag}
+    newTag: "{tag}"
 configMapGenerator:
   - name: app-env
     namespace: {namespace_of_prod}
