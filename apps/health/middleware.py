@@ -7,7 +7,9 @@ a redirect to HTTPS, and without the database connection of the request's thread
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 
 from .readiness import Readiness
@@ -38,7 +40,12 @@ class ProbeMiddleware:
         return HttpResponse("ok\n", content_type="text/plain")
 
     def readyz(self) -> HttpResponse:
-        """Tell each part's state; 503 takes the process out of service until all are ``ok``."""
+        """Tell each part's state; 503 takes the process out of service until all are ``ok``.
+
+        Before a stop (docker/drain) that is so too, while everything else is answered as before.
+        """
+        if Path(settings.HEARTBEAT_DIR, "proj-web.draining").exists():
+            return JsonResponse({"status": "draining"}, status=503)
         checks = self.readiness.check()
         ready = all(state == "ok" for state in checks.values())
         body = {"status": "ok" if ready else "unavailable", "checks": checks}
