@@ -38,7 +38,7 @@ class Web:
         self.folder = folder
 
     def drain(self) -> None:
-        command = [ROOT / "docker/drain", "0"]
+        command = [str(ROOT / "docker/drain"), "0"]
         subprocess.run(command, env={"HEARTBEAT_DIR": str(self.folder)}, check=True)
 
 
