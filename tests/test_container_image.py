@@ -42,10 +42,10 @@ def layers(image: str) -> list[int]:
     return [int(size) for size in history.stdout.split()]
 
 
-def test_it_adds_less_than_90_mb_to_its_base(image: str) -> None:
+def test_it_adds_less_than_105_mb_to_its_base(image: str) -> None:
     ours = layers(image)
     added = sum(ours[: len(ours) - len(layers(BASE))])
-    assert 0 < added < 90 * MB
+    assert 0 < added < 105 * MB  # 15 of them carry backups to object storages (obstore)
 
 
 def test_its_user_is_a_number_and_not_root(image: str) -> None:
