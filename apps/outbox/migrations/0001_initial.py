@@ -52,13 +52,14 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(models.F('due_at'), condition=models.Q(('due_at__isnull', False)), name='outbox_due'), models.Index(models.F('worker'), condition=models.Q(('worker__isnull', False)), name='outbox_running'), models.Index(models.F('queue'), models.F('priority'), models.F('sent_at'), condition=models.Q(('due_at__isnull', True), ('quarantined_at__isnull', True), ('worker__isnull', True)), name='outbox_waiting'), models.Index(models.F('expires'), condition=models.Q(('expires__isnull', False)), name='outbox_expires')],
             },
         ),
-        # Rows live for seconds: vacuum by a number of dead rows instead of a share of the table,
-        # and leave room in each page, so that most updates needn't touch the indexes.
+        # Rows live for seconds: vacuum by a number of dead rows instead of a share of the table.
+        # No room is left in the pages for updates: each moves its row from one of the partial
+        # indexes into another, so none can spare the indexes (HOT).
         migrations.RunSQL(
-            "ALTER TABLE outbox_entry SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0,"
+            "ALTER TABLE outbox_entry SET (autovacuum_vacuum_scale_factor = 0,"
             " autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0,"
             " autovacuum_analyze_threshold = 5000)",
-            "ALTER TABLE outbox_entry RESET (fillfactor, autovacuum_vacuum_scale_factor,"
+            "ALTER TABLE outbox_entry RESET (autovacuum_vacuum_scale_factor,"
             " autovacuum_vacuum_threshold, autovacuum_analyze_scale_factor,"
             " autovacuum_analyze_threshold)",
         ),
