@@ -76,11 +76,6 @@ class ScaledStack(Stack):
         ((starts,),) = self.sql("SELECT coalesce(max(starts), 0) FROM outbox_entry")
         return int(starts)
 
-    def condition(self, kind: str) -> str:
-        """Return the state of a condition of the pool's ScaledObject."""
-        status = self.kubectl.one("scaledobject", "worker-reports").get("status", {})
-        return next((c["status"] for c in status.get("conditions", []) if c["type"] == kind), "")
-
 
 @pytest.fixture(scope="module")
 def scaled(cluster: Kubectl, cluster_images: tuple[str, str]) -> Iterator[ScaledStack]:
@@ -123,17 +118,3 @@ def test_tasks_that_the_ledger_does_not_know_start_a_worker_too(scaled: ScaledSt
         return scaled.sql("SELECT 1 FROM chaos_effect WHERE operation = 'plain/000001'") != []
 
     scaled.kubectl.wait(executed, "a task called by a plain delay() is done", 240)
-
-
-def test_a_database_that_is_away_takes_no_worker_away(scaled: ScaledStack) -> None:
-    scaled.enqueue("away", [100.0, 100.0, 100.0])
-    scaled.kubectl.wait(lambda: len(scaled.workers()) == 2, "two workers for three tasks", 180)
-    scaled.kubectl("scale", "statefulset/postgres", "--replicas=0")
-    try:
-        scaled.kubectl.wait(lambda: scaled.condition("Fallback") == "True", "KEDA falls back", 180)
-        assert len(scaled.workers()) == 2
-    finally:
-        scaled.kubectl("scale", "statefulset/postgres", "--replicas=1")
-        scaled.kubectl("rollout", "status", "statefulset/postgres", "--timeout=180s")
-    scaled.kubectl.wait(lambda: count.count(scaled, "away").done, "every task is done", 400)
-    assert count.count(scaled, "away").doubled == []
