@@ -43,14 +43,16 @@ def running(
     log: Path,
     ready: Callable[[], bool],
     env: Mapping[str, str] | None = None,
+    user: str | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run *command* until the end of the block, from when it is *ready*."""
+    """Run *command* as *user* until the end of the block, from when it is *ready*."""
     with log.open("ab") as file:
         process = subprocess.Popen(
             [*dying_with_us(signal.SIGKILL), *command],
             stdout=file,
             stderr=subprocess.STDOUT,
             env=env,
+            user=user,
             start_new_session=True,
         )
     try:
@@ -130,16 +132,19 @@ class Sentinels:
 @contextmanager
 def rabbitmq() -> Iterator[str]:
     """Run a RabbitMQ of one's own; give its URL."""
-    command = program("rabbitmq-server")
-    # Not pytest's folder: as root, it runs as a user of its own, who can't go there.
-    folder, port = temporary_folder(), free_port()
+    # As root, Debian's command becomes another user in a session of its own, where nobody can end
+    # it; what it wraps does neither.
+    user = "rabbitmq" if os.geteuid() == 0 else None
+    command = str(Path(program("rabbitmq-server")).resolve().parent / "rabbitmq-server")
+    # Not pytest's folder: that user can't go there.
+    folder, port, names = temporary_folder(), free_port(), free_port()
     config = folder / "rabbitmq.conf"
     config.write_text(f"listeners.tcp.local = 127.0.0.1:{port}\n")
     config.chmod(0o644)
     home = folder / "rabbitmq"
     home.mkdir()
-    if os.geteuid() == 0:
-        shutil.chown(home, "rabbitmq", "rabbitmq")
+    if user:
+        shutil.chown(home, user, user)
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -150,11 +155,16 @@ def rabbitmq() -> Iterator[str]:
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
         "RABBITMQ_CONFIG_FILE": str(config),
         "RABBITMQ_DIST_PORT": str(free_port()),
-        "ERL_EPMD_PORT": str(free_port()),
+        "ERL_EPMD_PORT": str(names),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
     }
-    with running([command], folder / "rabbitmq.log", listens(port), env):
+    # RabbitMQ would start the directory of its nodes as a daemon, which outlives it.
+    directory = [program("epmd"), "-port", str(names), "-address", "127.0.0.1"]
+    with (
+        running(directory, folder / "epmd.log", listens(names), env, user),
+        running([command], folder / "rabbitmq.log", listens(port), env, user),
+    ):
         yield f"amqp://guest:guest@127.0.0.1:{port}//"
 
 
