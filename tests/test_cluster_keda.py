@@ -7,6 +7,7 @@ busy would leave its task to a second start.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -76,6 +77,15 @@ class ScaledStack(Stack):
         ((starts,),) = self.sql("SELECT coalesce(max(starts), 0) FROM outbox_entry")
         return int(starts)
 
+    def blind(self) -> float:
+        """Return for how many seconds the autoscaler has not known how much work there is."""
+        scaler = self.kubectl.one("horizontalpodautoscaler", "keda-hpa-worker-reports")
+        for condition in scaler.get("status", {}).get("conditions", []):
+            if (condition["type"], condition["status"]) == ("ScalingActive", "False"):
+                since = datetime.fromisoformat(condition["lastTransitionTime"])
+                return (datetime.now(UTC) - since).total_seconds()
+        return 0.0
+
 
 @pytest.fixture(scope="module")
 def scaled(cluster: Kubectl, cluster_images: tuple[str, str]) -> Iterator[ScaledStack]:
@@ -118,3 +128,18 @@ def test_tasks_that_the_ledger_does_not_know_start_a_worker_too(scaled: ScaledSt
         return scaled.sql("SELECT 1 FROM chaos_effect WHERE operation = 'plain/000001'") != []
 
     scaled.kubectl.wait(executed, "a task called by a plain delay() is done", 240)
+
+
+def test_a_database_that_is_away_takes_no_worker_away(scaled: ScaledStack) -> None:
+    scaled.enqueue("away", [100.0, 100.0, 100.0])
+    scaled.kubectl.wait(lambda: len(scaled.workers()) == 2, "two workers for three tasks", 180)
+    scaled.kubectl("scale", "statefulset/postgres", "--replicas=0")
+    try:
+        # Longer than the cooldown and the stabilization of this test.
+        scaled.kubectl.wait(lambda: scaled.blind() > 30, "KEDA can't ask the database", 240)
+        assert len(scaled.workers()) == 2
+    finally:
+        scaled.kubectl("scale", "statefulset/postgres", "--replicas=1")
+        scaled.kubectl("rollout", "status", "statefulset/postgres", "--timeout=180s")
+    scaled.kubectl.wait(lambda: count.count(scaled, "away").done, "every task is done", 400)
+    assert count.count(scaled, "away").doubled == []
