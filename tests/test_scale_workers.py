@@ -14,9 +14,9 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from apps.outbox.models import Entry, Worker
+from deploy.k8s.cluster import ClusterError
 from deploy.k8s.scaling import __main__ as scaling
 from deploy.k8s.scaling import idle
-from deploy.k8s.scaling.cluster import ScalingError
 
 from .containers import ROOT, clean_env, run
 
@@ -56,7 +56,7 @@ def test_without_a_cluster_it_says_how_to_see_which_one_is_meant(tmp_path: Path)
 
 
 def test_no_workers_at_all_is_for_an_autoscaler_alone() -> None:
-    with pytest.raises(ScalingError, match="1 or more"):
+    with pytest.raises(ClusterError, match="1 or more"):
         scaling.number("0", least=1)
     assert scaling.number("0", least=0) == 0
 

@@ -10,6 +10,7 @@ import base64
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -18,12 +19,28 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+OVERLAYS = ROOT / "deploy" / "overlays"
 #: The pods that read the Secret `app`, when they start.
 READERS = "app.kubernetes.io/name=proj,app.kubernetes.io/component in (web,worker,beat)"
 
 
 class ClusterError(SystemExit):
     """Something can't be done; the process ends with this one line."""
+
+
+def namespace_of(env: str) -> str:
+    """Return the namespace of the overlay *env*.
+
+    :raises ClusterError: there is no such overlay, or it names none.
+    """
+    path = OVERLAYS / env / "kustomization.yaml"
+    if not re.fullmatch(r"[\w.-]+", env) or not path.is_file():
+        there = ", ".join(sorted(p.parent.name for p in OVERLAYS.glob("*/kustomization.yaml")))
+        raise ClusterError(f"ENV='{env}': there is no deploy/overlays/{env}; there is: {there}")
+    found = re.search(r"^namespace:\s*([\w.-]+)", path.read_text("utf-8"), re.MULTILINE)
+    if not found:
+        raise ClusterError(f"{path}: expected a line `namespace: NAME`")
+    return found[1]
 
 
 class Cluster:
@@ -34,26 +51,32 @@ class Cluster:
     """
 
     def __init__(self, env: str) -> None:
-        self.folder = ROOT / "deploy" / "overlays" / env
-        file = self.folder / "kustomization.yaml"
-        if not env or not file.is_file():
-            raise ClusterError(f"ENV={env!r}: expected the name of a folder in deploy/overlays")
-        found = re.search(r"^namespace: *([a-z0-9-]+)", file.read_text("utf-8"), re.MULTILINE)
-        if not found:
-            raise ClusterError(f"{file}: expected a line 'namespace: NAME'")
-        self.namespace = found[1]
+        self.env = env
+        self.namespace = namespace_of(env)
+        self.folder = OVERLAYS / env
+        if not shutil.which("kubectl"):
+            raise ClusterError("kubectl is not installed, or not on the PATH")
 
-    def kubectl(self, *arguments: str, stdin: str = "", missing_ok: bool = False) -> str:
+    def kubectl(
+        self,
+        *arguments: str,
+        stdin: str = "",
+        missing_ok: bool = False,
+        timeout: float | None = None,
+    ) -> str:
         """Run kubectl in the namespace and return what it wrote.
 
         :param missing_ok: an object that is not there gives an empty answer.
-        :raises ClusterError: it failed; its own words say why.
+        :param timeout: seconds.
+        :raises ClusterError: it failed, and its own words say why, or it took too long.
         """
         command = ["kubectl", "--namespace", self.namespace, *arguments]
         try:
-            done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise ClusterError("kubectl is not installed") from None
+            done = subprocess.run(
+                command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise ClusterError(f"no answer within {timeout:g} s: {' '.join(command)}") from None
         if done.returncode == 0:
             return done.stdout
         if missing_ok and "NotFound" in done.stderr:

@@ -6,8 +6,9 @@ import argparse
 import sys
 import time
 
+from ..cluster import ClusterError
 from . import idle
-from .cluster import Cluster, ScalingError, is_ready, name
+from .cluster import Cluster, is_ready, name
 from .ruler import ruler_of
 
 #: More than that is a slip of the finger; a pool's maximum can be moved by hand.
@@ -17,27 +18,27 @@ MOST = 500
 def number(text: str, least: int) -> int:
     """Return N.
 
-    :raises ScalingError: it is no number of workers.
+    :raises ClusterError: it is no number of workers.
     """
     if not text.isdecimal():
-        raise ScalingError(
+        raise ClusterError(
             f"N='{text}': expected how many workers there shall be, as in: "
             "make scale-workers N=4 ENV=prod"
         )
     if int(text) < least:
-        raise ScalingError(
+        raise ClusterError(
             f"N={text}: expected 1 or more; without a worker tasks only wait, and no autoscaler "
             "would start one again"
         )
     if int(text) > MOST:
-        raise ScalingError(f"N={text}: expected {MOST} at most")
+        raise ClusterError(f"N={text}: expected {MOST} at most")
     return int(text)
 
 
 def pool_named(cluster: Cluster, pool: str) -> str:
     """Return the Deployment of *pool*.
 
-    :raises ScalingError: there is none; it lists those that there are.
+    :raises ClusterError: there is none; it lists those that there are.
     """
     chosen = "--selector=app.kubernetes.io/component=worker"
     found = {
@@ -45,12 +46,12 @@ def pool_named(cluster: Cluster, pool: str) -> str:
         for d in cluster.get("deployments.apps", chosen)
     }
     if not found:
-        raise ScalingError(
+        raise ClusterError(
             f"no pool of workers in namespace {cluster.namespace}: start the stack first "
             f"(kubectl apply -k deploy/overlays/{cluster.env})"
         )
     if pool not in found:
-        raise ScalingError(f"POOL='{pool}': there is no such pool; there is: {', '.join(found)}")
+        raise ClusterError(f"POOL='{pool}': there is no such pool; there is: {', '.join(found)}")
     return found[pool]
 
 
@@ -58,7 +59,7 @@ def wait_for(cluster: Cluster, pool: str, wanted: int, exactly: bool, seconds: f
     """Wait until *wanted* workers of *pool* consume; return how many do.
 
     :param exactly: whether none may be left over; those on their way out don't count.
-    :raises ScalingError: they don't, within *seconds*.
+    :raises ClusterError: they don't, within *seconds*.
     """
     end = time.monotonic() + seconds
     while True:
@@ -67,7 +68,7 @@ def wait_for(cluster: Cluster, pool: str, wanted: int, exactly: bool, seconds: f
         if ready == wanted == len(pods) or (not exactly and ready >= wanted):
             return ready
         if time.monotonic() > end:
-            raise ScalingError(
+            raise ClusterError(
                 f"{ready} of {wanted} workers consume after {seconds:g} s; why the others don't: "
                 f"kubectl -n {cluster.namespace} describe pods -l pool={pool}"
             )
@@ -100,7 +101,7 @@ def by_hand(cluster: Cluster, pool: str, deployment: str, text: str, seconds: fl
             marked = idle.mark(cluster, pool)
             busy = sum(cost >= idle.RUNNING for cost in marked.values())
             print(f"{busy} of {before} workers are busy; idle ones go first", flush=True)
-        except (ScalingError, ValueError, IndexError) as error:
+        except (ClusterError, ValueError, IndexError) as error:
             print(f"scale-workers: whoever goes first is left to chance: {error}", file=sys.stderr)
     cluster("scale", f"deployment/{deployment}", f"--replicas={wanted}")
     try:
@@ -126,7 +127,7 @@ def main(arguments: list[str]) -> str | int:
         deployment = pool_named(cluster, given.pool)
         common = (cluster, given.pool, deployment, given.n, given.timeout)
         print(by_ruler(*common) or by_hand(*common))
-    except ScalingError as error:
+    except ClusterError as error:
         return f"scale-workers: {error}"
     print("the next `kubectl apply -k` sets it back; to keep it, change it in the overlay")
     return 0

@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .cluster import Cluster, ScalingError, name
+from ..cluster import ClusterError
+from .cluster import Cluster, name
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
 #: What one running task counts; its seconds so far, and messages that only wait, decide the rest.
@@ -28,7 +29,7 @@ class Load(NamedTuple):
 def loads(cluster: Cluster) -> dict[str, Load]:
     """Return for each worker, by its host name, what it has to do.
 
-    :raises ScalingError: no web pod can be asked.
+    :raises ClusterError: no web pod can be asked.
     """
     # Django's start takes a second or two, on a busy node many.
     said = cluster(
@@ -52,7 +53,7 @@ def costs(pods: list[str], busy: Mapping[str, Load]) -> dict[str, int]:
 def mark(cluster: Cluster, pool: str) -> dict[str, int]:
     """Write its cost to each pod of *pool*; return what was written.
 
-    :raises ScalingError: the ledger can't be asked, or the pods not be changed.
+    :raises ClusterError: the ledger can't be asked, or the pods not be changed.
     """
     found = costs([name(pod) for pod in cluster.pods(pool)], loads(cluster))
     for pod, cost in found.items():
@@ -66,5 +67,5 @@ def unmark(cluster: Cluster, pool: str) -> None:
         if COST in pod["metadata"].get("annotations", {}):
             try:
                 cluster("annotate", "pod", name(pod), f"{COST}-")
-            except ScalingError:  # it has gone meanwhile
+            except ClusterError:  # it has gone meanwhile
                 continue
