@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from .cluster import events
+from .chaos import page
+from .chaos.files import ROOT
+from .cluster import events, on_compose, table
 from .cluster.overlay import Overlay
 from .cluster.stack import belongs, is_current
 from .containers import run, without
@@ -18,6 +20,16 @@ def test_every_event_has_a_name_of_its_own_and_says_what_it_does() -> None:
     assert len(events.BY_NAME) == len(events.ALL) > 15
     assert all(event.what and event.__doc__ for event in events.ALL)
     assert set(events.SHORT) < set(events.ALL)
+
+
+def test_the_page_has_a_line_for_every_event_on_the_cluster_and_on_compose() -> None:
+    text = page.between((ROOT / "docs" / "kubernetes.md").read_text("utf-8"), "events")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    named = {(row[0].removeprefix("| "), row[1]) for row in rows}
+    assert named == {
+        *((name, "cluster") for name in (table.APPLIED, *events.BY_NAME)),
+        *((name, "compose") for name in (table.APPLIED, *on_compose.BY_NAME)),
+    }
 
 
 def test_the_overlay_changes_of_prod_only_what_the_suite_needs(tmp_path: Path) -> None:
