@@ -38,6 +38,13 @@ class Own(Backups):
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Own]:
     own = Own(tmp_path / "backups", str(connection.settings_dict["NAME"]))
+    # Other tests asked this process whether it is ready, and that keeps a connection.
+    own.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'proj-readyz' AND datname = %s",
+        own.database,
+        database="postgres",
+    )
     yield own
     connections.close_all()
     for suffix in own.databases():

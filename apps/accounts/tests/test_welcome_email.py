@@ -34,8 +34,9 @@ def messages_waiting() -> int:
 
 
 def mails_in(folder: Path) -> list[Message]:
-    """Return the mails that Django's file backend wrote."""
-    return [email.message_from_bytes(path.read_bytes()) for path in sorted(folder.glob("*.log"))]
+    """Return the mails that Django's file backend wrote; each ends in a line of dashes."""
+    texts = (path.read_bytes() for path in sorted(folder.glob("*.log")))
+    return [email.message_from_bytes(text) for text in texts if text.endswith(b"-" * 79 + b"\n")]
 
 
 def new_user(name: str = "ann") -> User:
