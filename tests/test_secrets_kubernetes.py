@@ -220,7 +220,12 @@ def test_made_again_they_stay_but_for_what_a_person_names(
 
     assert "secret app: set celery_broker_url" in done.stdout
     assert "kubectl rollout restart" in done.stdout
-    before["app"]["celery_broker_url"] = "redis://:pw@cache.example:6379/0"
+    before["app"] |= {
+        "celery_broker_url": "redis://:pw@cache.example:6379/0",
+        # What KEDA reads follows.
+        "keda_redis_address": "cache.example:6379",
+        "keda_redis_password": "pw",
+    }
     assert {name: texts(kubectl, name) for name in kubernetes_secrets.NAMES} == before
 
 

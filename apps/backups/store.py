@@ -140,7 +140,7 @@ def main(arguments: list[str], env: Mapping[str, str]) -> str | int:
         elif do == "list":
             for name, size in names(store).items():
                 print(f"{name}\t{size} bytes")
-        elif do != "dump":
+        elif do not in {"dump", "settle"}:
             print(f"backup: {download(store, folder, env.get('FROM', ''))}: downloaded")
     except StoreError as error:
         return f"backup: {error}"

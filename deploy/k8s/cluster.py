@@ -125,7 +125,16 @@ class Cluster:
 
 def generator() -> ModuleType:
     """Return docker/generate-secrets, which knows what is generated and how."""
-    loader = SourceFileLoader("generate_secrets", str(ROOT / "docker" / "generate-secrets"))
+    return _script("generate-secrets")
+
+
+def keda_addresses() -> ModuleType:
+    """Return docker/keda_addresses.py, which knows what KEDA reads and from what it follows."""
+    return _script("keda_addresses.py")
+
+
+def _script(name: str) -> ModuleType:
+    loader = SourceFileLoader(name.partition(".")[0].replace("-", "_"), str(ROOT / "docker" / name))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec  # noqa: S101 - a loader was given
     module = importlib.util.module_from_spec(spec)
