@@ -1,13 +1,18 @@
-"""Every error of the JSON API is a problem, also one that comes from before or behind its views."""
+"""What visitors are told when something is wrong that no view can know of."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.template import loader
 
 from .problems import PROBLEM_JSON, problem
+
+logger = logging.getLogger(__name__)
 
 #: What an error says beside its body.
 KEPT = ("Allow", "Retry-After", "WWW-Authenticate")
@@ -36,3 +41,25 @@ class ApiProblems:
             detail = f"{request.method} is not allowed here, but {kept.get('Allow', 'nothing')}."
         response.close()
         return problem(response.status_code, detail=detail, headers=kept)
+
+
+class DatabaseAway:
+    """Answers 503 while the database is away, which proxies and visitors may try again after.
+
+    An error in the code stays a 500.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return the page for an error of the database; it needs none itself."""
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        logger.error("%s %s: %s", request.method, request.path, exception)
+        # Without the request: the page's head would look up who is signed in.
+        page = loader.get_template("503.html").render()
+        return HttpResponse(page, status=503, headers={"Retry-After": "5"})

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import OperationalError
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import path
@@ -29,6 +30,7 @@ urlpatterns = [
     path("fails/400/", lambda request: _fail(SuspiciousOperation("odd"))),
     path("fails/403/", lambda request: _fail(PermissionDenied("no"))),
     path("fails/500/", lambda request: _fail(RuntimeError("a secret in the message"))),
+    path("fails/503/", lambda request: _fail(OperationalError("no server at a secret address"))),
     path("fails/form/", _form),
 ]
 
@@ -46,6 +48,7 @@ def visitor(settings: Settings) -> Client:
         (403, "No access"),
         (404, "Page not found"),
         (500, "Something went wrong here"),
+        (503, "The database is away for a moment"),
     ],
 )
 def test_an_error_has_a_page_that_leads_on(visitor: Client, status: int, title: str) -> None:
@@ -57,12 +60,18 @@ def test_an_error_has_a_page_that_leads_on(visitor: Client, status: int, title: 
     assert "secret" not in page
 
 
+@pytest.mark.parametrize("status", [500, 503])
 def test_the_page_for_a_failure_needs_no_database(
-    visitor: Client, db: None, django_assert_num_queries: DjangoAssertNumQueries
+    visitor: Client, db: None, django_assert_num_queries: DjangoAssertNumQueries, status: int
 ) -> None:
     """The database may be what failed."""
     with django_assert_num_queries(0):
-        assert visitor.get("/fails/500/", headers={"Cookie": "sessionid=x"}).status_code == 500
+        response = visitor.get(f"/fails/{status}/", headers={"Cookie": "sessionid=x"})
+    assert response.status_code == status
+
+
+def test_a_page_without_a_database_says_when_to_come_back(visitor: Client) -> None:
+    assert int(visitor.get("/fails/503/").headers["Retry-After"]) > 0
 
 
 def test_a_form_without_its_token_is_explained(visitor: Client) -> None:
