@@ -43,6 +43,7 @@ class Heartbeat:
         self._requests: WeakSet[Any] = WeakSet()
         self._cancelled: set[int] = set()
         self._returned: set[int] = set()
+        self._crashed: set[tuple[int, int]] = set()
         self._missed: set[tuple[int, int]] = set()
 
     def start(self) -> None:
@@ -71,6 +72,15 @@ class Heartbeat:
         if header := request.request_dict.get(conf.HEADER):
             self._returned.add(int(header[0]))
 
+    def crashed(self, request: Any) -> None:
+        """Note a durable task whose process has died under it.
+
+        Its message goes back to the broker, and comes at once to be turned away, often to this very
+        worker: that such a copy returns says nothing of how the start has ended.
+        """
+        if header := request.request_dict.get(conf.HEADER):
+            self._crashed.add((int(header[0]), int(header[1]) + 1))
+
     def _run(self) -> None:
         while True:
             try:
@@ -98,7 +108,7 @@ class Heartbeat:
         )
         # First what the table says, then what the worker holds: a start that ends in between is
         # in the first only, but its row is gone or has moved on, and the release finds nothing.
-        returned = self._returned.copy()
+        returned, crashed = self._returned.copy(), self._crashed.copy()
         mine = store.run(
             "SELECT id, starts FROM outbox_entry WHERE worker = %s", [identity.worker_id()]
         )
@@ -109,7 +119,11 @@ class Heartbeat:
         self._missed = missed
         ended = [row for row in lost if row[0] in self._cancelled]
         self._give_up(ended, "ended by its worker", reported=True)
-        left = [row for row in lost if row not in ended and row[0] in returned]
+        left = [
+            row
+            for row in lost
+            if row not in ended and row[0] in returned and row not in self._crashed
+        ]
         # It has waited for the database, which then came back (see outage.py).
         self._give_up(left, "its end could not be written down", reported=True)
         died = [row for row in lost if row not in ended and row not in left]
@@ -117,6 +131,7 @@ class Heartbeat:
         self._cancelled -= {row_id for row_id, _ in ended}
         # What has returned and runs no more is finished.
         self._returned -= returned - {row_id for row_id, _ in missed}
+        self._crashed -= crashed - missed
 
     def _give_up(self, starts: list[tuple[int, int]], why: str, reported: bool = False) -> None:
         if starts:

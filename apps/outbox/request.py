@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request as CelerysRequest
 
 from .heartbeat import heartbeat
@@ -22,3 +23,12 @@ class Request(CelerysRequest):  # type: ignore[misc]
         if self.task.acks_late:
             heartbeat.returned(self)
         super().acknowledge()
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """Handle a failure; that of its process is told apart from an end that is known."""
+        error = exc_info.exception
+        error = getattr(error, "exc", error)  # billiard wraps what a process has pickled
+        # Billiard tells of a process that exits by itself before it is gone.
+        if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt):
+            heartbeat.crashed(self)
+        return super().on_failure(exc_info, *args, **kwargs)
