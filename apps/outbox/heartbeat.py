@@ -131,7 +131,8 @@ class Heartbeat:
         self._cancelled -= {row_id for row_id, _ in ended}
         # What has returned and runs no more is finished.
         self._returned -= returned - {row_id for row_id, _ in missed}
-        self._crashed -= crashed - missed
+        # Not until the start is given up: its copy may be held meanwhile, and it not be missed.
+        self._crashed -= crashed - {(row_id, starts) for row_id, starts in mine}
 
     def _give_up(self, starts: list[tuple[int, int]], why: str, reported: bool = False) -> None:
         if starts:

@@ -52,6 +52,20 @@ def test_it_counts_also_when_its_message_came_back_and_was_turned_away() -> None
     assert {line["what"] for line in row.history} == {CRASHED}
 
 
+def test_it_counts_also_when_a_heartbeat_fell_into_the_time_of_the_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tasks.effect.delay_on_commit("a")
+    heartbeat = Heartbeat()
+    message = begin()
+    heartbeat.crashed(message)
+    with monkeypatch.context() as held:
+        held.setattr(heartbeat, "held", lambda: {Entry.objects.get().id})
+        heartbeat.beat()
+    heartbeat.returned(message)
+    assert two_beats(heartbeat).reported == 0
+
+
 def test_a_start_that_returned_and_left_its_row_does_not_count() -> None:
     tasks.effect.delay_on_commit("a")
     heartbeat = Heartbeat()
