@@ -143,8 +143,11 @@ def free_port() -> int:
 
 
 def purge_queues() -> None:
-    """Empty the queues that the project's workers take from."""
+    """Empty the queues that the project's workers take from, and forget what others held."""
     with app.connection_for_write() as broker:
+        if broker.transport.driver_type == "redis":
+            # What a worker that was killed had taken and not acknowledged; a purge leaves it.
+            broker.default_channel.client.delete("unacked", "unacked_index")
         for queue in ("default", "reports", "mail"):
             bound = Queue(queue)(broker.default_channel)
             bound.declare()
