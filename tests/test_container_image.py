@@ -85,7 +85,8 @@ def test_it_holds_what_runs_and_nothing_else(image: str) -> None:
     found = inside(image, "sh", "-c", "ls /app; ls /app/docker")
     assert set(found.split()) == {
         *("__pycache__", "apps", "docker", "manage.py", "proj", "staticfiles"),
-        *("entrypoint.sh", "generate-secrets", "gunicorn.conf.py", "healthcheck"),
+        *("drain", "entrypoint.sh", "generate-secrets", "gunicorn.conf.py", "healthcheck"),
+        *("keda_addresses.py", "kubernetes_secrets.py"),
     }
 
 
