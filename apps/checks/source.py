@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from django.apps import apps
+from apps.outbox.callers import sources
 
 #: Methods that put a message with its waiting time into the broker.
 WAITING = frozenset({"apply_async", "retry"})
@@ -28,15 +27,9 @@ def waits() -> Iterator[Wait]:
 
     Only numbers that stand there (``15 * 60`` too) can be seen, no variables.
     """
-    for config in apps.get_app_configs():
-        if "site-packages" in config.path:
-            continue
-        for path in sorted(Path(config.path).rglob("*.py")):
-            if "tests" in path.parts:
-                continue
-            text = path.read_text(encoding="utf-8")
-            if "countdown=" in text:  # parsing takes a hundred times as long as reading
-                yield from _waits(ast.parse(text), str(path))
+    for path, text in sources():
+        if "countdown=" in text:  # parsing takes a hundred times as long as reading
+            yield from _waits(ast.parse(text), path)
 
 
 def _waits(node: ast.AST, path: str) -> Iterator[Wait]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import psycopg
 from django.db import connections
+
+from apps.results import statement
 
 from . import conf
 
@@ -31,19 +32,7 @@ def run_prepared(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
     answers (``CONN_HEALTH_CHECKS``). Here the statement itself finds that out; its caller must do
     it again, on a new connection.
     """
-    connection = connections[conf.alias()]
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
-    raw = connection.connection
-    threshold = raw.prepare_threshold
-    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        try:
-            raw.prepare_threshold = 0 if conf.get("PREPARE") else None
-            cursor.execute(sql, params)
-        finally:
-            raw.prepare_threshold = threshold
-        connection.health_check_done = True  # type: ignore[attr-defined] # it has just answered
-        return cursor.fetchall()
+    return statement.run_prepared(conf.alias(), sql, params, prepare=conf.get("PREPARE"))
 
 
 def taking_along(part: Part | None) -> str:

@@ -51,15 +51,18 @@ def store(alias: str, table: str, values: dict[str, Any], *, outdated: bool) -> 
     :raises django.db.Error: nothing, or an unknown part of it, was stored; it can be done again.
     """
     statement = sql(connections[alias].ops.quote_name(table))
-    run_prepared(alias, statement, {**values, "outdated": outdated})
+    run_prepared(alias, statement, {**values, "outdated": outdated}, prepare=conf.get("PREPARE"))
 
 
-def run_prepared(alias: str, statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+def run_prepared(
+    alias: str, statement: str, values: dict[str, Any], *, prepare: bool
+) -> list[tuple[Any, ...]]:
     """Run a statement that is run again and again; return its rows.
 
     The connection need not be asked first whether it still answers (``CONN_HEALTH_CHECKS``), if the
     caller does this again on a new one.
 
+    :param prepare: whether the connection keeps the statement, which some poolers lose.
     :raises django.db.Error: nothing, or an unknown part of it, was done.
     """
     connection = connections[alias]
@@ -70,7 +73,7 @@ def run_prepared(alias: str, statement: str, values: dict[str, Any]) -> list[tup
     # Django's own cursor binds values on the client and can't prepare, and its connections don't.
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
         try:
-            raw.prepare_threshold = 0 if conf.get("PREPARE") else None
+            raw.prepare_threshold = 0 if prepare else None
             cursor.execute(statement, values)
         finally:
             raw.prepare_threshold = threshold
