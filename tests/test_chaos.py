@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from .chaos import count, faults, page
+from .chaos import count, faults, page, picture
 from .chaos.fault import Fault
 from .chaos.faults.redis import Emptied
 from .chaos.faults.web import Died
@@ -138,6 +138,21 @@ def test_the_page_has_a_line_for_every_fault(section: str) -> None:
     text = page.between((ROOT / "docs" / "faults.md").read_text("utf-8"), section)
     named = {line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")}
     assert named - {"fault", "---"} == set(faults.BY_NAME)
+
+
+def test_the_picture_shows_what_the_page_says() -> None:
+    path = ROOT / "docs" / "faults.md"
+    text = path.read_text("utf-8")
+    ours, documented = picture.rows(text, "faults"), picture.rows(text, "baseline")
+    assert picture.picture_of(path).read_text("utf-8") == picture.draw(ours, documented)
+
+
+def test_the_picture_shows_what_this_project_loses_too() -> None:
+    name = next(iter(faults.BY_NAME))
+    harmed, whole = picture.Row(9, lost=1, twice=2, late=3), picture.Row(9, 0, 0, 0)
+    svg = picture.draw({name: harmed}, {name: whole})
+    assert '<text class="lost" x="888"' in svg
+    assert "this project lost, doubled or held back 6" in svg
 
 
 def test_a_section_is_replaced_and_the_words_around_it_stay() -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from . import faults, page, table
+from . import faults, page, picture, table
 from .engine import ChaosError
 from .fault import Fault
 from .runner import Outcome, run_fault
@@ -113,6 +113,7 @@ def main() -> int:
         page.write_soak(outcomes[0])
     elif not options.minutes:
         page.write("baseline" if options.baseline else "faults", facts, outcomes)
+        picture.write()
     return 0 if all(outcome.good for outcome in outcomes) else 1
 
 
