@@ -50,6 +50,14 @@ def nothing_is_unacknowledged() -> bool:
     return not client().exists(UNACKED)
 
 
+def finished_elsewhere(start_role: StartRole, folder: Path, *labels: str) -> None:
+    """Let the tasks go on, in a second worker; each of *labels* then has its effect once."""
+    (folder / "go").touch()
+    start_role("worker", "-n", "second@%h", **HASTY)
+    wait_for(all_done, "all is done, elsewhere")
+    assert tasks.effects() == dict.fromkeys(labels, 1)
+
+
 def test_an_idle_worker_stops_with_status_0(start_role: StartRole) -> None:
     assert start_role("worker", **PATIENT).stop() == 0
     assert not Worker.objects.exists()
@@ -131,10 +139,7 @@ def test_tasks_that_take_too_long_are_handed_back_and_count_once(
     assert worker.stop() == 0
     for row in Entry.objects.all():
         assert (row.worker, row.reported) == (None, row.starts)  # no crash
-    (tmp_path / "go").touch()
-    start_role("worker", "-n", "second@%h", **HASTY)
-    wait_for(all_done, "they are done")
-    assert tasks.effects() == dict.fromkeys(names(2), 1)
+    finished_elsewhere(start_role, tmp_path, *names(2))
     assert [result.state for result in results] == [states.SUCCESS] * 2
 
 
@@ -159,10 +164,7 @@ def test_a_task_that_is_deaf_is_handed_back_as_well(
     send(tasks.deaf, ["a"], str(tmp_path))
     wait_for(started(tmp_path, 1), "it runs")
     assert worker.stop() == 0
-    (tmp_path / "go").touch()
-    start_role("worker", "-n", "second@%h", **HASTY)
-    wait_for(all_done, "it is done")
-    assert tasks.effects() == {"a": 1}
+    finished_elsewhere(start_role, tmp_path, "a")
 
 
 def test_a_time_limit_holds_while_the_worker_stops(start_role: StartRole, relay: Relay) -> None:
@@ -239,7 +241,4 @@ def test_other_pools_hand_back_what_takes_too_long(
     send(tasks.gate, ["a"], str(tmp_path))
     wait_for(started(tmp_path, 1), "it runs")
     assert worker.stop() == 0
-    (tmp_path / "go").touch()
-    start_role("worker", "-n", "second@%h", **HASTY)
-    wait_for(all_done, "it is done")
-    assert tasks.effects() == {"a": 1}
+    finished_elsewhere(start_role, tmp_path, "a")

@@ -24,7 +24,7 @@ from tests import probe_tasks
 from tests.cable import Cable, through
 from tests.fixtures_outbox import all_done, client, send, started
 from tests.fixtures_worker import StartRole, database_url, free_port, wait_for
-from tests.test_worker_stop import HASTY, PATIENT, tell, waiting
+from tests.test_worker_stop import HASTY, PATIENT, finished_elsewhere, tell, waiting
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -115,10 +115,7 @@ def test_a_busy_worker_stops_while_its_database_is_away(
     wait_for(started(tmp_path, 1), "it runs")
     database.pull()
     assert worker.stop() == 0
-    (tmp_path / "go").touch()
-    start_role("worker", "-n", "second@%h", **HASTY)
-    wait_for(all_done, "it is done, elsewhere")
-    assert tasks.effects() == {"a": 1}
+    finished_elsewhere(start_role, tmp_path, "a")
 
 
 def test_a_busy_worker_stops_while_its_database_does_not_answer(
@@ -129,10 +126,7 @@ def test_a_busy_worker_stops_while_its_database_does_not_answer(
     wait_for(started(tmp_path, 1), "it runs")
     with rows_that_do_not_answer():
         assert worker.stop() == 0
-    (tmp_path / "go").touch()
-    start_role("worker", "-n", "second@%h", **HASTY)
-    wait_for(all_done, "it is done, elsewhere")
-    assert tasks.effects() == {"a": 1}
+    finished_elsewhere(start_role, tmp_path, "a")
 
 
 def test_the_loop_goes_on_while_the_database_does_not_answer(

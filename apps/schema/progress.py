@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
+
+#: Seconds. Whoever starts it again then reads the password anew, which may have changed.
+WAIT = 300.0
 
 
 class Progress:
@@ -46,3 +50,14 @@ class Progress:
     def last(self) -> str:
         """Return what was waited for last."""
         return self._last
+
+
+def add_wait_option(parser: ArgumentParser) -> None:
+    """Give a command ``--wait``: the limit of its :class:`Progress`, in seconds."""
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=WAIT,
+        metavar="SECONDS",
+        help="fail when it isn't so by then (%(default)s)",
+    )

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from apps.schema.lock import alone
-from apps.schema.progress import Progress
+from apps.schema.progress import Progress, add_wait_option
 
 
 class Command(BaseCommand):
@@ -22,13 +22,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--wait",
-            type=float,
-            default=300,
-            metavar="SECONDS",
-            help="give up when the database or the lock isn't there by then (%(default)s)",
-        )
+        add_wait_option(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         with alone(Progress(self.stdout.write, options["wait"])):

@@ -10,7 +10,7 @@ from django.db.migrations.exceptions import InconsistentMigrationHistory
 from django.db.migrations.executor import MigrationExecutor
 
 from apps.schema.database import reason
-from apps.schema.progress import Progress
+from apps.schema.progress import Progress, add_wait_option
 
 
 class Command(BaseCommand):
@@ -20,14 +20,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--wait",
-            type=float,
-            # Whoever starts it again then reads the password anew, which may have changed.
-            default=300,
-            metavar="SECONDS",
-            help="fail when it isn't so by then (%(default)s)",
-        )
+        add_wait_option(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         progress = Progress(self.stdout.write, options["wait"])
