@@ -53,8 +53,12 @@ class Entry(ModelEntry):  # type: ignore[misc]
         model.enabled = False
 
     def missed_by(self) -> float:
-        """Return how many seconds ago the task should have run; 0 for one with a single time."""
-        if self.model.one_off or self.model.clocked_id:
+        """Return how many seconds ago the task should have run.
+
+        0 for one with a single time, and for one that has never run: upstream counts its last run
+        as 30 years ago, so that it starts at its ``start_time``.
+        """
+        if self.model.one_off or self.model.clocked_id or self.stored[0] is None:
             return 0.0
         last = maybe_make_aware(self.last_run_at).astimezone(self.app.timezone)
         remaining: float = self.schedule.remaining_estimate(last).total_seconds()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from django.conf import settings
 
 SHOW = "import json, proj.settings as s; print(json.dumps(s.{}))"
@@ -40,3 +41,15 @@ def test_the_soft_limit_stays_below_the_hard_one_unless_it_is_set_itself() -> No
 def test_an_option_of_ones_own_leaves_the_others_in_place() -> None:
     given = options(CELERY_BROKER_TRANSPORT_OPTIONS='{"visibility_timeout": 7200}')
     assert given == {**options(), "visibility_timeout": 7200}
+
+
+@pytest.mark.parametrize("url", ["redis://h", "rediss://h", "redis+socket:///s", "sentinel://h"])
+def test_a_frozen_broker_blocks_nobody_for_ever(url: str) -> None:
+    assert {"socket_timeout", "visibility_timeout"} <= options(CELERY_BROKER_URL=url).keys()
+
+
+def test_a_broker_without_a_visibility_timeout_gets_none_of_its_options() -> None:
+    show = [sys.executable, "-c", "import proj.settings as s; print(dir(s))"]
+    env = {**os.environ, "CELERY_BROKER_URL": "amqp://nowhere"}
+    names = subprocess.check_output(show, cwd=settings.BASE_DIR, env=env, text=True)
+    assert "CELERY_BROKER_TRANSPORT_OPTIONS" not in names

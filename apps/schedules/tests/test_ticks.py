@@ -36,6 +36,14 @@ class TestMissed:
         assert task.total_run_count == 0
         assert task.last_run_at > timezone.now() - timedelta(minutes=1)
 
+    def test_the_first_run_after_its_start_time_was_not_missed(
+        self, beat: StartBeat, settings: Settings
+    ) -> None:
+        settings.BEAT_RUN_MISSED = False
+        periodic(start_time=timezone.now() - timedelta(seconds=5), last_run_at=None)
+        tick(beat())
+        assert sent() == ["p"]
+
     def test_what_is_a_little_late_was_not_missed(
         self, beat: StartBeat, settings: Settings
     ) -> None:
