@@ -1,4 +1,4 @@
-"""Queues that somebody takes from, and nobody sends to."""
+"""Queues that somebody takes from and nobody sends to, and the other way round."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def known() -> set[str]:
     names |= {str(getattr(queue, "name", queue)) for queue in declared}
     names |= set(_routed(conf().task_routes))
     return names
+
+
+def taken() -> set[str]:
+    """Return the queues of WORKER_QUEUES; none if it is not set."""
+    names = (name.strip() for name in os.environ.get("WORKER_QUEUES", "").split(","))
+    return {name for name in names if name}
 
 
 def _routed(routes: Any) -> Iterator[str]:
@@ -52,10 +58,30 @@ def a_worker_takes_from_queues_that_are_used() -> Iterator[Finding]:
     """Find a worker that waits at a queue to which nothing is sent: most likely a typing error."""
     if settings.ROLE != "worker" or not _can_be_seen(conf().task_routes):
         return
-    taken = [name.strip() for name in os.environ.get("WORKER_QUEUES", "").split(",")]
-    for name in sorted({name for name in taken if name} - known()):
+    for name in sorted(taken() - known()):
         yield (
-            f"WORKER_QUEUES={','.join(taken)}: nothing is routed to {name}; known are "
+            f"WORKER_QUEUES={','.join(sorted(taken()))}: nothing is routed to {name}; known are "
             f"{', '.join(sorted(known()))}.",
             "Correct the name, or route a task to it (CELERY_TASK_ROUTES).",
+        )
+
+
+@invariant(
+    "proj.W092",
+    "every queue that a route, a task or CELERY_TASK_QUEUES names, and the default one, is in "
+    "WORKER_QUEUES (not in the role worker: a pool has queues of its own)",
+    "add the queue to WORKER_QUEUES in k8s/base/app.env; on Kubernetes to a pool too",
+)
+def every_queue_is_taken_from() -> Iterator[Finding]:
+    """Find a queue whose tasks wait for ever: no worker of this deployment takes from it."""
+    # A command that is typed in the pod of a pool plays no role, and sees that pool's queues alone.
+    of_one_pool = settings.ROLE == "worker" or "TERMINATION_GRACE_PERIOD" in os.environ
+    if of_one_pool or not taken():
+        return
+    for name in sorted(known() - taken()):
+        yield (
+            f"WORKER_QUEUES={','.join(sorted(taken()))}: tasks are sent to the queue {name}, and "
+            "no worker takes them.",
+            f"Add {name} to WORKER_QUEUES in k8s/base/app.env (or .env), or correct the route; on "
+            "Kubernetes a pool needs it too (annotation `queues`, k8s/base/pools).",
         )

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
+from proj.environment import env
+
 from .facts import conf, visibility_timeout
 from .invariant import Finding, invariant
 
@@ -18,7 +20,8 @@ HAND_BACK = 35
     "proj.E021",
     "WORKER_GRACE_PERIOD (what the supervisor waits between TERM and KILL) ≥ "
     f"CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT + {HAND_BACK} s",
-    "raise WORKER_GRACE_PERIOD (systemd: TimeoutStopSec too), or lower the soft shutdown",
+    "raise WORKER_GRACE_PERIOD (systemd: TimeoutStopSec too; Kubernetes: the patch in "
+    "k8s/README.md), or lower the soft shutdown",
 )
 def a_worker_has_time_to_hand_back() -> Iterator[Finding]:
     """Find a worker that is killed before it has handed back what it could not finish."""
@@ -49,4 +52,22 @@ def a_stopping_worker_keeps_its_tasks() -> Iterator[Finding]:
             "runs elsewhere at the same time.",
             "Set CELERY_BROKER_TRANSPORT_OPTIONS="
             f'{{"visibility_timeout": {int(soft + grace) + 60}}} or more.',
+        )
+
+
+@invariant(
+    "proj.E023",
+    "WORKER_GRACE_PERIOD ≤ TERMINATION_GRACE_PERIOD, by which a worker's pod on Kubernetes tells "
+    "its own terminationGracePeriodSeconds",
+    "lower WORKER_GRACE_PERIOD, or patch the pod's number (k8s/README.md)",
+)
+def kubernetes_waits_as_long() -> Iterator[Finding]:
+    """Find a number in app.env that the kubelet, which kills, has never heard of."""
+    grace, pod = settings.WORKER_GRACE_PERIOD, env.integer("TERMINATION_GRACE_PERIOD", 0)
+    if 0 < pod < grace:
+        yield (
+            f"WORKER_GRACE_PERIOD={grace}, and Kubernetes kills this pod {pod} s after it told it "
+            "to stop (terminationGracePeriodSeconds): no variable changes that.",
+            f"Take WORKER_GRACE_PERIOD out of the overlay's app.env (it is {pod} then), or patch "
+            "the pod's own number too: k8s/README.md shows how.",
         )

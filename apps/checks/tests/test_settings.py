@@ -35,6 +35,19 @@ def test_a_stop_must_not_outlast_the_visibility_timeout(settings: Any) -> None:
     assert messages() == {}
 
 
+def test_kubernetes_must_wait_as_long_as_the_worker_was_told(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WORKER_GRACE_PERIOD = 300
+    assert messages() == {}, "compose and systemd have the number itself"
+    monkeypatch.setenv("TERMINATION_GRACE_PERIOD", "70")
+    found = messages()
+    assert found.keys() == {"proj.E023"}
+    assert "WORKER_GRACE_PERIOD=300, and Kubernetes kills this pod 70 s after" in found["proj.E023"]
+    monkeypatch.setenv("TERMINATION_GRACE_PERIOD", "300")
+    assert messages() == {}
+
+
 @pytest.mark.parametrize("name", ["socket_timeout", "socket_connect_timeout"])
 @pytest.mark.parametrize("value", [None, 300])
 def test_a_frozen_redis_must_be_noticed(redis: Change, name: str, value: int | None) -> None:
@@ -193,7 +206,6 @@ def test_a_queue_that_nothing_is_sent_to_is_named_in_the_role_worker(
     settings: Any, monkeypatch: pytest.MonkeyPatch, conf: Change
 ) -> None:
     monkeypatch.setenv("WORKER_QUEUES", "default, report")
-    assert messages() == {}
     settings.ROLE = "worker"
     conf(CELERY_DB_REUSE_MAX=0)
     found = messages()
@@ -201,6 +213,37 @@ def test_a_queue_that_nothing_is_sent_to_is_named_in_the_role_worker(
     assert "nothing is routed to report; known are default, mail, reports" in found["proj.W091"]
     conf(task_routes=("proj.routers:route",))
     assert messages() == {}, "what a function routes can't be seen"
+
+
+@pytest.mark.parametrize("role", ["", "web", "beat"])
+def test_a_queue_that_no_worker_takes_from_is_named(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, conf: Change, role: str
+) -> None:
+    settings.ROLE = role
+    monkeypatch.setenv("WORKER_QUEUES", "default, mail,reports")
+    assert messages() == {}
+    conf(task_routes={**app.conf.task_routes, "apps.orders.tasks.*": {"queue": "orders"}})
+    found = messages()
+    assert found.keys() == {"proj.W092"}
+    assert "tasks are sent to the queue orders, and no worker takes them" in found["proj.W092"]
+    assert "Add orders to WORKER_QUEUES" in found["proj.W092"]
+    monkeypatch.setenv("WORKER_QUEUES", "default,mail,reports,orders")
+    assert messages() == {}
+
+
+def test_the_queues_of_one_pool_are_not_all_there_are(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, conf: Change
+) -> None:
+    monkeypatch.setenv("WORKER_QUEUES", "reports")
+    conf(CELERY_DB_REUSE_MAX=0)
+    settings.ROLE = "worker"
+    assert messages() == {}
+    settings.ROLE = ""
+    monkeypatch.setenv("TERMINATION_GRACE_PERIOD", "70")
+    assert messages() == {}, "a command typed in a worker's pod"
+    monkeypatch.delenv("WORKER_QUEUES")
+    monkeypatch.delenv("TERMINATION_GRACE_PERIOD")
+    assert messages() == {}, "not known without WORKER_QUEUES"
 
 
 def test_hosts_are_named_and_what_is_public_is_safe(settings: Any) -> None:
