@@ -10,8 +10,9 @@ from .cluster.fixtures import PAGE
 from .containers import clone, image, stack
 from .flights import flights
 from .local_stack import Checkout
+from .manifests import rendered
 
-__all__ = ["backups", "broker", "clone", "database", "flights", "image", "stack"]
+__all__ = ["backups", "broker", "clone", "database", "flights", "image", "rendered", "stack"]
 
 # Run by test_results_upstream.py, in a process of their own.
 collect_ignore = ["upstream"]

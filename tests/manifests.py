@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import yaml
 
-from .containers import ROOT, run
+from .containers import ROOT, run, without
 
 Object = dict[str, Any]
 
@@ -127,3 +128,33 @@ def render_all(folder: Path) -> dict[str, Path]:
 def objects(file: Path) -> list[Object]:
     """Return what a rendered file holds."""
     return [each for each in yaml.safe_load_all(file.read_text("utf-8")) if each]
+
+
+each_one = pytest.mark.parametrize("name", [*overlays(), *(each.name for each in combinations())])
+
+
+def need(program: str) -> str:
+    """Return the path of *program*; skip without it, fail in CI."""
+    found = shutil.which(program)
+    if not found:
+        without(f"{program} is not installed")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Render everything once."""
+    need("kubectl")
+    return render_all(tmp_path_factory.mktemp("manifests"))
+
+
+def one(found: list[Object], kind: str, name: str) -> Object:
+    """Return the object of a kind and a name."""
+    (thing,) = [o for o in found if (o["kind"], o["metadata"]["name"]) == (kind, name)]
+    return thing
+
+
+def app_env(found: list[Object]) -> dict[str, str]:
+    """Return the settings that all pods of the image share."""
+    (data,) = [o["data"] for o in found if o["metadata"]["name"].startswith("app-env-")]
+    return dict(data)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 import yaml
 
 from .containers import ROOT, run, without
-from .manifests import COMBINATIONS, GENERATED, Object, combinations, objects, overlays, render_all
+from .manifests import COMBINATIONS, GENERATED, Object, app_env, each_one, need, objects, one
 
 ACCEPTED = ROOT / "k8s" / "accepted-findings.yaml"
 #: Kinds of which no schema is on the machine: kubeconform has Kubernetes' own and KEDA's.
@@ -30,7 +29,6 @@ UNKNOWN = {
     "PrometheusRule": "Prometheus Operator; promtool reads the rules below",
     "ServiceMonitor": "Prometheus Operator",
 }
-NAMES = [*overlays(), *(each.name for each in combinations())]
 
 
 class Finding(NamedTuple):
@@ -39,23 +37,6 @@ class Finding(NamedTuple):
     check: str
     thing: str
     where: str
-
-
-each_one = pytest.mark.parametrize("name", NAMES)
-
-
-def need(program: str) -> str:
-    """Return the path of *program*; skip without it, fail in CI."""
-    found = shutil.which(program)
-    if not found:
-        without(f"{program} is not installed")
-    return str(found)
-
-
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    need("kubectl")
-    return render_all(tmp_path_factory.mktemp("manifests"))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +79,7 @@ def judge(tool: str, findings: set[Finding]) -> None:
     assert not unexplained, sorted(unexplained)
     for check, reason in reasons.items():
         assert reason["why"], check
-        for needed in (check, *((check, one) for key in ("only", "where") for one in
+        for needed in (check, *((check, each) for key in ("only", "where") for each in
                        reason.get(key, []))):  # fmt: skip
             assert needed in used, f"{ACCEPTED.name}: nothing is found for {needed}"
 
@@ -147,11 +128,6 @@ def test_what_is_scaled_has_no_number_of_its_own(rendered: dict[str, Path], name
     assert scaled | numbers >= {"web", "worker-default", "worker-reports"}
 
 
-def one(found: list[Object], kind: str, name: str) -> Object:
-    (thing,) = [o for o in found if (o["kind"], o["metadata"]["name"]) == (kind, name)]
-    return thing
-
-
 @pytest.mark.parametrize("component", ["autoscaling", "autoscaling-cpu"])
 def test_an_autoscaled_worker_has_time_for_the_longest_task(
     rendered: dict[str, Path], component: str
@@ -169,7 +145,7 @@ def test_an_autoscaled_worker_has_time_for_the_longest_task(
 
 def test_each_pool_is_scaled_by_its_own_queues(rendered: dict[str, Path]) -> None:
     found = objects(rendered["prod+autoscaling"])
-    settings = next(o for o in found if o["metadata"]["name"].startswith("app-env-"))["data"]
+    settings = app_env(found)
     for pool in ("default", "reports"):
         queues = one(found, "Deployment", f"worker-{pool}")["metadata"]["annotations"]["queues"]
         scaler = one(found, "ScaledObject", f"worker-{pool}")["spec"]
@@ -183,7 +159,7 @@ def test_each_pool_is_scaled_by_its_own_queues(rendered: dict[str, Path]) -> Non
 @pytest.mark.parametrize("component", ["ingress", "gateway"])
 def test_the_host_stands_in_one_place(rendered: dict[str, Path], component: str) -> None:
     found = objects(rendered[f"prod+{component}"])
-    settings = next(o for o in found if o["metadata"]["name"].startswith("app-env-"))["data"]
+    settings = app_env(found)
     host = settings["SITE_HOST"]
     assert (settings["HTTPS_ONLY"], settings["TRUSTED_PROXIES"]) == ("true", "1")
     if component == "ingress":

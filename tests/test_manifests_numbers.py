@@ -1,0 +1,115 @@
+"""What pods are told about themselves is so, and so is what the pages say of the manifests."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .containers import ROOT, run
+from .manifests import Object, app_env, each_one, need, objects, one
+
+
+def most_pods(found: list[Object]) -> dict[str, int]:
+    """Return how many pods each role may have: its autoscaler's maximum, or its own number."""
+    scalers = [o["spec"] for o in found if "scaleTargetRef" in o.get("spec", {})]
+    most = {
+        s["scaleTargetRef"]["name"]: int(s.get("maxReplicas") or s["maxReplicaCount"])
+        for s in scalers
+    }
+    roles = dict.fromkeys(("web", "worker", "beat"), 0)
+    for thing in found:
+        role = thing["metadata"].get("labels", {}).get("app.kubernetes.io/component")
+        if thing["kind"] == "Deployment" and role in roles:
+            name = thing["metadata"]["name"]
+            roles[role] += most[name] if name in most else int(thing["spec"]["replicas"])
+    return roles
+
+
+@each_one
+def test_the_pods_know_how_many_they_are(rendered: dict[str, Path], name: str) -> None:
+    found = objects(rendered[name])
+    told = app_env(found)
+    assert {r: int(told[f"{r.upper()}_REPLICAS"]) for r in ("web", "worker", "beat")} == (
+        most_pods(found)
+    ), "correct replicas.env, in k8s/base or in the autoscaling component"
+
+
+@each_one
+def test_each_worker_knows_when_it_is_killed(rendered: dict[str, Path], name: str) -> None:
+    found = objects(rendered[name])
+    pools = [o for o in found if o["kind"] == "Deployment" and "pool" in o["metadata"]["labels"]]
+    assert pools
+    for deployment in pools:
+        spec = deployment["spec"]["template"]["spec"]
+        env = {e["name"]: e.get("value") for e in spec["containers"][0]["env"]}
+        told = {**app_env(found), **env}
+        grace = spec["terminationGracePeriodSeconds"]
+        assert grace == int(told["TERMINATION_GRACE_PERIOD"]) == int(told["WORKER_GRACE_PERIOD"])
+
+
+@pytest.mark.parametrize(
+    ("name", "component"),
+    [
+        ("prod", "postgres"),
+        ("prod+autoscaling", "autoscaling"),
+        ("prod+autoscaling-cpu", "autoscaling-cpu"),
+    ],
+)
+def test_the_readme_says_how_many_connections_they_take(
+    rendered: dict[str, Path],
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    component: str,
+) -> None:
+    from apps.checks import capacity
+    from proj.celery import app
+
+    env = app_env(objects(rendered[name]))
+    for key in ("WEB_REPLICAS", "WORKER_REPLICAS", "BEAT_REPLICAS", "WEB_THREADS"):
+        setattr(settings, key, int(env[key]))
+    monkeypatch.setenv("WEB_CONCURRENCY", env["WEB_CONCURRENCY"])
+    monkeypatch.delenv("DATABASE_POOL_MAX_SIZE", raising=False)
+    monkeypatch.setitem(app.conf, "worker_concurrency", int(env["CELERY_WORKER_CONCURRENCY"]))
+    groups = capacity.groups()
+    readme = (ROOT / "k8s/components" / component / "README.md").read_text("utf-8")
+    said = re.findall(r"takes? up to (\d+) (?:of|connections)", " ".join(readme.split()))
+    assert said == [str(sum(group.total for group in groups))]
+    if component == "postgres":
+        each = ", ".join(f"{group.role} {group.each}" for group in groups)
+        assert f"Connections of a pod: {each}" in " ".join(readme.split())
+
+
+def test_the_readme_lists_every_setting_that_a_secret_holds(rendered: dict[str, Path]) -> None:
+    app = one(objects(rendered["prod"]), "Deployment", "web")["spec"]["template"]["spec"]
+    names = {e["name"].removesuffix("_FILE") for e in app["containers"][0]["env"]
+             if e.get("value", "").startswith("/run/secrets/")}  # fmt: skip
+    readme = (ROOT / "k8s/README.md").read_text("utf-8")
+    (row,) = re.findall(r"^\| set a secret \((.*?)\) \|", readme, re.MULTILINE)
+    assert set(re.findall(r"`([A-Z_]+)`", row)) == names
+
+
+def test_the_patches_that_the_readme_shows_do_what_it_says(tmp_path: Path) -> None:
+    readme = (ROOT / "k8s/README.md").read_text("utf-8")
+    blocks = re.findall(r"```yaml\n(patches:.*?)```", readme, re.DOTALL)
+    patches = [patch for block in blocks for patch in yaml.safe_load(block)["patches"]]
+    for part in ("k8s", "deploy/backup", "deploy/overlays"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    overlay = tmp_path / "deploy/overlays/prod/kustomization.yaml"
+    text = overlay.read_text("utf-8")
+    overlay.write_text(text + yaml.safe_dump({"patches": patches}), "utf-8")
+    found = list(yaml.safe_load_all(run(need("kubectl"), "kustomize", overlay.parent).stdout))
+
+    accounts = [o for o in found if o["kind"] == "ServiceAccount"]
+    assert accounts
+    assert all(o["imagePullSecrets"] == [{"name": "pull"}] for o in accounts)
+    for pool in ("default", "reports"):
+        spec = one(found, "Deployment", f"worker-{pool}")["spec"]["template"]["spec"]
+        env = {e["name"]: e.get("value") for e in spec["containers"][0]["env"]}
+        assert spec["terminationGracePeriodSeconds"] == 300
+        assert env["TERMINATION_GRACE_PERIOD"] == "300"
