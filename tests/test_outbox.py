@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import states
+from django.db.models.functions import Now
 
 from apps.outbox import broker, conf, store
 from apps.outbox.models import Entry
@@ -18,6 +20,7 @@ from tests.fixtures_outbox import (
     client,
     names,
     send,
+    started,
 )
 from tests.fixtures_worker import StartRole, wait_for
 
@@ -75,6 +78,41 @@ def test_a_revoked_task_is_gone(start_role: StartRole) -> None:
     app.control.revoke("revoked-id", reply=True, timeout=5)
     tasks.effect.apply_async_on_commit(["a"], task_id="revoked-id")
     wait_for(all_done, "it is gone")
+    assert tasks.effects() == {}
+    assert app.AsyncResult("revoked-id").state == states.REVOKED
+
+
+@pytest.mark.parametrize("how", ["expired", "revoked"])
+def test_a_late_copy_does_not_end_the_start_that_runs(
+    start_role: StartRole, tmp_path: Path, how: str
+) -> None:
+    """A copy that the broker kept, or that the relay sent once more, is discarded by the worker."""
+    worker = start_role("worker", **TASKS)
+    seconds = 2 if how == "expired" else None
+    result = tasks.gate.apply_async_on_commit(["a", str(tmp_path)], expires=seconds)
+    copy = store.Row._make([*Entry.objects.values_list(*store.Row._fields[:7]).get(), 0, 0.0])
+    wait_for(started(tmp_path, 1), "it runs")
+    if how == "expired":
+        wait_for(lambda: Entry.objects.filter(expires__lt=Now()), "its time is over")
+    else:
+        app.control.revoke(result.id, reply=True, timeout=5)
+    broker.publish([copy])
+    worker.wait_for_line("Discarding revoked task")
+    send(tasks.effect, ["after"])[0].get(timeout=60)
+    assert result.state == states.STARTED
+    (tmp_path / "go").touch()
+    assert result.get(timeout=60) == "a"
+    wait_for(all_done, "it is done")
+    assert tasks.effects() == {"a": 1, "after": 1}
+
+
+def test_a_task_that_a_person_terminates_is_gone(start_role: StartRole, tmp_path: Path) -> None:
+    start_role("worker", **TASKS)
+    [result] = send(tasks.gate, ["a"], str(tmp_path))
+    wait_for(started(tmp_path, 1), "it runs")
+    app.control.revoke(result.id, terminate=True, reply=True, timeout=5)
+    wait_for(all_done, "it is gone")
+    assert result.state == states.REVOKED
     assert tasks.effects() == {}
 
 

@@ -66,9 +66,13 @@ def _end_failed(row_id: int, start: int, exception: Exception) -> None:
 
 
 @signals.task_revoked.connect
-def after_revoke(request: Any, **kwargs: Any) -> None:
-    """Delete the row of a task that was revoked, has expired, or was terminated by a person."""
-    if ticket := ledger.ticket_of(request):
+def after_revoke(request: Any, terminated: bool = False, **kwargs: Any) -> None:
+    """Delete the row of a task that was terminated by a person.
+
+    Not of one that was only revoked, or has expired: its message may be a late copy, and the start
+    be running (see request.py).
+    """
+    if terminated and (ticket := ledger.ticket_of(request)):
         # Not started yet, or started from this very message.
         starts = [(ticket.row_id, ticket.starts), (ticket.row_id, ticket.starts + 1)]
         beside_the_loop(partial(store.finish, starts))

@@ -1,13 +1,18 @@
-"""The worker's view of a message; only to know how the task's process has left it."""
+"""The worker's view of a message: how the task's process has left it, and what a revoke ends."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request as CelerysRequest
+from celery.worker.request import send_revoked, task_ready
+from django.db import transaction
 
+from . import conf, store
 from .heartbeat import heartbeat
+from .receivers import beside_the_loop
 
 
 class Request(CelerysRequest):  # type: ignore[misc]
@@ -32,3 +37,29 @@ class Request(CelerysRequest):  # type: ignore[misc]
         if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt):
             heartbeat.crashed(self)
         return super().on_failure(exc_info, *args, **kwargs)
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        """Discard a message whose task was revoked or has expired; or end one that is terminated.
+
+        Celery's own stores REVOKED whatever became of the task: but this may be a late copy of a
+        message whose start is running now, or has finished.
+        """
+        header = self.request_dict.get(conf.HEADER)
+        if terminated or not header:
+            super()._announce_revoked(reason, terminated, signum, expired)
+            return
+        task_ready(self)
+        self.send_event("task-revoked", terminated=False, signum=signum, expired=expired)
+        beside_the_loop(partial(self._revoke_waiting, int(header[0]), int(header[1]), reason))
+        self.acknowledge()
+        self._already_revoked = True
+        send_revoked(
+            self.task, request=self._context, terminated=False, signum=signum, expired=expired
+        )
+
+    def _revoke_waiting(self, row_id: int, starts: int, reason: str) -> None:
+        with transaction.atomic(using=conf.alias()):
+            if store.finish([(row_id, starts)]):
+                self.task.backend.mark_as_revoked(
+                    self.id, reason, request=self._context, store_result=self.store_errors
+                )
