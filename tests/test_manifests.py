@@ -99,7 +99,11 @@ def test_every_component_has_a_readme() -> None:
 @each_one
 def test_it_is_valid(rendered: dict[str, Path], name: str) -> None:
     skipped = ",".join(UNKNOWN)
-    run(need("kubeconform"), "-strict", "-summary", "-skip", skipped, rendered[name])
+    # Where the schemas are, if kubeconform's own place isn't enough.
+    places = [
+        f"-schema-location={place}" for place in os.environ.get("KUBECONFORM_SCHEMAS", "").split()
+    ]
+    run(need("kubeconform"), *places, "-strict", "-summary", "-skip", skipped, rendered[name])
 
 
 @each_one
