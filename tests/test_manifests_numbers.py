@@ -113,3 +113,18 @@ def test_the_patches_that_the_readme_shows_do_what_it_says(tmp_path: Path) -> No
         env = {e["name"]: e.get("value") for e in spec["containers"][0]["env"]}
         assert spec["terminationGracePeriodSeconds"] == 300
         assert env["TERMINATION_GRACE_PERIOD"] == "300"
+
+
+def test_a_vault_may_hold_every_key_that_the_pods_or_keda_read(rendered: dict[str, Path]) -> None:
+    found = objects(rendered["managed+scaled"])
+    template = one(found, "ExternalSecret", "app")["spec"]["target"]["template"]["data"]
+    web = one(found, "Deployment", "web")["spec"]["template"]["spec"]
+    (secret,) = [v["secret"] for v in web["volumes"] if v["name"] == "secrets"]
+    backup = objects(rendered["managed"])
+    job = one(backup, "CronJob", "backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (other,) = [
+        v["secret"] for v in job["volumes"] if v.get("secret", {}).get("secretName") == "app"
+    ]
+    keda = one(found, "TriggerAuthentication", "stores")["spec"]["secretTargetRef"]
+    read = {item["key"] for item in (*secret["items"], *other["items"], *keda)}
+    assert set(template) == read
