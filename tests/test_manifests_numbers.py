@@ -77,9 +77,11 @@ def test_the_readme_says_how_many_connections_they_take(
     monkeypatch.delenv("DATABASE_POOL_MAX_SIZE", raising=False)
     monkeypatch.setitem(app.conf, "worker_concurrency", int(env["CELERY_WORKER_CONCURRENCY"]))
     groups = capacity.groups()
-    readme = (ROOT / "k8s/components" / component / "README.md").read_text("utf-8")
+    page = f"k8s/components/{component}/README.md"
+    readme = (ROOT / page).read_text("utf-8")
     said = re.findall(r"takes? up to (\d+) (?:of|connections)", " ".join(readme.split()))
-    assert said == [str(sum(group.total for group in groups))]
+    total = sum(group.total for group in groups)
+    assert said == [str(total)], f"{page} should say that the pods take up to {total} connections"
     if component == "postgres":
         each = ", ".join(f"{group.role} {group.each}" for group in groups)
         assert f"Connections of a pod: {each}" in " ".join(readme.split())
