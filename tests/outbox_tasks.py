@@ -130,6 +130,41 @@ def fails(label: str) -> None:
     raise ValueError(label)
 
 
+class VerbatimError(Exception):
+    """Its representation is its text, without any escapes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@shared_task(bind=True)
+def fails_with(self: Any, text: str, retry: bool = False) -> None:
+    """Fail with an error whose text and representation are *text*; or retry because of it."""
+    if retry:
+        raise self.retry(exc=VerbatimError(text), countdown=0)
+    raise VerbatimError(text)
+
+
+class Stumbles(Task):
+    """Raises when it is told that it has failed, but for the second time."""
+
+    abstract = True
+    told = 0
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Write an effect that names the error, or raise."""
+        type(self).told += 1
+        if self.told % 2:
+            raise LookupError("on_failure")
+        write(f"{args[0]}: {exc!r}")
+
+
+@shared_task(base=Stumbles)
+def stumbles(label: str) -> None:
+    """Fail."""
+    raise ValueError(label)
+
+
 @shared_task(bind=True, max_retries=5)
 def retries(self: Any, label: str, times: int, countdown: float = 0) -> int:
     """Retry a few times, then write the number of retries."""

@@ -114,6 +114,30 @@ def test_a_task_that_kills_its_process_is_quarantined(start_role: StartRole, rel
     assert tasks.effects() == {"good": 1, "bad: Quarantined": 1}
 
 
+def test_a_task_whose_failure_cannot_be_handled_is_quarantined(
+    start_role: StartRole, relay: Relay
+) -> None:
+    start_role("worker", OUTBOX_MAX_STARTS="2", **TASKS)
+    unsendable = tasks.effect.si("told").set(serializer="of another planet")
+    result = tasks.fails.apply_async_on_commit(["bad"], link_error=unsendable)
+    row = wait_for(quarantined, "it is quarantined")[0]
+    assert row.starts == 2
+    assert "of another planet" in row.error
+    assert result.state == states.FAILURE
+    good = send(tasks.effect, ["good"])[0]
+    assert good.get(timeout=60) == "good"
+
+
+def test_an_on_failure_that_raises_does_not_keep_the_failure_from_being_final(
+    start_role: StartRole, relay: Relay
+) -> None:
+    start_role("worker", "-c", "1", **TASKS)
+    result = tasks.stumbles.delay_on_commit("bad")
+    wait_for(all_done, "its on_failure() was called again")
+    assert result.state == states.FAILURE
+    assert tasks.effects() == {"bad: ValueError('bad')": 1}
+
+
 def test_where_a_killed_process_is_a_failure_the_task_is_told_so(
     start_role: StartRole, relay: Relay
 ) -> None:

@@ -1,9 +1,10 @@
-"""Has a task's ``on_failure()`` called where Celery can't: the process that ran it is gone."""
+"""Has a task's ``on_failure()`` called where Celery can't, or could not with success."""
 
 from __future__ import annotations
 
 from celery import Task, current_app
-from kombu.utils.json import loads
+from celery.utils.serialization import ensure_serializable
+from kombu.utils.json import dumps, loads
 
 from . import store
 
@@ -24,6 +25,9 @@ def tell(row_id: int, error: Exception) -> None:
             continue  # Celery's own, which does nothing
         args, kwargs, _ = loads(body)
         call_on_failure.apply_async_on_commit(
-            (name, task_id, args, kwargs, type(error).__name__, list(error.args)),
+            (
+                name, task_id, args, kwargs, type(error).__qualname__,
+                list(ensure_serializable(error.args, dumps)), type(error).__module__,
+            ),
             queue=queue or None,
-        )
+        )  # fmt: skip

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 #: Seconds that a worker which stops waits for a database that is away, to sign off.
 SIGN_OFF = 4.0
 
+#: Why a start is given up whose process is well and has reported nothing.
+UNWRITTEN = "its end could not be written down"
+
 
 def lane(queue: str | None, priority: int | None) -> str:
     """Return the name of what is first in, first out in a broker: a queue at one priority."""
@@ -124,8 +127,9 @@ class Heartbeat:
             for row in lost
             if row not in ended and row[0] in returned and row not in self._crashed
         ]
-        # It has waited for the database, which then came back (see outage.py).
-        self._give_up(left, "its end could not be written down", reported=True)
+        # It has waited too long for the database (see outage.py), or the reason isn't known: it
+        # counts, or a task that does this each time would be started for ever.
+        self._give_up(left, UNWRITTEN)
         died = [row for row in lost if row not in ended and row not in left]
         self._give_up(died, "the process that ran it died")
         self._cancelled -= {row_id for row_id, _ in ended}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from apps.results import aside
 from apps.results import conf as results_conf
 from apps.results.patience import persist
 
-from . import conf, failures, identity, ledger, store
+from . import conf, failures, identity, ledger, store, unwritten
 from .heartbeat import heartbeat
 
 
@@ -44,9 +45,16 @@ def stop_heartbeat(**kwargs: Any) -> None:
 
 @signals.task_postrun.connect
 def after_failure(sender: Any, state: str | None = None, **kwargs: Any) -> None:
-    """Delete the row of a task that has failed; its failure is stored by now."""
-    if hasattr(sender, "ledger_tracks") and state is not None:
+    """Delete the row of a task that has failed; its failure is stored by now.
+
+    Without a state, something has kept Celery from storing how it ended.
+    """
+    if not hasattr(sender, "ledger_tracks"):
+        return
+    if state is not None:
         ledger.forget_failed(sender, state)
+    else:
+        unwritten.count(sender, sys.exc_info()[1])
 
 
 @signals.task_failure.connect

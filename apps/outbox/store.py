@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from apps.results.texts import storable
+
 from . import conf
 from .sql import Part, run_prepared, taking_along
 from .sql import run as run  # for the others: here is where statements are looked for
@@ -107,7 +109,7 @@ def give_back(rows: Sequence[Row], seconds: float = 0, error: str = "") -> None:
     run(
         "UPDATE outbox_entry entry SET due_at = clock_timestamp() + %s * interval '1 s',"
         " error = %s " + _UNCHANGED,
-        [seconds, error, *_columns(rows)],
+        [seconds, storable(error), *_columns(rows)],
     )
 
 
@@ -182,7 +184,7 @@ def finish_one(row_id: int, token: int, result: Part | None = None) -> bool:
 
 def note(what: str, **more: Any) -> Jsonb:
     """Return one line of a row's history."""
-    return Jsonb({"what": what, **more})
+    return Jsonb({"what": storable(what), **more})
 
 
 #: Appends to the history, with the time and the start, and keeps it from growing without end.
@@ -199,8 +201,8 @@ def reschedule(row_id: int, token: int, body: str | None, due_at: datetime, why:
                     due_at = %(due_at)s, body = coalesce(%(body)s, body), error = %(why)s
                 WHERE id = %(id)s AND starts = %(token)s RETURNING id""",
             {
-                "note": note(why), "due_at": due_at, "body": body, "why": why, "id": row_id,
-                "token": token,
+                "note": note(why), "due_at": due_at, "body": body, "why": storable(why),
+                "id": row_id, "token": token,
             },
         )
     )  # fmt: skip
@@ -227,8 +229,8 @@ def release(
                 ORDER BY id FOR UPDATE SKIP LOCKED)
             RETURNING id, task_id, task, quarantined_at IS NOT NULL""",
         {
-            "note": note(why), "why": why, "reported": reported, "most": conf.get("MAX_STARTS"),
-            **params,
+            "note": note(why), "why": storable(why), "reported": reported,
+            "most": conf.get("MAX_STARTS"), **params,
         },
     )  # fmt: skip
     return [(row[0], row[1], row[2], row[3]) for row in rows]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+from celery import Task as CelerysTask
 from celery.contrib.django.task import DjangoTask
 from celery.result import AsyncResult
 from celery.utils import uuid
 
-from . import calls, ledger, results
+from . import calls, hooks, ledger, results
 
 
 class OutboxTask(DjangoTask):  # type: ignore[misc]
@@ -40,6 +41,8 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
         if cls.__dict__.get("ledger_tracks") is None:
             cls.ledger_tracks = bool(cls.track_started)
         cls.track_started = False
+        if cls.on_failure is not CelerysTask.on_failure:
+            cls.on_failure = hooks.guarded(cls.on_failure)
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """Call the task with the transaction: a row now, the message once it commits.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
-from billiard.exceptions import WorkerLostError
 from celery import current_app, shared_task
 from django.db import OperationalError
-
-from .results import Quarantined
-
-ERRORS = {error.__name__: error for error in (Quarantined, WorkerLostError)}
 
 
 @shared_task(
@@ -22,10 +18,25 @@ ERRORS = {error.__name__: error for error in (Quarantined, WorkerLostError)}
     retry_backoff_max=60,
 )
 def call_on_failure(
-    name: str, task_id: str, args: list[Any], kwargs: dict[str, Any], error: str, why: list[Any]
+    name: str,
+    task_id: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    error: str,
+    why: list[Any],
+    module: str,
 ) -> None:
-    """Call ``on_failure()`` of the task *name*, whose process could not (see ``failures.tell``)."""
+    """Call ``on_failure()`` of the task *name*, whose process could not (see ``failures.tell``).
+
+    :param error: the exception's class, of *module*, and *why* its arguments; one that this process
+        doesn't know is made up, as Celery does it for results.
+    """
+    task = current_app.tasks[name]
+    hook = task.on_failure
+    if hasattr(hook, "is_guarded"):  # an error of it is this task's own, and is retried
+        hook = partial(hook.__wrapped__, task)
+    stored = {"exc_type": error, "exc_message": why, "exc_module": module}
     try:
-        raise ERRORS[error](*why)
+        raise current_app.backend.exception_to_python(stored)
     except Exception as raised:
-        current_app.tasks[name].on_failure(raised, task_id, args, kwargs, ExceptionInfo())
+        hook(raised, task_id, args, kwargs, ExceptionInfo())

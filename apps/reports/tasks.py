@@ -33,7 +33,7 @@ class ReportTask(Task):
         self, exc: Exception, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any
     ) -> None:
         """Say on the report that it failed for good, for a person waits for it."""
-        processing.fail_report(args[0], exc)
+        processing.fail_report(_its_id(args, kwargs), exc)
 
 
 class ChunkTask(ReportTask):
@@ -45,7 +45,12 @@ class ChunkTask(ReportTask):
         self, exc: Exception, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any
     ) -> None:
         """Say on the chunk's report that it failed for good, and where."""
-        processing.fail_chunk(args[0], exc)
+        processing.fail_chunk(_its_id(args, kwargs), exc)
+
+
+def _its_id(args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Return the one argument of a task, however it was passed."""
+    return [*args, *kwargs.values()][0]
 
 
 @shared_task(base=ReportTask)

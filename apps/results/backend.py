@@ -29,6 +29,7 @@ from django_celery_results.backends.database import DatabaseBackend as UpstreamB
 from . import aside, conf, statement
 from .chords import count_part
 from .patience import AWAY, persist
+from .texts import storable
 
 
 class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
@@ -83,6 +84,7 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Return what ``statement.sql()`` stores."""
         content_type, content_encoding, result = self.encode_content(result)
+        traceback = storable(traceback) if traceback else traceback
         meta = {
             **self._get_meta_from_request(request),
             "children": self.current_task_children(request),

@@ -7,14 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from apps.outbox import conf, identity, store
-from apps.outbox.heartbeat import Heartbeat
+from apps.outbox.heartbeat import UNWRITTEN, Heartbeat
 from apps.outbox.models import Entry
 from tests import outbox_tasks as tasks
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 
 CRASHED = "the process that ran it died"
-UNWRITTEN = "its end could not be written down"
 
 
 def begin() -> SimpleNamespace:
@@ -66,12 +65,13 @@ def test_it_counts_also_when_a_heartbeat_fell_into_the_time_of_the_copy(
     assert two_beats(heartbeat).reported == 0
 
 
-def test_a_start_that_returned_and_left_its_row_does_not_count() -> None:
+def test_a_start_that_returned_and_left_its_row_counts_too() -> None:
+    """Whatever the reason is, a task must not be started for ever by it."""
     tasks.effect.delay_on_commit("a")
     heartbeat = Heartbeat()
     heartbeat.returned(begin())
     row = two_beats(heartbeat)
-    assert (row.worker, row.reported) == (None, 1)
+    assert (row.worker, row.starts, row.reported) == (None, 1, 0)
     assert [line["what"] for line in row.history] == [UNWRITTEN]
 
 

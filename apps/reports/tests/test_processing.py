@@ -234,6 +234,16 @@ def test_an_error_in_the_merge_fails_the_report_with_a_reason(report: Report) ->
     assert report.error.startswith("The profile could not be put together")
 
 
+def test_a_task_that_was_called_by_keyword_fails_the_report_as_well(report: Report) -> None:
+    profile_chunk.on_failure(RuntimeError(), "t", [], {"chunk_id": chunk_ids(report)[0]}, None)
+    report.refresh_from_db()
+    assert report.state == Report.State.FAILED
+    Report.objects.update(state=Report.State.PROCESSING)
+    merge_report.on_failure(RuntimeError(), "t", [], {"report_id": str(report.pk)}, None)
+    report.refresh_from_db()
+    assert report.state == Report.State.FAILED
+
+
 def test_a_chunk_in_quarantine_fails_the_report_with_a_reason(report: Report) -> None:
     """The outbox has that told by a task; tests/test_outbox_crashes.py has real crashes."""
     row = Entry.objects.create(

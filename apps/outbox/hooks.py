@@ -1,0 +1,54 @@
+"""Keeps a project's ``on_failure()`` that raises from starting the whole task again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+from django.db import transaction
+
+from . import conf, failures
+from .heartbeat import heartbeat
+from .receivers import beside_the_loop
+
+logger = logging.getLogger(__name__)
+
+
+def guarded(on_failure: Callable[..., None]) -> Callable[..., None]:
+    """Return a method that calls *on_failure*, and lets a durable task repeat a call that raised.
+
+    The failure is final and stored by then. Celery guards ``on_success()`` and ``after_return()``
+    so, but takes an error in this hook for the task's own: the failure would never be complete, and
+    the task be started again with all that it does outside of the database.
+    """
+    if hasattr(on_failure, "is_guarded"):
+        return on_failure
+
+    @wraps(on_failure)
+    def call(self: Any, exc: Exception, task_id: str, *args: Any, **kwargs: Any) -> None:
+        try:
+            on_failure(self, exc, task_id, *args, **kwargs)
+        except Exception:
+            if (row_id := _row_that_ends(self, task_id)) is None:
+                raise
+            logger.exception("%s[%s]: on_failure() raised; it is called again", self.name, task_id)
+            beside_the_loop(partial(_tell, row_id, exc))
+
+    call.is_guarded = True  # type: ignore[attr-defined]
+    return call
+
+
+def _row_that_ends(task: Any, task_id: str) -> int | None:
+    """Return the row of a durable task that ends here, or whose process has been ended."""
+    claim = getattr(task.request, "claim", None)
+    if claim and claim.request.id == task_id:
+        return None if claim.request.is_eager else int(claim.row_id)
+    header = heartbeat.header(task_id)
+    return int(header[0]) if header else None
+
+
+def _tell(row_id: int, error: Exception) -> None:
+    with transaction.atomic(using=conf.alias()):
+        failures.tell(row_id, error)

@@ -1,0 +1,77 @@
+"""A final failure whose handling fails is the end all the same, or leads to quarantine."""
+
+from __future__ import annotations
+
+import pytest
+from celery import states
+from django_celery_results.models import TaskResult
+from kombu.exceptions import SerializerNotInstalled
+
+from apps.outbox.heartbeat import UNWRITTEN
+from apps.outbox.models import Entry
+from apps.outbox.tasks import call_on_failure
+from tests import outbox_tasks as tasks
+from tests.fixtures_worker import purge_queues
+
+from .test_ledger import deliver
+
+pytestmark = pytest.mark.usefixtures("effect_table")
+
+UGLY = "NUL \0 and half a pair \udc80"
+
+
+@pytest.fixture(autouse=True)
+def empty_broker() -> None:
+    purge_queues()
+
+
+def test_an_error_text_that_postgresql_cannot_hold_is_stored_with_escapes() -> None:
+    result = tasks.fails_with.delay_on_commit(UGLY)
+    deliver()
+    assert result.state == states.FAILURE
+    traceback = TaskResult.objects.get().traceback
+    assert traceback is not None
+    assert r"NUL \x00 and half a pair \udc80" in traceback
+    assert not Entry.objects.exists()
+
+
+def test_a_retry_because_of_such_an_error_is_a_retry() -> None:
+    result = tasks.fails_with.delay_on_commit(UGLY, retry=True)
+    assert deliver().info.state == states.RETRY
+    assert result.state == states.RETRY
+    row = Entry.objects.get()
+    assert (row.starts, row.reported) == (1, 1)
+    assert row.error == r"retry: NUL \x00 and half a pair \udc80"
+
+
+def test_an_on_failure_that_raises_does_not_start_the_task_again_and_is_called_again() -> None:
+    tasks.Stumbles.told = 0
+    result = tasks.stumbles.delay_on_commit("a")
+    deliver()
+    assert result.state == states.FAILURE
+    assert repr(result.result) == "ValueError('a')"
+    assert Entry.objects.get().task == call_on_failure.name
+    deliver()
+    assert tasks.effects() == {"a: ValueError('a')": 1}
+    assert not Entry.objects.exists()
+
+
+def test_a_failure_that_cannot_be_handled_ends_in_quarantine_with_the_last_error(
+    settings: object,
+) -> None:
+    unsendable = tasks.effect.si("told").set(serializer="of another planet")
+    result = tasks.fails.apply_async_on_commit(["a"], link_error=unsendable)
+    for number in (1, 2, 3, 4):
+        with pytest.raises(SerializerNotInstalled):  # the worker goes on (see tests/)
+            deliver()
+        row = Entry.objects.get()
+        assert (row.starts, row.reported, row.worker) == (number, 0, None)
+        assert row.due_at is not None
+    with pytest.raises(SerializerNotInstalled):
+        deliver()
+    row = Entry.objects.get()
+    assert row.quarantined_at is not None
+    assert row.error.startswith(UNWRITTEN)
+    assert "of another planet" in row.error
+    assert result.state == states.FAILURE
+    assert {line["what"] for line in row.history} == {row.error}
