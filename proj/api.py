@@ -46,7 +46,7 @@ api = Api(
     title="proj",
     version="1.0.0",
     urls_namespace="api",  # else the version is part of every URL's name
-    description="Upload a CSV file, watch workers profile it, fetch the report.",
+    description="Errors are problem details as RFC 9457 has them.",
     docs=Swagger(settings={"persistAuthorization": False, "defaultModelsExpandDepth": 0}),
 )
 

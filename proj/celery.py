@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_init
+from celery.signals import beat_init, celeryd_init, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "proj.settings")
 
@@ -27,6 +27,15 @@ app.steps["worker"].add("apps.stopping.step:OrderlyStop")
 
 
 # What these import reads Django's settings, so not above.
+
+
+@celeryd_init.connect
+def _take_from_the_projects_queues(options: dict[str, Any], **kwargs: Any) -> None:
+    # The role says -Q. A worker that is typed without it would take from the default queue alone.
+    from .environment import env
+
+    if not options.get("queues") and not app.conf.task_queues:
+        app.amqp.queues.select(env.names("WORKER_QUEUES", []))
 
 
 @worker_init.connect

@@ -2,7 +2,7 @@
 
 Every value has a safe default, or stops the start with one line that says what is missing. Each
 secret can stand in a file: ``X_FILE`` instead of ``X``. Celery's settings are in
-celery_settings.py.
+celery_settings.py, those of the project's own apps in own_settings.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from csp.constants import NONE, SELF
 from .celery_settings import *  # noqa: F403 - CELERY_*, each with its reason
 from .env import ConfigurationError
 from .environment import BASE_DIR, env
+from .own_settings import OWN_APPS
 
 # --- The process ---------------------------------------------------------------------------------
 
@@ -41,10 +42,6 @@ if _site := env.text("SITE_HOST"):
 
 # --- Apps ----------------------------------------------------------------------------------------
 
-# The example. Your own app takes its place: one line here, and its urls.py, api.py, tasks.py and
-# schedules.py are found by their names.
-EXAMPLE_APPS = ["apps.accounts", "apps.reports"]
-
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -67,7 +64,7 @@ INSTALLED_APPS = [
     "apps.schema",
     "apps.housekeeping",
     "apps.backups",
-    *EXAMPLE_APPS,
+    *OWN_APPS,
 ]
 
 MIDDLEWARE = [
@@ -208,11 +205,9 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "/accounts/login/"
+LOGIN_URL = "admin:login"  # unless an app of your own has a better one
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
-# Seconds that a token of the API is good for.
-API_TOKEN_MAX_AGE = env.integer("API_TOKEN_MAX_AGE", 12 * 3600, least=60)
 # Proxies in front of the web role whose X-Forwarded-For can be believed (Ninja's rate limits).
 NINJA_NUM_PROXIES = env.integer("TRUSTED_PROXIES", 0)
 
@@ -224,14 +219,6 @@ EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH", str(BASE_DIR / ".local" / "mail"))
 EMAIL_TIMEOUT = 10  # seconds
 globals().update(env.email("EMAIL_URL"))
-
-# --- Reports -------------------------------------------------------------------------------------
-
-REPORTS_MAX_UPLOAD_MB = env.integer("REPORTS_MAX_UPLOAD_MB", 500, least=1)
-REPORTS_CHUNK_KB = env.integer("REPORTS_CHUNK_KB", 1024, least=16)
-REPORTS_EXPIRE_DAYS = env.integer("REPORTS_EXPIRE_DAYS", 30, least=1)
-# Values of a column that are counted exactly; beyond it, distinct values are estimated.
-REPORTS_EXACT_DISTINCT = env.integer("REPORTS_EXACT_DISTINCT", 10_000, least=64)
 
 # --- Health --------------------------------------------------------------------------------------
 
@@ -282,6 +269,8 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "proj" / "static"]
 STORAGES = {
+    # For files that users upload this must be a storage outside of the containers, which keep none
+    # (README.md, "Put your own app in its place").
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         # Hashed names and compressed copies are made by collectstatic, at build; without them
@@ -338,3 +327,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }
+
+# --- Your own apps -------------------------------------------------------------------------------
+
+from .own_settings import *  # noqa: E402, F403

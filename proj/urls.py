@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from django.apps import apps
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from .api import api, no_such_path
 
@@ -19,4 +20,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
         for config in apps.get_app_configs()
         if config.name.startswith("apps.") and find_spec(f"{config.name}.urls")
     ),
+    # Unless an app has a start page.
+    path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

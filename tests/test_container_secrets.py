@@ -140,3 +140,16 @@ def test_a_url_that_only_the_shell_holds_is_refused_with_what_to_type(
     assert complaint.endswith(f"Put it into .env, or type: unset {name}")
     assert script.only_in_the_shell({seen: "true", name: "x://y"}) == ""
     assert script.only_in_the_shell({seen: ""}) == ""
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "EMAIL_URL", "METRICS_TOKEN"])
+def test_a_file_of_the_host_is_refused_with_what_to_do_and_nothing_is_generated(
+    script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"{name}_FILE", "/home/me/secret")
+
+    assert script.main([str(folder)]) == (
+        f"{name}_FILE=/home/me/secret: compose can't see files of this machine; put the value "
+        f"itself into .env, as {name}=..., and take this line out"
+    )
+    assert contents(folder) == {}

@@ -21,7 +21,7 @@ SECONDS = {"short": (0.01, 0.06), "long": (0.4, 1.2), "chain": (0.01, 0.05)}
 SENDERS = 6
 #: Those who look at a page, while the others enqueue, and what they look at.
 READERS = 4
-PAGE = "/accounts/login/"
+PAGE = "/admin/login/"
 
 
 @dataclass

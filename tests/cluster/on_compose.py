@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from ..chaos import faults
 from ..chaos.engine import ChaosError, inspect
 from ..chaos.fault import Fault, Scene
@@ -117,7 +119,7 @@ KILLS = ("web-killed", "workers-killed", "beat-killed", "postgres-killed", "redi
 #: By the name of the cluster's event. A node that goes takes all of compose with it.
 BY_NAME: dict[str, type[Fault]] = {
     AppliedAgain.name: AppliedAgain,
-    Uploaded.name: Uploaded,
+    **({Uploaded.name: Uploaded} if find_spec("apps.reports") else {}),
     Scaled.name: Scaled,
     RolledOut.name: RolledOut,
     RolledBack.name: RolledBack,

@@ -71,7 +71,7 @@ def test_a_connection_is_kept_until_the_process_drains(web: Web) -> None:
     web.drain()
 
     # By the connection that was kept: it is answered, and told that this was the last one.
-    assert client.get("/accounts/login/")[:2] == (200, "close")
+    assert client.get("/admin/login/")[:2] == (200, "close")
 
 
 def test_a_process_that_drains_is_not_ready_and_serves_all_the_same(web: Web) -> None:
@@ -79,4 +79,4 @@ def test_a_process_that_drains_is_not_ready_and_serves_all_the_same(web: Web) ->
 
     assert Client(web.port).get("/readyz") == (503, "close", '{"status": "draining"}')
     assert Client(web.port).get("/livez")[0] == 200
-    assert Client(web.port).get("/accounts/login/")[0] == 200
+    assert Client(web.port).get("/admin/login/")[0] == 200

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from ..event import Event
 from . import broken_nodes, deploy, kill, restart, rotate, scale, upload
 
 ALL: tuple[type[Event], ...] = (
     deploy.AppliedAgain,
-    upload.Uploaded,
+    # With the example goes what only it can do.
+    *([upload.Uploaded] if find_spec("apps.reports") else []),
     scale.Scaled,
     broken_nodes.Drained,
     # The drained node is empty until pods are made anew.

@@ -1,0 +1,25 @@
+"""The settings of the project's own apps: today the example's. Your app takes its place, and yours.
+
+settings.py takes these over at its end, so what stands here wins.
+"""
+
+from __future__ import annotations
+
+from .environment import env
+
+# Found by their names in each: urls.py, api.py, tasks.py, schedules.py.
+OWN_APPS = ["apps.accounts", "apps.reports"]
+
+# --- apps.accounts -------------------------------------------------------------------------------
+
+LOGIN_URL = "/accounts/login/"
+# Seconds that a token of the API is good for.
+API_TOKEN_MAX_AGE = env.integer("API_TOKEN_MAX_AGE", 12 * 3600, least=60)
+
+# --- apps.reports --------------------------------------------------------------------------------
+
+REPORTS_MAX_UPLOAD_MB = env.integer("REPORTS_MAX_UPLOAD_MB", 500, least=1)
+REPORTS_CHUNK_KB = env.integer("REPORTS_CHUNK_KB", 1024, least=16)
+REPORTS_EXPIRE_DAYS = env.integer("REPORTS_EXPIRE_DAYS", 30, least=1)
+# Values of a column that are counted exactly; beyond it, distinct values are estimated.
+REPORTS_EXACT_DISTINCT = env.integer("REPORTS_EXACT_DISTINCT", 10_000, least=64)
