@@ -63,6 +63,10 @@ restore-drill: ## prove the newest dump: restore it beside the database, and com
 restore: ## put a dump in the database's place: FROM=file; without it, show which there are
 	@ENV=$(ENV) deploy/$(if $(ENV),k8s,compose)/backup restore $(FROM)
 
+.PHONY: rotate-secret
+rotate-secret: ## replace a password or key: NAME=secret_key (postgres, redis); ENV=prod for a cluster's
+	@$(if $(ENV),$(PYTHON) deploy/k8s/rotate-secret "$(ENV)",deploy/compose/rotate-secret) "$(NAME)"
+
 .PHONY: chaos
 chaos: ## break a stack of its own under load, and count: FAULT=name, SEED=7 MINUTES=10, BASELINE=1
 	$(call venv,dev)
@@ -89,10 +93,6 @@ set-image: ## write the image's name into an overlay: ENV=prod IMAGE=registry/pr
 .PHONY: secret
 secret: ## create the Secrets of an overlay, or set what the environment has: ENV=prod
 	@$(PYTHON) deploy/k8s/secret "$(ENV)"
-
-.PHONY: rotate-secret
-rotate-secret: ## replace a secret and fail no request: ENV=prod NAME=secret_key (or postgres, redis)
-	@$(PYTHON) deploy/k8s/rotate-secret "$(ENV)" "$(NAME)"
 
 ##@ The code
 .PHONY: lint

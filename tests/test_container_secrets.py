@@ -91,6 +91,18 @@ def test_what_a_person_sets_wins_and_taking_it_back_brings_the_first_secrets_bac
     assert contents(folder) == before
 
 
+def test_the_key_before_a_rotation_stays_a_fallback(script: ModuleType, folder: Path) -> None:
+    script.generate(folder, {})
+    app = folder / "app"
+    old = (app / "secret_key").read_text()
+    (app / "generated_secret_key").rename(app / "previous_secret_key")
+
+    for _ in range(2):
+        script.generate(folder, {})
+        assert (app / "secret_key_fallbacks").read_text() == old
+        assert (app / "secret_key").read_text() not in {old, ""}
+
+
 def test_a_start_that_was_killed_leaves_no_half_file(script: ModuleType, folder: Path) -> None:
     """A password is complete or absent: a draft of an earlier process is not taken for one."""
     (folder / "postgres" / ".password.1").write_text("hal")

@@ -9,7 +9,8 @@ import pytest
 from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
-PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/*/README.md")]
+PLACES = ("README.md", "docs/*.md", "k8s/README.md", "*/*/README.md", "k8s/components/*/README.md")
+PAGES = [page for place in PLACES for page in sorted(ROOT.glob(place))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -32,5 +33,5 @@ def test_the_tree_in_the_readme_is_the_repositorys() -> None:
         name = line.split("  ")[0].strip() if not line.startswith(" ") else ""
         for part in name.split():
             assert (ROOT / part).exists(), part
-    for app in re.findall(r"^  (\w+)/", tree, re.MULTILINE):
-        assert (ROOT / "apps" / app).is_dir(), app
+    named = set(re.findall(r"^  (\w+)/", tree, re.MULTILINE))
+    assert named == {app.parent.name for app in ROOT.glob("apps/*/__init__.py")}
