@@ -175,6 +175,12 @@ def retries(self: Any, label: str, times: int, countdown: float = 0) -> int:
     return int(self.request.retries)
 
 
+@shared_task(bind=True)
+def retries_elsewhere(self: Any, label: str) -> None:
+    """Retry in another queue, at another priority, and with more time."""
+    raise self.retry(queue="reports", priority=6, expires=3600, countdown=0)
+
+
 @shared_task(bind=True, autoretry_for=(ZeroDivisionError,), retry_kwargs={"countdown": 0})
 def autoretries(self: Any, label: str) -> str:
     """Fail once."""

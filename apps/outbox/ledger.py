@@ -132,12 +132,12 @@ class Claim:
             raise NotMine(f"start {self.token} of {self.task.name} was superseded")
 
     def _reschedule(self, why: str) -> bool:
-        body, due_at = None, timezone.now()
+        due_at = timezone.now()
         if self.retry is not None:
-            body, due_at = self.retry["body"], self.retry["due_at"] or due_at
+            due_at = self.retry["due_at"] or due_at
         elif self.request.is_eager:  # started again by its caller
             due_at += timedelta(seconds=conf.LEASE)
-        self.rescheduled = store.reschedule(self.row_id, self.token, body, due_at, why)
+        self.rescheduled = store.reschedule(self.row_id, self.token, due_at, why, self.retry)
         return self.rescheduled
 
     def drop(self) -> None:

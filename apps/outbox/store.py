@@ -193,16 +193,26 @@ APPEND = """history = CASE WHEN jsonb_array_length(history) >= 50 THEN history -
         'at', clock_timestamp(), 'start', starts, 'worker', worker))"""
 
 
-def reschedule(row_id: int, token: int, body: str | None, due_at: datetime, why: str) -> bool:
-    """End a start by a report: the row is to be started again at *due_at*, with *body* if given."""
+def reschedule(
+    row_id: int, token: int, due_at: datetime, why: str, call: dict[str, Any] | None = None
+) -> bool:
+    """End a start by a report: the row is to be started again at *due_at*.
+
+    :param call: the ``body`` and ``expires`` of the call that this is to be from now, and
+        ``queue`` and ``priority`` if it changes them.
+    """
+    again = call or dict.fromkeys(("body", "queue", "priority", "expires"))
     return bool(
         run(
             f"""UPDATE outbox_entry SET {APPEND}, worker = NULL, reported = starts,
-                    due_at = %(due_at)s, body = coalesce(%(body)s, body), error = %(why)s
+                    due_at = %(due_at)s, error = %(why)s,
+                    expires = CASE WHEN %(changed)s THEN %(expires)s ELSE expires END,
+                    body = coalesce(%(body)s, body), queue = coalesce(%(queue)s, queue),
+                    priority = coalesce(%(priority)s, priority)
                 WHERE id = %(id)s AND starts = %(token)s RETURNING id""",
             {
-                "note": note(why), "due_at": due_at, "body": body, "why": storable(why),
-                "id": row_id, "token": token,
+                **again, "changed": call is not None, "note": note(why), "due_at": due_at,
+                "why": storable(why), "id": row_id, "token": token,
             },
         )
     )  # fmt: skip

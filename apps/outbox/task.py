@@ -66,6 +66,8 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
         claim = getattr(self.request, "claim", None)
         if claim and not claim.finished and claim.retrying:
             claim.retry = calls.prepare(self, args, kwargs, options)
+            for name in {"queue", "priority"} - options.keys():
+                claim.retry[name] = None  # not asked for: they stay, whatever the routes say
             return self.AsyncResult(self.request.id)
         if calls.is_durable():
             return calls.enqueue(self, args, kwargs, options)

@@ -5,6 +5,7 @@ In one process, through Celery's tracer (``apply()``), with the message's header
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from celery import chain, chord, states
 from celery.app.trace import build_tracer
 from django.db import connection, transaction
 
-from apps.outbox import conf, store
+from apps.outbox import conf, expiry, store
 from apps.outbox.calls import durable
 from apps.outbox.faults import lost_database
 from apps.outbox.models import Entry
+from apps.outbox.relay import Relay
 from proj.celery import app
 from tests import outbox_tasks as tasks
 from tests.fixtures_worker import purge_queues
@@ -41,7 +43,8 @@ def deliver(row: Entry | None = None, starts: int | None = None) -> Any:
         "callbacks": options.get("link"), "errbacks": options.get("link_error"),
         "chain": options.get("chain"), "chord": options.get("chord"),
         "group": options.get("group_id"), "ignore_result": bool(options.get("ignore_result")),
-        "delivery_info": {"exchange": "", "routing_key": row.queue},
+        "delivery_info": {"exchange": "", "routing_key": row.queue, "priority": row.priority},
+        "expires": options.get("expires"),
         conf.HEADER: [row.id, row.starts if starts is None else starts, 0.0],
     }  # fmt: skip
     tracer = build_tracer(task.name, task, app=app)
@@ -151,6 +154,31 @@ def test_a_retry_keeps_the_row_and_its_id_with_the_new_time_in_it() -> None:
     deliver()
     assert tasks.effects() == {f"a-{result.id}": 1}
     assert result.get() == 2
+
+
+def test_a_retry_keeps_the_queue_the_priority_and_the_end_of_its_call() -> None:
+    tasks.retries.apply_async_on_commit(["a", 1, 60], queue="mail", priority=3, expires=3600)
+    before = Entry.objects.get()
+    assert deliver().info.state == states.RETRY
+    row = Entry.objects.get()
+    assert (row.queue, row.priority, row.expires) == ("mail", 3, before.expires)
+
+
+def test_a_retry_may_ask_for_another_queue_priority_and_end() -> None:
+    tasks.retries_elsewhere.apply_async_on_commit(["a"], queue="mail", priority=3, expires=60)
+    assert deliver().info.state == states.RETRY
+    row = Entry.objects.get()
+    assert (row.queue, row.priority) == ("reports", 6)
+    assert row.started_at is not None
+    assert row.expires is not None
+    assert (row.expires - row.started_at).total_seconds() > 3000
+    assert expiry.revoke_expired() == 0
+    assert Relay().run_once() == 1
+    with app.connection_for_read() as broker:
+        message = broker.SimpleQueue("reports").get(timeout=5)
+        message.ack()
+    assert message.properties["priority"] == 6
+    assert datetime.fromisoformat(message.headers["expires"]) == row.expires
 
 
 def test_autoretry_for_is_a_retry() -> None:
