@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,19 @@ def long_gate(self: Any, label: str, folder: str) -> str:
         write(label)
         outcome.result = label.upper()
     return "what the function returns is not used"
+
+
+@shared_task(bind=True, atomic=False)
+def finishes_in_a_loop(self: Any, labels: list[str], first_fails: bool = False) -> str:
+    """Hold the last effects more than once; with *first_fails*, the first is rolled back."""
+    if first_fails:
+        with suppress(ZeroDivisionError), self.finishing():
+            write("rolled back")
+            raise ZeroDivisionError
+    for label in labels:
+        with self.finishing():
+            write(label)
+    return labels[-1]
 
 
 class Tells(Task):

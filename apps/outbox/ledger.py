@@ -245,7 +245,12 @@ def forget_failed(task: Any, state: str) -> None:
 
 
 @contextmanager
-def unclaimed() -> Iterator[Outcome]:
-    """What ``finishing()`` is for a task that was called without the outbox: a transaction."""
+def unclaimed(request: Any) -> Iterator[Outcome]:
+    """What ``finishing()`` is for a task that was called without the outbox: a transaction.
+
+    :param request: the call's, which remembers that it has finished.
+    """
     with transaction.atomic(using=conf.alias()):
         yield Outcome()
+    if request is not None:
+        request.has_finished = True

@@ -110,7 +110,7 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
 
         Called without the outbox, it is just a transaction.
 
-        :raises RuntimeError: the task is atomic already.
+        :raises RuntimeError: the task is atomic already, or has finished: that is possible once.
         """
         claim: ledger.Claim | None = getattr(self.request, "claim", None)
         if self.atomic:
@@ -118,9 +118,13 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
                 f"{self.name}: finishing() is for tasks with atomic=False; this one's whole body "
                 "is its transaction"
             )
-        if claim is None:
-            return ledger.unclaimed()
-        return claim.finishing()
+        request = self.request_stack.top  # none if run() itself was called
+        if claim.finished if claim else getattr(request, "has_finished", False):
+            raise RuntimeError(
+                f"{self.name}: finishing() can be entered once, since it ends the task with its "
+                "result; put all last effects into one block (in a loop: around the loop)"
+            )
+        return claim.finishing() if claim else ledger.unclaimed(request)
 
     @property
     def idempotency_key(self) -> str:

@@ -273,6 +273,33 @@ def test_a_long_task_holds_no_transaction_until_it_finishes(tmp_path: Any) -> No
     assert not Entry.objects.exists()
 
 
+def test_finishing_for_a_second_time_is_an_error_that_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The first time has ended the row, with its result: nothing can be added to that."""
+    tasks.finishes_in_a_loop.delay_on_commit(["a", "b"])
+    deliver()
+    assert "finishing() can be entered once" in caplog.text
+    assert tasks.effects() == {"a": 1}
+    assert not Entry.objects.exists()
+
+
+def test_it_is_an_error_also_where_a_test_would_call_the_task_without_the_outbox() -> None:
+    with pytest.raises(RuntimeError, match="finishing\\(\\) can be entered once"):
+        tasks.finishes_in_a_loop(["a", "b"])
+    outcome = tasks.finishes_in_a_loop.apply([["c", "d"]])
+    assert isinstance(outcome.result, RuntimeError)
+    assert tasks.effects() == {"a": 1, "c": 1}
+
+
+def test_finishing_can_be_tried_again_after_it_was_rolled_back() -> None:
+    tasks.finishes_in_a_loop.delay_on_commit(["a"], first_fails=True)
+    deliver()
+    tasks.finishes_in_a_loop(["b"], first_fails=True)
+    assert tasks.effects() == {"a": 1, "b": 1}
+    assert not Entry.objects.exists()
+
+
 def test_an_ignored_result_is_not_stored() -> None:
     from django_celery_results.models import TaskResult
 
