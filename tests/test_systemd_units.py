@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = ROOT / "deploy" / "systemd"
 ROLES = ("proj-web.service", "proj-worker@1.service", "proj-beat.service")
+ONE_SHOT = ("proj-migrate.service", "proj-backup.service")
 #: Of 10; services without any sandbox have 9.6.
 EXPOSURE = 1.5
 # Keys that give Restart= its growing pauses; older versions ignore them.
@@ -28,7 +29,7 @@ needs_systemd = pytest.mark.skipif(
 def installed(tmp_path: Path) -> Path:
     """The units as they are installed, with the project where it is here."""
     for source in UNITS.rglob("*"):
-        if source.is_file() and source.suffix in {".service", ".target", ".conf"}:
+        if source.is_file() and source.suffix in {".service", ".target", ".timer", ".conf"}:
             copy = tmp_path / source.relative_to(UNITS)
             copy.parent.mkdir(exist_ok=True)
             text = source.read_text()
@@ -54,7 +55,7 @@ def systemd_version() -> int:
 
 @needs_systemd
 def test_systemd_finds_nothing_wrong(installed: Path) -> None:
-    units = ["proj.target", "proj-migrate.service", *ROLES]
+    units = ["proj.target", "proj-backup.timer", *ONE_SHOT, *ROLES]
     done = analyze(installed, "verify", "--man=no", *(f"./{unit}" for unit in units))
     said = done.stdout + done.stderr
     lines = [
@@ -69,7 +70,7 @@ def test_systemd_finds_nothing_wrong(installed: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", [*ROLES, "proj-migrate.service"])
+@pytest.mark.parametrize("unit", [*ROLES, *ONE_SHOT])
 def test_a_role_is_closed_to_all_that_it_does_not_need(installed: Path, unit: str) -> None:
     done = analyze(
         installed, "security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", f"./{unit}"
