@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import Task, current_app
+from celery.exceptions import QueueNotFound
 from celery.utils.serialization import ensure_serializable
 from kombu.utils.json import dumps, loads
 
@@ -24,10 +25,11 @@ def tell(row_id: int, error: Exception) -> None:
         if task is not None and type(task).on_failure is Task.on_failure:
             continue  # Celery's own, which does nothing
         args, kwargs, _ = loads(body)
-        call_on_failure.apply_async_on_commit(
-            (
-                name, task_id, args, kwargs, type(error).__qualname__,
-                list(ensure_serializable(error.args, dumps)), type(error).__module__,
-            ),
-            queue=queue or None,
+        arguments = (
+            name, task_id, args, kwargs, type(error).__qualname__,
+            list(ensure_serializable(error.args, dumps)), type(error).__module__,
         )  # fmt: skip
+        try:
+            call_on_failure.apply_async_on_commit(arguments, queue=queue or None)
+        except QueueNotFound:  # which may be why it could not be sent
+            call_on_failure.apply_async_on_commit(arguments)

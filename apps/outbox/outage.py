@@ -9,7 +9,7 @@ from typing import Any
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connections, transaction
 
-from . import conf, failures, results, store
+from . import conf, quarantine, store
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,5 @@ def _postpone(row_id: int, token: int, why: str) -> None:
         )
         for task_id, task, quarantined in rows:
             if quarantined:
-                results.store_quarantined(task_id, task, why)
-                failures.tell(row_id, results.Quarantined(why))
+                quarantine.announce(row_id, task_id, task, why)
                 logger.error("%s[%s]: %s, %d times; quarantined", task, task_id, why, MOST)

@@ -1,0 +1,46 @@
+"""Putting a row into quarantine, and what is told of it then, whatever has led there."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from apps.results.texts import storable
+
+from . import conf, failures, results, store
+
+logger = logging.getLogger(__name__)
+
+
+def put(row_id: int, task_id: str, task: str, why: str) -> None:
+    """Leave a row that nobody runs to a person; call it in a transaction that holds the row."""
+    store.run(
+        f"""UPDATE outbox_entry SET {store.APPEND}, error = %(why)s, due_at = NULL,
+                quarantined_at = clock_timestamp() WHERE id = %(id)s""",  # noqa: S608 - constants
+        {"id": row_id, "why": storable(why), "note": store.note(why)},
+    )
+    announce(row_id, task_id, task, why)
+    logger.error("%s[%s] is in quarantine: %s", task, task_id, why)
+
+
+def announce(row_id: int, task_id: str, task: str, why: str) -> None:
+    """Show the task as failed, and have its ``on_failure()`` called.
+
+    Call it in the transaction that puts the row into quarantine. What can't be told of one row is
+    logged: it must not keep that row out of the quarantine, nor the others from being looked at.
+
+    :raises OperationalError, InterfaceError: the database is away; all of it is done again.
+    """
+    for tell in (
+        partial(results.store_quarantined, task_id, task, why),
+        partial(failures.tell, row_id, results.Quarantined(why)),
+    ):
+        try:
+            with transaction.atomic(using=conf.alias()):
+                tell()
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("%s[%s] is in quarantine, which couldn't be told", task, task_id)
