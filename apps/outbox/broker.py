@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -14,8 +15,13 @@ from kombu.utils.json import loads
 
 from . import conf, store
 
+logger = logging.getLogger(__name__)
+
 _lock = threading.Lock()
 _pool: ProducerPool | None = None
+
+#: A key in the broker (Redis) that is written to learn whether it takes anything.
+PROBE = "outbox.probe"
 
 REDIS = ("redis", "rediss", "sentinel", "valkey", "valkeys")
 
@@ -23,6 +29,11 @@ REDIS = ("redis", "rediss", "sentinel", "valkey", "valkeys")
 def is_redis(connection: Any) -> bool:
     """Tell whether the broker speaks Redis' protocol."""
     return bool(connection.transport.driver_type == "redis")
+
+
+def lane(queue: str | None, priority: int | None) -> str:
+    """Return the name of what is first in, first out in a broker: a queue at one priority."""
+    return f"{queue or ''}/{priority or 0}"
 
 
 def connect() -> Any:
@@ -80,7 +91,9 @@ def publish(rows: Sequence[store.Row]) -> None:
 def send(row: store.Row, producer: Any) -> None:
     """Send one message through *producer*."""
     args, kwargs, options = loads(row.body)
-    headers = {**options.pop("headers", {}), conf.HEADER: [row.id, row.starts, row.at]}
+    # The lane as the row has it: a worker sees the routing key only, which may be another name.
+    header = [row.id, row.starts, row.at, lane(row.queue, row.priority)]
+    headers = {**options.pop("headers", {}), conf.HEADER: header}
     if row.queue:
         options["queue"] = row.queue
     current_app.send_task(
@@ -90,8 +103,26 @@ def send(row: store.Row, producer: Any) -> None:
     )  # fmt: skip
 
 
+def answers() -> bool:
+    """Tell whether the broker takes messages, after one was not taken.
+
+    Asked on a new connection, and by writing: one that is full, a replica, or still loading its
+    data answers too, and refuses every message. No error says that by itself: kombu counts
+    ``KeyError`` and every refusal of Redis among the losses of the connection.
+    """
+    try:
+        with connect() as connection:
+            channel = connection.default_channel
+            if is_redis(connection):
+                channel.client.set(PROBE, 1, ex=60)
+    except Exception as error:
+        logger.debug("the broker takes nothing: %r", error)
+        return False
+    return True
+
+
 def connection_errors() -> tuple[type[BaseException], ...]:
-    """Return what a broker that is away raises, in contrast to a message that can't be sent."""
+    """Return what a broker that is away raises, and sometimes a wrong message (see ``answers``)."""
     connection = connect()
     return (
         OperationalError,

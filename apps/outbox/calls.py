@@ -92,7 +92,7 @@ def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[
         "task_id": options.get("task_id") or uuid(),
         "task": task.name,
         "queue": queue,
-        "priority": options.get("priority") or 0,
+        "priority": kept.get("priority") or 0,
         "body": dumps([args, kwargs, kept]),
         "expires": expires,
         "due_at": eta if eta and eta > timezone.now() else None,

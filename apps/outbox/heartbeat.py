@@ -20,7 +20,8 @@ from psycopg.types.json import Jsonb
 
 from apps.results import aside
 
-from . import conf, failures, identity, results, store
+from . import conf, identity, quarantine, store
+from .broker import lane
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +30,6 @@ SIGN_OFF = 4.0
 
 #: Why a start is given up whose process is well and has reported nothing.
 UNWRITTEN = "its end could not be written down"
-
-
-def lane(queue: str | None, priority: int | None) -> str:
-    """Return the name of what is first in, first out in a broker: a queue at one priority."""
-    return f"{queue or ''}/{priority or 0}"
 
 
 class Heartbeat:
@@ -61,8 +57,11 @@ class Heartbeat:
         """Note a durable task's message that has arrived."""
         if header := request.request_dict.get(conf.HEADER):
             self._requests.add(request)
-            info = request.delivery_info
-            name = lane(info.get("routing_key"), info.get("priority"))
+            if len(header) > 3:
+                name = str(header[3])
+            else:  # sent before the upgrade that began to name it
+                info = request.delivery_info
+                name = lane(info.get("routing_key"), info.get("priority"))
             self._lanes[name] = max(self._lanes.get(name, 0.0), float(header[2]))
 
     def cancelled(self, request: Any) -> None:
@@ -96,19 +95,26 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Write the worker's row once; end the starts of this worker that nobody runs any more."""
-        store.run(
+        lanes = dict(self._lanes)
+        [(now,)] = store.run(
             """INSERT INTO outbox_worker (id, hostname, pid, held, lanes)
                VALUES (%(id)s, %(hostname)s, %(pid)s, %(held)s, %(lanes)s)
                ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(),
-                   held = excluded.held, lanes = excluded.lanes""",
+                   held = excluded.held, lanes = excluded.lanes
+               RETURNING extract(epoch FROM clock_timestamp())::float8""",
             {
                 "id": identity.worker_id(),
                 "hostname": socket.gethostname(),
                 "pid": os.getpid(),
                 "held": sorted(self.held()),
-                "lanes": Jsonb(dict(self._lanes)),
+                "lanes": Jsonb(lanes),
             },
         )
+        # What was sent in the future was sent before the database's clock was set back; kept as the
+        # latest, it would hide all that is sent from now on.
+        for name, at in lanes.items():
+            if at > now and self._lanes[name] == at:
+                del self._lanes[name]
         # First what the table says, then what the worker holds: a start that ends in between is
         # in the first only, but its row is gone or has moved on, and the release finds nothing.
         returned, crashed = self._returned.copy(), self._crashed.copy()
@@ -206,8 +212,7 @@ def give_up(where: str, params: dict[str, Any], why: str, reported: bool = False
         released = store.release(where, params, why, reported)
         for row_id, task_id, task, quarantined in released:
             if quarantined:
-                results.store_quarantined(task_id, task, why)
-                failures.tell(row_id, results.Quarantined(why))
+                quarantine.announce(row_id, task_id, task, why)
     for _, task_id, task, quarantined in released:
         logger.warning("%s[%s]: %s%s", task, task_id, why, "; quarantined" if quarantined else "")
     return len(released)

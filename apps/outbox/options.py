@@ -7,6 +7,7 @@ from typing import Any
 
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 from django.utils import timezone
+from kombu.compression import encoders, get_encoder
 
 #: Stored as they are and handed to ``send_task()`` when the row is sent.
 KEPT = frozenset(
@@ -49,6 +50,14 @@ def refuse_unknown(task: str, options: dict[str, Any]) -> None:
             f"{task}: a task that is called on commit is stored as JSON and can't take "
             f"serializer={serializer!r}; pass what JSON can hold, or call it by apply_async()"
         )
+    if compression := options.get("compression"):
+        try:
+            get_encoder(compression)
+        except KeyError:
+            raise TypeError(
+                f"{task}: compression={compression!r} is not installed here; one of "
+                f"{', '.join(sorted(encoders()))} is"
+            ) from None
     for name in ("exchange", "routing_key"):
         if not isinstance(options.get(name), (str, type(None))):
             raise TypeError(f"{task}: {name}= must be a name, the row can't hold an object")

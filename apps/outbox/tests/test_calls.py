@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from celery.app import routes
 from celery.result import AsyncResult
 from django.db import connection, transaction
 from django.utils import timezone
 from kombu.utils.json import loads
 
-from apps.outbox import broker, fastpath
+from apps.outbox import broker, conf, fastpath
 from apps.outbox.calls import Batch, durable
 from apps.outbox.models import Entry
 from proj.celery import app
@@ -139,6 +140,7 @@ def test_the_options_of_a_call_reach_the_message() -> None:
         ({"connection": object()}, "can't take connection="),
         ({"retry_policy": {}}, "sending is retried until it succeeds"),
         ({"serializer": "pickle"}, "stored as JSON and can't take serializer='pickle'"),
+        ({"compression": "middle-out"}, "compression='middle-out' is not installed here"),
         ({"colour": "red"}, "the outbox doesn't know it"),
     ],
 )
@@ -207,3 +209,18 @@ class TestABrokerThatIsAway:
         monkeypatch.setattr(broker, "publish", lambda rows: pytest.fail("it tried"))
         effect.delay_on_commit("b")
         assert Entry.objects.filter(due_at__lte=timezone.now(), sent_at=None).count() == 2
+
+
+def test_a_row_waits_in_the_lane_that_its_message_goes_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if neither the call nor the task names it, but a route."""
+    table = routes.prepare({effect.name: {"queue": "mail", "priority": 5}})
+    router = routes.Router(table, app.amqp.queues, create_missing=True, app=app)
+    monkeypatch.setattr(app.amqp, "router", router)
+    effect.delay_on_commit("a")
+    row = Entry.objects.get()
+    assert (row.queue, row.priority) == ("mail", 5)
+    with app.connection_for_read() as connection_:
+        message = connection_.SimpleQueue("mail").get(timeout=5)
+        message.ack()
+    assert message.properties["priority"] == 5
+    assert message.headers[conf.HEADER][3] == "mail/5"

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from apps.outbox import conf, identity, store
 from apps.outbox.heartbeat import UNWRITTEN, Heartbeat
-from apps.outbox.models import Entry
+from apps.outbox.models import Entry, Worker
 from tests import outbox_tasks as tasks
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 
 CRASHED = "the process that ran it died"
+
+
+@dataclass(eq=False)
+class Message:
+    """Celery's request of a message, as far as a heartbeat reads it."""
+
+    request_dict: dict[str, Any]
+    delivery_info: dict[str, Any]
+    acknowledged: bool = True
+
+
+def arrived(at: float, *lane: str, routing_key: str = "default") -> Message:
+    """A message that a worker has received, of a row that was sent *at* that time."""
+    return Message(
+        request_dict={conf.HEADER: [1, 0, at, *lane]},
+        delivery_info={"routing_key": routing_key, "priority": 0},
+    )
+
+
+def lanes_after(heartbeat: Heartbeat, message: Message) -> dict[str, float]:
+    heartbeat.received(message)
+    heartbeat.beat()
+    return dict(Worker.objects.get().lanes)
 
 
 def begin() -> SimpleNamespace:
@@ -83,3 +109,19 @@ def test_an_earlier_crash_says_nothing_of_the_next_start() -> None:
     heartbeat.returned(begin())
     row = two_beats(heartbeat)
     assert [line["what"] for line in row.history] == [CRASHED, UNWRITTEN]
+
+
+def test_how_far_a_queue_has_come_is_said_by_the_lane_that_its_rows_wait_in() -> None:
+    """Behind a topic exchange, the routing key is another name than the queue's."""
+    message = arrived(1.0, "reports/5", routing_key="year.2026")
+    assert lanes_after(Heartbeat(), message) == {"reports/5": 1.0}
+
+
+def test_messages_of_before_the_upgrade_name_no_lane() -> None:
+    assert lanes_after(Heartbeat(), arrived(1.0)) == {"default/0": 1.0}
+
+
+def test_after_the_database_s_clock_was_set_back_a_queue_goes_on_from_there() -> None:
+    heartbeat, now = Heartbeat(), time.time()
+    lanes_after(heartbeat, arrived(now + 3600, "default/0"))
+    assert lanes_after(heartbeat, arrived(now, "default/0")) == {"default/0": now}
