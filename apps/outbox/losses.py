@@ -13,11 +13,11 @@ import logging
 import time
 from typing import Any
 
-from celery import current_app
 from django.db import connections
 
-from . import broker, conf, expiry, store
-from .heartbeat import give_up, lane
+from . import broker, conf, store
+from .broker import lane
+from .heartbeat import give_up
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,6 @@ class Losses:
         if now - self._last > conf.get("DEAD_AFTER") / 2 + conf.get("HEARTBEAT"):
             self.interrupted()  # frozen, or the database was: the heartbeats stood still as well
         self._last = now
-        expiry.revoke_expired()
         if now - self._steady_since > conf.get("DEAD_AFTER"):
             self.bury_workers()
         with broker.connect() as connection:
@@ -100,10 +99,13 @@ class Losses:
             return
         for name, reached in known[-1].items():
             queue, _, priority = name.rpartition("/")
+            # What has come further than the time was there before the clock was set back: every
+            # message sent since would count as overtaken, and again each time it is sent.
             made_due(
-                "queue = %s AND priority = %s AND sent_at < to_timestamp(%s) AND NOT id = ANY("
+                "queue = %s AND priority = %s AND sent_at < to_timestamp(%s)"
+                " AND to_timestamp(%s) <= statement_timestamp() AND NOT id = ANY("
                 "SELECT unnest(held) FROM outbox_worker)",
-                [queue, int(priority), reached],
+                [queue, int(priority), reached, reached],
                 "its message was overtaken",
             )
 
@@ -126,10 +128,13 @@ class Losses:
 
 
 def is_empty(connection: Any, queue: str) -> bool:
-    """Tell whether nothing waits in *queue*: everything that was sent there has arrived."""
+    """Tell whether nothing waits in *queue*: everything that was sent there has arrived.
+
+    By its name alone: the settings may not know it any more.
+    """
     channel = connection.default_channel
     try:
-        declared = current_app.amqp.queues[queue](channel).queue_declare(passive=True)
+        declared = channel.queue_declare(queue=queue, passive=True)
     except connection.channel_errors:
         return True  # there is no such queue
     return bool(declared.message_count == 0)
@@ -137,15 +142,15 @@ def is_empty(connection: Any, queue: str) -> bool:
 
 def made_due(where: str, params: list[Any], why: str) -> int:
     """Make the waiting rows that *where* finds due again; return how many they are."""
-    count = len(
-        store.run(
-            f"""UPDATE outbox_entry SET due_at = clock_timestamp() WHERE id IN (
+    [(count,)] = store.run(
+        f"""WITH due AS (
+                UPDATE outbox_entry SET due_at = clock_timestamp() WHERE id IN (
                     SELECT id FROM outbox_entry WHERE {store.WAITING} AND {where}
                     ORDER BY id FOR UPDATE SKIP LOCKED)
-                RETURNING id""",
-            params,
-        )
+                RETURNING 1)
+            SELECT count(*) FROM due""",
+        params,
     )
     if count:
         logger.warning("%d tasks are sent again: %s", count, why)
-    return count
+    return int(count)

@@ -31,7 +31,7 @@ MEANING = {
     "waiting": "Durable tasks that are due and wait for a worker.",
     "running": "Durable tasks that a worker runs.",
     "scheduled": "Durable tasks whose time has not come (countdown, eta, retry).",
-    "quarantined": "Durable tasks that ended their process too often; a person must decide.",
+    "quarantined": "Durable tasks that failed to start or to be sent too often; a person decides.",
 }
 
 

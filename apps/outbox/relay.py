@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from . import broker, conf, store
+from . import broker, conf, expiry, store, unsent
+from .faults import lost_database
 from .losses import Losses
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +30,7 @@ class Relay:
         self._thread: threading.Thread | None = None
         self._losses = Losses()
         self._sweep_at = 0.0
+        self._more_expired = False
 
     def start(self) -> None:
         """Run in a thread, which ends with the process or by ``stop()``."""
@@ -53,16 +58,21 @@ class Relay:
         connections[conf.alias()].close()
 
     def run_once(self) -> int:
-        """Look for losses if it is time to, send one batch of what is due; return its size.
+        """Look for losses if it is time to, send one batch of what is due.
 
+        :return: how much was done; with nothing, the next look may wait.
         :raises Exception: the database or the broker is away; nothing is lost by that.
         """
-        if time.monotonic() >= self._sweep_at:
-            self._losses.sweep()
+        sweeps, expired = time.monotonic() >= self._sweep_at, 0
+        if sweeps or self._more_expired:
+            expired = attempt(expiry.revoke_expired) or 0
+            self._more_expired = expired == conf.get("BATCH")
+        if sweeps:
+            attempt(self._losses.sweep)
             self._sweep_at = time.monotonic() + conf.get("HEARTBEAT")
         if rows := store.lease(conf.get("BATCH")):
             self.send(rows)
-        return len(rows)
+        return len(rows) + expired
 
     def send(self, rows: Sequence[store.Row]) -> None:
         """Send *rows*; one that can't be sent must not hold up the others.
@@ -71,23 +81,38 @@ class Relay:
         """
         try:
             broker.publish(rows)
-        except broker.connection_errors():
-            store.give_back(rows)
-            raise
-        except Exception:
-            for row in rows:
-                self._send_alone(row)
+        except Exception as error:
+            if not broker.answers():
+                store.give_back(rows)
+                raise
+            if len(rows) == 1:
+                logger.exception("%s[%s] can't be sent", rows[0].task, rows[0].task_id)
+                unsent.report(rows[0], error)
+            else:
+                self._send_in_halves(rows)
         else:
             store.mark_sent(rows)
 
-    def _send_alone(self, row: store.Row) -> None:
+    def _send_in_halves(self, rows: Sequence[store.Row]) -> None:
+        """Send *rows*, of which some can't be sent, or whose connection had broken."""
+        middle = len(rows) // 2
         try:
-            broker.publish([row])
-        except broker.connection_errors():
-            store.give_back([row])
+            self.send(rows[:middle])
+        except Exception:  # it went away meanwhile: that is no row's fault
+            store.give_back(rows[middle:])
             raise
-        except Exception as error:
-            logger.exception("%s[%s] can't be sent", row.task, row.task_id)
-            store.give_back([row], seconds=min(3600, 2**row.sends), error=f"not sent: {error!r}")
-        else:
-            store.mark_sent([row])
+        self.send(rows[middle:])
+
+
+def attempt(look: Callable[[], T]) -> T | None:
+    """Do what the relay does beside sending: if only that fails, the rows are sent all the same.
+
+    :raises Exception: the database or the broker is away.
+    """
+    try:
+        return look()
+    except Exception as error:
+        if lost_database(error) or not broker.answers():
+            raise
+        logger.exception("the relay sends, but can't look for what was lost or has expired")
+        return None
