@@ -253,6 +253,11 @@ def add(*numbers: Any) -> int:
     return total
 
 
+@shared_task(ignore_result=True)
+def keeps_no_result(*numbers: Any) -> None:
+    """Do nothing."""
+
+
 @shared_task(bind=True)
 def fibonacci(self: Any, n: int) -> int:
     """Call itself as a function."""

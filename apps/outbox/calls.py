@@ -68,7 +68,7 @@ def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[
     if task._dump_pydantic_arguments is not None:
         args, kwargs = task._dump_pydantic_arguments(args, kwargs)
     if options.get("chord"):
-        refuse_chord(task)
+        refuse_chord(task, bool(options.get("ignore_result")))
 
     app = task._get_app()
     routed = {name: options[name] for name in ("queue", "exchange", "routing_key", "priority")
@@ -99,10 +99,16 @@ def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[
     }
 
 
-def refuse_chord(task: Any) -> None:
+def refuse_chord(task: Any, ignores_result: bool) -> None:
     """A chord counts its parts in the result backend; that must share the rows' transaction."""
     from .results import is_transactional
 
+    if ignores_result:
+        raise TypeError(
+            f"{task.name}: a chord's body gets the results of its header, and this task of the "
+            "header has ignore_result=True; leave that out, or call it with "
+            ".set(ignore_result=False)"
+        )
     if not is_transactional(task.backend):
         raise TypeError(
             f"{task.name}: a chord on commit needs the default CELERY_RESULT_BACKEND or django-db, "

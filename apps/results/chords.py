@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from celery import maybe_signature
+from celery.exceptions import ChordError
 from django.db import router, transaction
 from django_celery_results.backends.database import trigger_callback
 from django_celery_results.models import ChordCounter
@@ -43,15 +44,24 @@ def _call_body(app: Any, using: str, group_id: str, body: Any) -> None:
         if counter is None:
             return  # by another delivery of the same task
         results = counter.group_result(app=app)
+        callback = maybe_signature(body, app=app)
         if results.ready():
-            trigger_callback(app=app, callback=maybe_signature(body, app=app), group_result=results)
+            trigger_callback(app=app, callback=callback, group_result=results)
         else:
-            logger.error(
-                "chord %s: all tasks have ended, but some have no result (ignore_result?), so "
-                "that its body can't be called",
-                group_id,
-            )
+            _fail_body(app, group_id, callback)
         counter.delete(using=using)
+
+
+def _fail_body(app: Any, group_id: str, callback: Any) -> None:
+    """Let the body fail that can't be called: whoever waits for it would wait for ever."""
+    try:
+        raise ChordError(
+            f"chord {group_id}: all tasks have ended, but some have no result (ignore_result?), so "
+            "that its body can't be called"
+        )
+    except ChordError as error:
+        logger.error("%s", error)
+        app.backend.chord_error_from_stack(callback, error)
 
 
 def _lock(using: str, group_id: str) -> ChordCounter | None:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from celery import chord
 from celery.app import routes
 from celery.result import AsyncResult
 from django.db import connection, transaction
@@ -18,7 +19,7 @@ from apps.outbox.calls import Batch, durable
 from apps.outbox.models import Entry
 from proj.celery import app
 from tests.fixtures_worker import purge_queues
-from tests.outbox_tasks import effect, effects
+from tests.outbox_tasks import add, effect, effects, keeps_no_result
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,6 +174,21 @@ def test_inside_durable_a_chain_writes_rows_and_no_messages() -> None:
         assert Entry.objects.count() == 1
         assert messages() == []
     assert len(messages()) == 1
+
+
+@pytest.mark.parametrize("option", [{"ignore_result": True}, {}])
+def test_a_chord_whose_body_could_never_be_called_is_refused_at_the_call(
+    option: dict[str, bool],
+) -> None:
+    """The body gets the results of the header."""
+    header = [add.s(1), (add.s(2).set(**option) if option else keeps_no_result.s(2))]
+    refused = pytest.raises(TypeError, match="a chord's body gets the results of its header")
+    with refused, transaction.atomic(), durable():
+        chord(header)(add.s())
+    assert not Entry.objects.exists()
+    with transaction.atomic(), durable():
+        chord([add.s(1)])(keeps_no_result.s())
+    assert Entry.objects.count() == 1
 
 
 def test_plain_delay_writes_no_row() -> None:

@@ -14,6 +14,7 @@ from apps.results import chords
 from apps.results.backend import DatabaseBackend
 from apps.results.models import ChordPart
 from proj.celery import app
+from tests.outbox_tasks import add
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -94,11 +95,18 @@ def test_a_crash_before_the_body_was_called_is_made_good_by_the_redelivery(
     assert chord.body.calls == [[10, 20]]
 
 
-def test_a_header_without_results_is_said(chord: Chord, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_body_of_a_header_without_results_has_failed(
+    chord: Chord, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever waits for the chord gets its error, and its error callbacks are called."""
+    monkeypatch.undo()
+    body = add.s().set(task_id=uuid())
     for task in chord.tasks:
-        request = Context(
-            id=task, group=chord.group, chord=chord.body, children=[], ignore_result=True
-        )
+        request = Context(id=task, group=chord.group, chord=body, children=[], ignore_result=True)
         chord.backend.mark_as_done(task, 1, request=request)
-    assert chord.body.calls == []
+    failed = TaskResult.objects.get(task_id=body.id)
+    assert failed.status == states.FAILURE
+    assert failed.result is not None
+    assert "some have no result" in failed.result
     assert "some have no result" in caplog.text
+    assert not ChordCounter.objects.exists()
