@@ -75,7 +75,9 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
             using or router.db_for_write(self.TaskModel),
             self.TaskModel._meta.db_table,
             values,
-            outdated=waited > conf.SHORT and status not in states.READY_STATES,
+            # A retry is called before it is stored as such: it may have ended by now.
+            outdated=status == states.RETRY
+            or (waited > conf.SHORT and status not in states.READY_STATES),
         )
         return values["result"]
 

@@ -181,6 +181,25 @@ def test_a_retry_may_ask_for_another_queue_priority_and_end() -> None:
     assert datetime.fromisoformat(message.headers["expires"]) == row.expires
 
 
+def test_the_state_of_a_retry_does_not_hide_that_the_next_start_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The row is due at once; this process may stand still before it stores RETRY."""
+    result = tasks.retries.delay_on_commit("a", 1)
+    mark_as_retry = app.backend.mark_as_retry
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.undo()
+        deliver()
+        assert not Entry.objects.exists()
+        return mark_as_retry(*args, **kwargs)
+
+    monkeypatch.setattr(app.backend, "mark_as_retry", late)
+    assert deliver().info.state == states.RETRY
+    assert result.state == states.SUCCESS
+    assert result.get() == 1
+
+
 def test_autoretry_for_is_a_retry() -> None:
     result = tasks.autoretries.delay_on_commit("a")
     deliver()

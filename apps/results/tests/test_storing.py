@@ -137,17 +137,26 @@ def test_other_errors_are_not_retried(backend: DatabaseBackend) -> None:
 
 
 @pytest.mark.parametrize(
-    ("late", "kept"), [(states.RETRY, states.SUCCESS), (states.FAILURE, states.FAILURE)]
+    ("late", "kept"), [("PROGRESS", states.SUCCESS), (states.FAILURE, states.FAILURE)]
 )
 def test_a_late_write_does_not_hide_that_the_task_has_ended(
     backend: DatabaseBackend, monkeypatch: pytest.MonkeyPatch, late: str, kept: str
 ) -> None:
     backend.mark_as_done(task := uuid(), 42)
-    backend._store_result(task, None, states.RETRY, since=float("inf"))
-    assert TaskResult.objects.get(task_id=task).status == states.RETRY, "in time"
+    backend._store_result(task, None, "PROGRESS", since=float("inf"))
+    assert TaskResult.objects.get(task_id=task).status == "PROGRESS", "in time"
     backend.mark_as_done(task, 42)
     backend._store_result(task, None, late, since=float("-inf"))
     assert TaskResult.objects.get(task_id=task).status == kept
+
+
+def test_a_retry_never_hides_that_the_task_has_ended(backend: DatabaseBackend) -> None:
+    backend.store_result(task := uuid(), {"pid": 1}, states.STARTED)
+    backend.mark_as_retry(task, ValueError("once more"))
+    assert backend.get_status(task) == states.RETRY
+    backend.mark_as_done(task, 42)
+    backend.mark_as_retry(task, ValueError("once more"))
+    assert backend.get_result(task) == 42
 
 
 def test_postgresql_deletes_the_parts_with_their_counter() -> None:
