@@ -7,11 +7,10 @@ from typing import Any
 from celery import current_app
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import F, QuerySet
-from django.db.models.functions import Now
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from . import results
+from . import quarantine, results
 from .models import Entry, Worker
 
 
@@ -48,6 +47,16 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
         return [field.name for field in self.model._meta.fields]
 
 
+def fail(row: Entry, call_errbacks: bool = True) -> None:
+    """Store that the task of *row* has failed for good, and tell those that depend on it."""
+    current_app.backend.mark_as_failure(
+        row.task_id,
+        results.Quarantined(row.error),
+        request=results.context(row.task_id, row.task, row.body),
+        call_errbacks=call_errbacks,
+    )
+
+
 @admin.register(Entry)
 class EntryAdmin(ReadOnly):
     """Unfinished tasks; those in quarantine can be started again or given up."""
@@ -62,9 +71,8 @@ class EntryAdmin(ReadOnly):
     @admin.action(description="Start again (quarantined tasks)", permissions=["change"])
     def requeue(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
         """Let the relay send them again, with all their starts before them."""
-        count = queryset.filter(quarantined_at__isnull=False).update(
-            quarantined_at=None, reported=F("starts"), due_at=Now(), error=""
-        )
+        who = request.user.get_username()
+        count = quarantine.start_again(list(queryset.values_list("pk", flat=True)), who)
         self.message_user(request, f"{count} tasks are sent again.", messages.SUCCESS)
 
     @admin.action(description="Discard (quarantined tasks)", permissions=["change"])
@@ -73,11 +81,15 @@ class EntryAdmin(ReadOnly):
         with transaction.atomic(using=queryset.db):
             rows = list(queryset.select_for_update().filter(quarantined_at__isnull=False))
             for row in rows:
-                context = results.context(row.task_id, row.task, row.body)
                 row.delete()
-                current_app.backend.mark_as_failure(
-                    row.task_id, results.Quarantined(row.error), request=context
-                )
+                try:
+                    with transaction.atomic(using=queryset.db):
+                        fail(row)
+                except Exception as error:
+                    # What can't be sent may be what brought it here; it ends all the same.
+                    fail(row, call_errbacks=False)
+                    why = f"error callbacks of {row.task_id} could not be called: {error!r}"
+                    self.message_user(request, f"The {why}", messages.WARNING)
         self.message_user(request, f"{len(rows)} tasks are discarded.", messages.SUCCESS)
 
 

@@ -51,6 +51,7 @@ def _postpone(row_id: int, token: int, why: str) -> None:
     values: dict[str, Any] = {
         "id": row_id, "token": token, "note": store.note(why), "why": why, "most": MOST,
         "longest": LONGEST_PAUSE, "what": WHAT + "%",
+        "again": quarantine.AGAIN + "%",
     }  # fmt: skip
     with transaction.atomic(using=conf.alias()):
         rows = store.run(
@@ -62,7 +63,10 @@ def _postpone(row_id: int, token: int, why: str) -> None:
                         THEN clock_timestamp() END
                 FROM (SELECT count(*) AS times FROM outbox_entry e,
                         jsonb_array_elements(e.history) AS line
-                    WHERE e.id = %(id)s AND line ->> 'what' LIKE %(what)s) AS before
+                    WHERE e.id = %(id)s AND line ->> 'what' LIKE %(what)s AND NOT EXISTS (
+                        SELECT FROM jsonb_array_elements(e.history) AS again
+                        WHERE again ->> 'what' LIKE %(again)s
+                            AND (again -> 'start')::int >= (line -> 'start')::int)) AS before
                 WHERE id = %(id)s AND starts = %(token)s AND worker IS NOT NULL
                 RETURNING task_id, task, quarantined_at IS NOT NULL""",  # noqa: S608 - constants
             values,

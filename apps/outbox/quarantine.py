@@ -25,6 +25,25 @@ def put(row_id: int, task_id: str, task: str, why: str) -> None:
     logger.error("%s[%s] is in quarantine: %s", task, task_id, why)
 
 
+#: How the line of a row's history begins that ends what was counted before.
+AGAIN = "started again by "
+
+
+def start_again(ids: list[int], who: str) -> int:
+    """Let the relay send the rows of *ids* that are in quarantine, with all tries before them.
+
+    :return: how many they are.
+    """
+    return len(
+        store.run(
+            f"""UPDATE outbox_entry SET {store.APPEND}, quarantined_at = NULL, reported = starts,
+                    due_at = clock_timestamp(), error = ''
+                WHERE id = ANY(%(ids)s) AND quarantined_at IS NOT NULL RETURNING id""",  # noqa: S608 - constants
+            {"ids": ids, "note": store.note(f"{AGAIN}{who}")},
+        )
+    )
+
+
 def announce(row_id: int, task_id: str, task: str, why: str) -> None:
     """Show the task as failed, and have its ``on_failure()`` called.
 

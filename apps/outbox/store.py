@@ -125,12 +125,12 @@ def claim(row_id: int, starts: int, worker: str, started: Part | None = None) ->
                 UPDATE outbox_entry SET starts = starts + 1, worker = %(the_worker)s,
                     due_at = NULL, started_at = clock_timestamp()
                 WHERE id = %(the_row)s AND starts = %(the_start)s AND worker IS NULL
-                    AND quarantined_at IS NULL AND starts - reported < %(most_starts)s
+                    AND quarantined_at IS NULL
                 RETURNING starts){taking_along(started)}
             SELECT starts FROM mine""",
         {
             "the_worker": worker, "the_row": row_id, "the_start": starts,
-            "most_starts": conf.get("MAX_STARTS"), **(started.values if started else {}),
+            **(started.values if started else {}),
         },
     )  # fmt: skip
     return int(rows[0][0]) if rows else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from celery import states
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
@@ -31,8 +34,8 @@ def quarantined() -> Entry:
 
 
 def act(client: Client, action: str, row: Entry) -> str:
-    User.objects.create_superuser("root", password="x")
-    client.login(username="root", password="x")
+    root: dict[str, Any] = {"username": "root", "is_superuser": True, "is_staff": True}
+    client.force_login(User.objects.get_or_create(**root)[0])
     url = reverse("admin:outbox_entry_changelist")
     answer = client.post(url, {"action": action, "_selected_action": [row.pk]}, follow=True)
     page = answer.content.decode()
@@ -55,6 +58,25 @@ def test_requeue_lets_it_start_again(client: Client, quarantined: Entry) -> None
     [row] = store.lease(10)
     assert (row.id, row.starts) == (quarantined.id, 5)
     assert store.claim(row.id, 5, "me") == 6
+
+
+def test_it_says_who_started_it_again_in_its_history(client: Client, quarantined: Entry) -> None:
+    act(client, "requeue", quarantined)
+    quarantined.refresh_from_db()
+    assert (quarantined.reported, quarantined.error) == (5, "")
+    assert quarantined.history[-1]["what"] == "started again by root"
+
+
+def test_discard_ends_it_also_if_its_error_callbacks_cannot_be_sent(client: Client) -> None:
+    unsendable = effect.si("told").set(serializer="of another planet")
+    effect.apply_async_on_commit(["a"], link_error=unsendable)
+    Entry.objects.update(quarantined_at=Now(), due_at=None)
+    row = Entry.objects.get()
+    page = act(client, "discard", row)
+    assert "1 tasks are discarded." in page
+    assert f"error callbacks of {row.task_id} could not be called" in page
+    assert not Entry.objects.exists()
+    assert effect.AsyncResult(row.task_id).state == states.FAILURE
 
 
 def test_discard_ends_it_with_its_error_callbacks(client: Client, quarantined: Entry) -> None:

@@ -5,13 +5,14 @@ In one process, through Celery's tracer (``apply()``), with the message's header
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 from celery import chain, chord, states
 from celery.app.trace import build_tracer
-from django.db import connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from apps.outbox import conf, expiry, store
 from apps.outbox.calls import durable
@@ -342,6 +343,36 @@ def test_eager_a_retry_and_a_failure_end_as_usual() -> None:
     assert not Entry.objects.exists()
 
 
+def lose(database: Any) -> None:
+    """Let the connection to a database be closed by its server."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def converted_from_none() -> None:
+    """Put an error in the other's place, on purpose."""
+    try:
+        lose(connection)
+    except OperationalError:
+        raise LookupError from None
+
+
+def converted() -> None:
+    """Name the other as the cause."""
+    try:
+        lose(connection)
+    except OperationalError as error:
+        raise LookupError from error
+
+
+def unrelated() -> None:
+    """Stumble while the other is handled."""
+    try:
+        lose(connection)
+    finally:
+        raise LookupError
+
+
 @pytest.mark.parametrize(
     ("sql", "lost"),
     [
@@ -366,3 +397,28 @@ def test_a_lost_database_is_told_from_the_tasks_own_errors(sql: str, lost: bool)
     wrapped = RuntimeError()
     wrapped.__cause__ = caught.value
     assert lost_database(wrapped) is lost
+
+
+def test_another_database_that_goes_away_is_the_tasks_own_matter() -> None:
+    """A project may have more databases than the one that holds the rows."""
+    connections["second"] = second = connection.copy(alias="second")
+    try:
+        second.connect()
+        with pytest.raises(OperationalError) as caught:
+            lose(second)
+        second.close()
+    finally:
+        del connections["second"]
+    assert not lost_database(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("converts", "lost"), [(converted_from_none, False), (converted, True), (unrelated, True)]
+)
+def test_an_error_that_a_task_has_put_in_the_place_of_a_lost_database_is_its_own(
+    converts: Callable[[], None], lost: bool
+) -> None:
+    with pytest.raises(LookupError) as caught:
+        converts()
+    connection.close()
+    assert lost_database(caught.value) is lost

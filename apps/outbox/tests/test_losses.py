@@ -145,6 +145,18 @@ def test_rows_stay_due_while_the_broker_is_away() -> None:
     assert len(store.lease(10)) == 1
 
 
+def test_after_the_limit_was_lowered_a_row_is_started_once_more(settings: Any) -> None:
+    """It must not wait for ever in between: too often started to start, and not in quarantine."""
+    [row] = sent("a")
+    where, me = "worker = %(me)s", {"me": "w"}
+    for starts in range(3):
+        store.claim(row.id, starts, "w")
+        store.release(where, me, "why")
+    settings.OUTBOX_MAX_STARTS = 2
+    assert store.claim(row.id, 3, "w") == 4
+    assert store.release(where, me, "why")[0][3] is True
+
+
 def test_a_release_counts_crashes_in_a_row_only(settings: Any) -> None:
     settings.OUTBOX_MAX_STARTS = 2
     [row] = sent("a")

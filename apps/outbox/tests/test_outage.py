@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from celery import states
 from django.db import connection
+from django.test import Client
 from psycopg.errors import OperationalError
 
 from apps.outbox import outage, store
 from apps.outbox.models import Entry
 from tests import outbox_tasks as tasks
 
+from .test_admin import act
 from .test_ledger import deliver
 
 pytestmark = pytest.mark.usefixtures("effect_table")
@@ -63,6 +65,18 @@ def test_a_task_that_takes_the_database_along_every_time_ends_in_quarantine() ->
     assert row.due_at is None
     assert result.state == states.FAILURE
     assert "the database went away" in str(result.result)
+
+
+@pytest.mark.usefixtures("admin_client")
+def test_who_starts_it_again_gives_it_all_its_tries(admin_client: Client) -> None:
+    tasks.effect.delay_on_commit("a")
+    row = lose(outage.MOST)
+    act(admin_client, "requeue", row)
+    row = lose(outage.MOST - 1)
+    assert row.quarantined_at is None
+    assert row.due_at is not None
+    assert lose(1).quarantined_at is not None
+    assert len(row.history) == 2 * outage.MOST, "nothing of its history is lost"
 
 
 def test_a_start_that_was_overtaken_reports_nothing() -> None:
