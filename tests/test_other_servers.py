@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from kombu.connection import Connection
 
+from apps.outbox import broker
+from apps.outbox.losses import is_empty
+from apps.outbox.models import Entry
+from apps.outbox.relay import Relay
 from tests import outbox_tasks as tasks
 from tests.fixtures_outbox import TASKS, all_done, names, send
 from tests.fixtures_worker import ROOT, StartRole, database_url, free_port, wait_for
@@ -82,14 +87,34 @@ class TestRabbitMQ:
         wait_for(all_done, "all are done", seconds=240)
         assert tasks.effects() == EXPECTED
 
+    def test_what_it_refuses_holds_up_nothing_else(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It closes the channel on whoever asks for a queue that isn't there, or is another one."""
+        monkeypatch.setenv("CELERY_BROKER_WRITE_URL", url)
+        broker._forget()
+        with Connection(url) as connection_:
+            connection_.default_channel.queue_declare("transient", durable=False)
+        for queue in ("one", "two", "transient", "default"):
+            tasks.effect.apply_async_on_commit([queue], queue=queue)
+        Entry.objects.filter(queue__in=["one", "two"]).update(due_at=None, sent_at=Now())
+        with broker.connect() as connection_:
+            assert all(is_empty(connection_, queue) for queue in ("one", "two", "transient"))
+        Entry.objects.update(due_at=Now())
+        Relay().run_once()
+        [refused] = Entry.objects.exclude(due_at=None)
+        assert refused.queue == "transient"
+        assert "inequivalent arg 'durable'" in refused.error
+        broker._forget()
+
 
 def purge(url: str, least: int) -> int:
     """Empty the queue of a RabbitMQ once it holds *least* messages; return how many were lost."""
-    with Connection(url) as broker:
-        channel = broker.default_channel
+    with Connection(url) as connection_:
+        channel = connection_.default_channel
         try:
             waiting = channel.queue_declare("default", passive=True).message_count
-        except broker.channel_errors:  # nothing was sent there yet
+        except connection_.channel_errors:  # nothing was sent there yet
             return 0
         return int(channel.queue_purge("default")) if waiting >= least else 0
 

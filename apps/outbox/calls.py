@@ -14,7 +14,7 @@ from django.utils import timezone
 from kombu.utils.json import dumps, loads
 
 from . import conf, fastpath, store
-from .options import KEPT, moment, refuse_unknown
+from .options import KEPT, moment, queue_of, refuse_unknown
 
 _durable: ContextVar[bool] = ContextVar("outbox_durable", default=False)
 
@@ -74,8 +74,7 @@ def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[
     routed = {name: options[name] for name in ("queue", "exchange", "routing_key", "priority")
               if name in options}  # fmt: skip
     routed = app.amqp.router.route(routed, options.get("route_name") or task.name, args, kwargs)
-    queue = routed.pop("queue", None)
-    queue = getattr(queue, "name", queue) or ""
+    queue = queue_of(app, routed)
 
     if parent := app.current_worker_task:
         options.setdefault("root_id", parent.request.root_id or parent.request.id)

@@ -63,6 +63,21 @@ def refuse_unknown(task: str, options: dict[str, Any]) -> None:
             raise TypeError(f"{task}: {name}= must be a name, the row can't hold an object")
 
 
+def queue_of(app: Any, routed: dict[str, Any]) -> str:
+    """Take the queue out of what the router has found; return its name, as far as it is known.
+
+    Of a call that names an exchange and a routing key, the router makes one for the default queue
+    as well. The message goes to where they lead, and there the row must wait.
+    """
+    queue = routed.pop("queue", None)
+    place = (routed.get("exchange"), routed.get("routing_key"))
+    if all(place):
+        for known in app.amqp.queues.values():
+            if (known.exchange.name, known.routing_key) == place:
+                return str(known.name)
+    return getattr(queue, "name", queue) or ""
+
+
 def moment(value: Any, what: str) -> datetime | None:
     """Return *value* (seconds from now, a time, or its ISO form) as an aware time, or ``None``.
 

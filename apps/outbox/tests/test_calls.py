@@ -12,6 +12,7 @@ from celery.app import routes
 from celery.result import AsyncResult
 from django.db import connection, transaction
 from django.utils import timezone
+from kombu.entity import Exchange, Queue
 from kombu.utils.json import loads
 
 from apps.outbox import broker, conf, fastpath
@@ -240,3 +241,23 @@ def test_a_row_waits_in_the_lane_that_its_message_goes_to(monkeypatch: pytest.Mo
         message.ack()
     assert message.properties["priority"] == 5
     assert message.headers[conf.HEADER][3] == "mail/5"
+
+
+@pytest.mark.parametrize(
+    "options", [{"queue": "videos"}, {"exchange": "media", "routing_key": "media.video"}]
+)
+def test_behind_an_exchange_the_row_waits_in_the_queue_and_its_message_says_so(
+    options: dict[str, str],
+) -> None:
+    app.amqp.queues.add(Queue("videos", Exchange("media", "topic"), routing_key="media.video"))
+    server = app.connection_for_write().default_channel.client
+    try:
+        effect.apply_async_on_commit(["a"], **options)
+        [message] = server.lrange("videos", 0, -1)
+    finally:
+        app.amqp.queues.pop("videos")
+        server.delete("videos")
+    assert Entry.objects.get().queue == "videos"
+    found = loads(message)
+    assert found["properties"]["delivery_info"]["routing_key"] == "media.video"
+    assert found["headers"][conf.HEADER][3] == "videos/0"
