@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from celery.exceptions import Ignore
 from celery.utils import uuid
 from celery.utils.functional import maybe_list
 from django.db import connections, transaction
@@ -32,12 +33,35 @@ def durable() -> Iterator[None]:
 
         with durable():
             chain(fetch.s(url), parse.s()).delay()
+
+    It is a transaction, unless it stands in one: a canvas writes several rows, and a chord its
+    counter, of which one without the others would never end. So nothing inside is sent before the
+    end of the block. In a task, ``self.finishing()`` goes around it and not inside.
     """
-    token = _durable.set(True)
-    try:
+    with _whole():
+        token = _durable.set(True)
+        try:
+            yield
+        finally:
+            _durable.reset(token)
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """A transaction, if there is none and rows are written at all."""
+    from celery import current_app
+
+    if connections[conf.alias()].in_atomic_block or current_app.conf.task_always_eager:
         yield
-    finally:
-        _durable.reset(token)
+        return
+    ignored = None
+    with transaction.atomic(using=conf.alias()):
+        try:
+            yield
+        except Ignore as error:  # replace() among others: not an error, so nothing is rolled back
+            ignored = error
+    if ignored:
+        raise ignored
 
 
 @contextmanager

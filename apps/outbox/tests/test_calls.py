@@ -9,9 +9,12 @@ from uuid import UUID
 import pytest
 from celery import chord
 from celery.app import routes
+from celery.exceptions import Ignore
 from celery.result import AsyncResult
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django_celery_results.models import ChordCounter
 from kombu.entity import Exchange, Queue
 from kombu.utils.json import loads
 
@@ -177,6 +180,40 @@ def test_inside_durable_a_chain_writes_rows_and_no_messages() -> None:
     assert len(messages()) == 1
 
 
+def call_and_raise(canvas: Any, error: BaseException) -> None:
+    """Call *canvas* durably, outside of a transaction, and leave the block by *error*."""
+    with durable():
+        canvas.delay()
+        assert Entry.objects.exists()
+        raise error
+
+
+def test_a_durable_canvas_is_written_as_a_whole_or_not_at_all() -> None:
+    """Its caller may die at any row: half of a chord's header never calls the body."""
+
+    with pytest.raises(SystemExit):
+        call_and_raise(chord([add.s(1), add.s(2)], add.s()), SystemExit())
+    assert not Entry.objects.exists()
+    assert not ChordCounter.objects.exists()
+    assert messages() == []
+
+
+def test_it_is_part_of_the_callers_transaction_without_statements_of_its_own() -> None:
+    with transaction.atomic():
+        with CaptureQueriesContext(connection) as queries, durable():
+            effect.delay("a")
+        assert len(queries) == 1
+        transaction.set_rollback(True)
+    assert not Entry.objects.exists()
+
+
+def test_a_task_that_ends_itself_inside_keeps_what_it_has_called() -> None:
+    """By Ignore, as replace() does: that rolls nothing back."""
+    with pytest.raises(Ignore):
+        call_and_raise(effect.s("a"), Ignore())
+    assert Entry.objects.count() == 1
+
+
 @pytest.mark.parametrize("option", [{"ignore_result": True}, {}])
 def test_a_chord_whose_body_could_never_be_called_is_refused_at_the_call(
     option: dict[str, bool],
@@ -184,10 +221,10 @@ def test_a_chord_whose_body_could_never_be_called_is_refused_at_the_call(
     """The body gets the results of the header."""
     header = [add.s(1), (add.s(2).set(**option) if option else keeps_no_result.s(2))]
     refused = pytest.raises(TypeError, match="a chord's body gets the results of its header")
-    with refused, transaction.atomic(), durable():
+    with refused, durable():
         chord(header)(add.s())
     assert not Entry.objects.exists()
-    with transaction.atomic(), durable():
+    with durable():
         chord([add.s(1)])(keeps_no_result.s())
     assert Entry.objects.count() == 1
 
