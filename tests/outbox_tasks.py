@@ -173,6 +173,22 @@ class Stumbles(Task):
         write(f"{args[0]}: {exc!r}")
 
 
+class NeverBegins(Task):
+    """Raises before it is run."""
+
+    abstract = True
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Raise."""
+        raise LookupError("before_start")
+
+
+@shared_task(base=NeverBegins)
+def never_begins(label: str) -> None:
+    """Write an effect."""
+    write(label)
+
+
 @shared_task(base=Stumbles)
 def stumbles(label: str) -> None:
     """Fail."""

@@ -238,6 +238,11 @@ def _run(task: Any, args: Any, kwargs: Any, outcome: Outcome) -> None:
 def forget_failed(task: Any, state: str) -> None:
     """Delete the row of a task that failed, after its failure was stored."""
     claim: Claim | None = getattr(task.request, "claim", None)
+    if claim is None and state == states.FAILURE and not getattr(task.request, "entered", False):
+        # before_start() has raised, which Celery calls before the ledger is asked.
+        if ticket := ticket_of(task.request):
+            store.finish([ticket])
+        return
     if not claim or claim.finished or claim.rescheduled:
         return
     if state in (states.FAILURE, states.REJECTED):

@@ -65,6 +65,8 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
         """Celery's own, but for the tasks of a durable canvas and the retry of a durable task."""
         claim = getattr(self.request, "claim", None)
         if claim and not claim.finished and claim.retrying:
+            # Celery's retry hands on what the broker has said of a message from an exchange.
+            options.pop("redelivered", None)
             claim.retry = calls.prepare(self, args, kwargs, options)
             for name in {"queue", "priority"} - options.keys():
                 claim.retry[name] = None  # not asked for: they stay, whatever the routes say

@@ -13,6 +13,7 @@ import pytest
 from celery import chain, chord, states
 from celery.app.trace import build_tracer
 from django.db import OperationalError, connection, connections, transaction
+from kombu.utils.json import loads
 
 from apps.outbox import conf, expiry, store
 from apps.outbox.calls import durable
@@ -31,10 +32,11 @@ def empty_broker() -> None:
     purge_queues()
 
 
-def deliver(row: Entry | None = None, starts: int | None = None) -> Any:
-    """Run the task of *row* as a worker does with its message; return Celery's result."""
-    from kombu.utils.json import loads
+def deliver(row: Entry | None = None, starts: int | None = None, **info: Any) -> Any:
+    """Run the task of *row* as a worker does with its message; return Celery's result.
 
+    :param info: what else the broker says of how it came.
+    """
     row = row or Entry.objects.get()
     args, kwargs, options = loads(row.body)
     task = app.tasks[row.task]
@@ -44,7 +46,10 @@ def deliver(row: Entry | None = None, starts: int | None = None) -> Any:
         "callbacks": options.get("link"), "errbacks": options.get("link_error"),
         "chain": options.get("chain"), "chord": options.get("chord"),
         "group": options.get("group_id"), "ignore_result": bool(options.get("ignore_result")),
-        "delivery_info": {"exchange": "", "routing_key": row.queue, "priority": row.priority},
+        "delivery_info": {
+            "exchange": "", "routing_key": row.queue, "priority": row.priority,
+            "redelivered": False, **info,
+        },
         "expires": options.get("expires"),
         conf.HEADER: [row.id, row.starts if starts is None else starts, 0.0],
     }  # fmt: skip
@@ -163,6 +168,15 @@ def test_a_retry_keeps_the_queue_the_priority_and_the_end_of_its_call() -> None:
     assert deliver().info.state == states.RETRY
     row = Entry.objects.get()
     assert (row.queue, row.priority, row.expires) == ("mail", 3, before.expires)
+
+
+def test_a_retry_of_what_came_through_an_exchange_stays_in_its_queue() -> None:
+    tasks.retries.apply_async_on_commit(["a", 1], queue="mail")
+    through: dict[str, Any] = {"exchange": "topics", "routing_key": "mail.urgent"}
+    assert deliver(**through).info.state == states.RETRY
+    row = Entry.objects.get()
+    assert row.queue == "mail"
+    assert {**loads(row.body)[2], **through} == loads(row.body)[2]
 
 
 def test_a_retry_may_ask_for_another_queue_priority_and_end() -> None:

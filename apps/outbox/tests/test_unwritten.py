@@ -7,6 +7,7 @@ from celery import states
 from django_celery_results.models import TaskResult
 from kombu.exceptions import SerializerNotInstalled
 
+from apps.outbox import store
 from apps.outbox.heartbeat import UNWRITTEN
 from apps.outbox.models import Entry
 from apps.outbox.tasks import call_on_failure
@@ -54,6 +55,25 @@ def test_an_on_failure_that_raises_does_not_start_the_task_again_and_is_called_a
     deliver()
     assert tasks.effects() == {"a: ValueError('a')": 1}
     assert not Entry.objects.exists()
+
+
+def test_a_before_start_that_raises_is_a_final_failure_as_in_celery() -> None:
+    """Celery calls it before the ledger is asked, so that no start was counted."""
+    result = tasks.never_begins.delay_on_commit("a")
+    row = Entry.objects.get()
+    deliver()
+    assert not Entry.objects.exists()
+    assert result.state == states.FAILURE
+    deliver(row)
+    assert tasks.effects() == {}
+
+
+def test_a_copy_whose_before_start_raises_does_not_end_the_start_that_runs() -> None:
+    tasks.never_begins.delay_on_commit("a")
+    row = Entry.objects.get()
+    assert store.claim(row.id, 0, "elsewhere") == 1
+    deliver(row)
+    assert Entry.objects.get().worker == "elsewhere"
 
 
 def test_a_failure_that_cannot_be_handled_ends_in_quarantine_with_the_last_error(
