@@ -49,10 +49,14 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
 
 def fail(row: Entry, call_errbacks: bool = True) -> None:
     """Store that the task of *row* has failed for good, and tell those that depend on it."""
+    try:
+        request = results.context(row.task_id, row.task, row.body)
+    except Exception:  # a body that can't be read, which is what brought it here
+        request = results.context(row.task_id, row.task)
     current_app.backend.mark_as_failure(
         row.task_id,
         results.Quarantined(row.error),
-        request=results.context(row.task_id, row.task, row.body),
+        request=request,
         call_errbacks=call_errbacks,
     )
 

@@ -35,7 +35,8 @@ def revoke_expired() -> int:
             except _UnstorableError as error:
                 # To a person: it must not hold up what has expired after it.
                 quarantine.put(row_id, task_id, task, f"expired, but not revoked: {error}")
-        store.run("DELETE FROM outbox_entry WHERE id = ANY(%s)", [revoked])
+        if revoked:
+            store.run("DELETE FROM outbox_entry WHERE id = ANY(%s)", [revoked])
     return len(rows)
 
 

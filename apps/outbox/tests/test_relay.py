@@ -181,9 +181,12 @@ class TestARowThatCannotBeSent:
         assert self.tries(unsent.MOST).quarantined_at is not None
         assert Entry.objects.get(task=call_on_failure.name).queue == "default"
 
-    def test_one_that_nobody_can_read_ends_there_as_well(self, row: Entry) -> None:
+    def test_one_that_nobody_can_read_ends_there_as_well_and_can_be_discarded(
+        self, client: Any, row: Entry
+    ) -> None:
         cannot_be_read(row)
         assert self.tries(unsent.MOST).quarantined_at is not None
+        assert "1 tasks are discarded." in act(client, "discard", row)
         assert poison.AsyncResult(row.task_id).state == states.FAILURE
 
     def test_started_again_in_the_admin_it_has_all_its_tries_again(
