@@ -18,6 +18,10 @@ forget_heartbeat() {
 # Celery would run all of Django's checks before, and throw away what they found.
 export CELERY_SKIP_CHECKS=1
 
+# Celery prints its banner past every logger.
+quiet=
+[ "${LOG_FORMAT:-}" != json ] || quiet=--quiet
+
 case $APP_ROLE in
 web)
   rm -f "${HEARTBEAT_DIR:-${TMPDIR:-/tmp}}/proj-web.draining"
@@ -36,13 +40,13 @@ worker)
   forget_heartbeat
   # SIGTERM means soft shutdown (Celery's SIGQUIT): finish for a while, hand back the rest.
   export REMAP_SIGTERM=SIGQUIT
-  exec celery -A proj worker -l "${LOG_LEVEL:-INFO}" -Q "${WORKER_QUEUES:-default,reports,mail}" \
+  exec celery ${quiet:+"$quiet"} -A proj worker -l "${LOG_LEVEL:-INFO}" -Q "${WORKER_QUEUES:-default,reports,mail}" \
     --without-gossip --without-mingle "$@"
   ;;
 beat)
   shift
   forget_heartbeat
-  exec celery -A proj beat -l "${LOG_LEVEL:-INFO}" --pidfile= "$@"
+  exec celery ${quiet:+"$quiet"} -A proj beat -l "${LOG_LEVEL:-INFO}" --pidfile= "$@"
   ;;
 migrate)
   # Schema, cache table, periodic tasks: one process at a time, and nothing the second time.

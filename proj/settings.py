@@ -64,11 +64,13 @@ INSTALLED_APPS = [
     "apps.schema",
     "apps.housekeeping",
     "apps.backups",
+    "apps.logs",
     *OWN_APPS,
 ]
 
 MIDDLEWARE = [
-    # First of all: a probe must not depend on hosts, sessions, redirects or the database.
+    "apps.logs.middleware.RequestIdMiddleware",  # the outermost: what any other logs has the id
+    # Before the others: a probe must not depend on hosts, sessions, redirects or the database.
     "apps.health.middleware.ProbeMiddleware",
     "apps.metrics.middleware.MetricsMiddleware",
     "proj.middleware.ApiProblems",
@@ -318,13 +320,26 @@ LOG_LEVEL = env.get(
     lambda value: {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR")}[value.upper()],
     "DEBUG, INFO, WARNING or ERROR",
 )
+# text for people, json for what collects logs: one object a line (apps/logs). docker/entrypoint.sh
+# and docker/gunicorn.conf.py read it as well.
+LOG_FORMAT = env.get(
+    "LOG_FORMAT", "text", lambda value: {"text": "text", "json": "json"}[value], "text or json"
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "[%(asctime)s: %(levelname)s/%(name)s] %(message)s"},
+        "text": {"format": "[%(asctime)s: %(levelname)s/%(name)s] %(message)s"},
+        "json": {"()": "apps.logs.formatter.JsonFormatter"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            # With json, sys.stderr may lead here by now: Celery's loader sets Django up again.
+            "stream": "ext://sys.__stderr__" if LOG_FORMAT == "json" else "ext://sys.stderr",
+        }
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }
 

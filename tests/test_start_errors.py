@@ -49,6 +49,7 @@ def test_a_malformed_setting_stops_the_start_with_one_line(way: str) -> None:
         ({"CELERY_BROKER_URL": ""}, "CELERY_BROKER_URL is not set: put redis://"),
         ({"CELERY_TASK_TIMELIMIT": "1"}, "CELERY_TASK_TIMELIMIT: Celery has no such setting; did"),
         ({"EMAIL_URL": "carrier-pigeon://x"}, "EMAIL_URL (not shown, it may hold a password): "),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT='xml': expected text or json"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL='loud': expected DEBUG, INFO, WARNING or ERROR"),
         ({"WEB_THREADS": "none"}, "WEB_THREADS='none': expected a whole number, 1 or more"),
         (

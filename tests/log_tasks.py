@@ -1,0 +1,31 @@
+"""Tasks that log; a worker loads them with ``CELERY_IMPORTS=tests.log_tasks``."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def says(word: str) -> str:
+    """Log one line, and return what no log has to know."""
+    logger.info("I speak")
+    return word
+
+
+@shared_task
+def passes_on(word: str) -> None:
+    """Log, print, and call another task in both ways."""
+    logger.info("I pass on")
+    print("I print")
+    says.delay(word)
+    says.delay_on_commit(word)
+
+
+@shared_task
+def breaks(word: str) -> None:
+    """Fail, with an argument that no log has to know."""
+    raise ValueError("broken")

@@ -1,0 +1,65 @@
+"""LOG_FORMAT=json: what a role writes is one object a line, with the ids of whom it is about."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from apps.logs.context import bind, unbind
+from tests import log_tasks as tasks
+from tests.fixtures_worker import StartRole, wait_for
+from tests.log_lines import JSON, SECRET, lines
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_in_every_pool_a_task_logs_once_and_hands_the_id_to_what_it_calls(
+    start_role: StartRole, pool: str
+) -> None:
+    worker = start_role("worker", f"--pool={pool}", **JSON)
+    before = bind(request_id="asked-for")
+    tasks.passes_on.delay(SECRET)
+    unbind(before)
+    wait_for(lambda: worker.output().count("] succeeded") == 3, "the three have run")
+    tasks.breaks.delay(SECRET)
+    wait_for(lambda: "raised unexpected" in worker.output(), "the last has failed")
+
+    found = lines(worker)
+    own = Counter(
+        (line["event"], line["request_id"]) for line in found if line["event"].startswith("I ")
+    )
+    # What a task prints has its ids, too; once though parent and children share the handlers.
+    assert own == {
+        ("I pass on", "asked-for"): 1, ("I print", "asked-for"): 1, ("I speak", "asked-for"): 2,
+    }  # fmt: skip
+    assert len({line["task_id"] for line in found if line["event"] == "I speak"}) == 2
+    # Called by nobody's request: nothing is left of the ones before, in the same process.
+    failed = [line for line in found if line.get("task") == "tests.log_tasks.breaks"]
+    assert len(failed) == 2
+    assert not any("request_id" in line for line in failed)
+    assert failed[-1]["level"] == "error"
+    assert failed[-1]["exception"].endswith("ValueError: broken")
+    assert SECRET not in worker.output()
+
+
+def test_beat_writes_json_from_its_first_line_to_its_last(start_role: StartRole) -> None:
+    assert {line["role"] for line in lines(start_role("beat", **JSON))} == {"beat"}
+
+
+def test_a_migration_writes_json_as_well(start_role: StartRole) -> None:
+    migrate = start_role("migrate", **JSON)
+    assert migrate.process.wait(60) == 0
+    events = [line["event"] for line in lines(migrate)]
+    assert "Running migrations:" in events
+
+
+def test_text_stays_as_it_is_and_still_hands_on_the_id(start_role: StartRole) -> None:
+    worker = start_role("worker", **{**JSON, "LOG_FORMAT": "text"})
+    before = bind(request_id="asked-for")
+    tasks.says.delay("a word")
+    unbind(before)
+    worker.wait_for_line("succeeded in")
+    assert "asked-for" not in worker.output()
+    assert "[tasks]" in worker.output()  # Celery's banner
