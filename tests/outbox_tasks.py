@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from celery import shared_task
+from celery import shared_task, signals
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from django.db import connection
 
@@ -63,6 +63,13 @@ def gate(label: str, folder: str) -> str:
     Path(folder, f"started-{label}-{os.getpid()}").touch()
     wait_for_file(f"{folder}/go")
     return label
+
+
+@signals.task_revoked.connect
+def after_revoke(sender: Any, request: Any, **kwargs: Any) -> None:
+    """Write down that a ``gate`` was revoked, as a project may that waits for it."""
+    if sender.name == gate.name:
+        write(f"{request.args[0]} was revoked")
 
 
 @shared_task(bind=True, atomic=False)

@@ -76,9 +76,10 @@ def test_what_expires_before_it_starts_is_revoked_and_gone(
 def test_a_revoked_task_is_gone(start_role: StartRole) -> None:
     start_role("worker", **TASKS)
     app.control.revoke("revoked-id", reply=True, timeout=5)
-    tasks.effect.apply_async_on_commit(["a"], task_id="revoked-id")
+    tasks.gate.apply_async_on_commit(["a", "nowhere"], task_id="revoked-id")
     wait_for(all_done, "it is gone")
-    assert tasks.effects() == {}
+    wait_for(tasks.effects, "the project was told")
+    assert tasks.effects() == {"a was revoked": 1}
     assert app.AsyncResult("revoked-id").state == states.REVOKED
 
 
@@ -113,7 +114,8 @@ def test_a_task_that_a_person_terminates_is_gone(start_role: StartRole, tmp_path
     app.control.revoke(result.id, terminate=True, reply=True, timeout=5)
     wait_for(all_done, "it is gone")
     assert result.state == states.REVOKED
-    assert tasks.effects() == {}
+    wait_for(tasks.effects, "the project was told")
+    assert tasks.effects() == {"a was revoked": 1}
 
 
 def test_a_task_beyond_its_time_limit_has_failed_is_gone_and_is_told_so(

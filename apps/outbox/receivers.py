@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
@@ -17,6 +17,8 @@ from apps.results.patience import persist
 
 from . import conf, failures, identity, ledger, store, unwritten
 from .heartbeat import heartbeat
+
+T = TypeVar("T")
 
 
 @signals.worker_init.connect
@@ -86,18 +88,20 @@ def after_revoke(request: Any, terminated: bool = False, **kwargs: Any) -> None:
         beside_the_loop(partial(store.finish, starts))
 
 
-def beside_the_loop(call: Callable[[], Any]) -> None:
+def beside_the_loop(call: Callable[[], T]) -> T | None:
     """Do *call*, on a worker's event loop beside it, after the failure was stored there.
 
     A database that is away or frozen must not keep the loop from its messages and signals; *call*
     then waits for it, as the result does (see apps/results/aside.py). If both wait in vain, the
     heartbeat finds a row that nobody runs, and the task is started again.
+
+    :return: what *call* returns; ``None`` if it still waits.
     """
     if not aside.is_event_loop():
-        call()
-        return
+        return call()
     patiently = partial(persist, call, results_conf.get("PATIENCE"), [conf.alias()])
-    aside.do(patiently, results_conf.SHORT, goes_on=True)
+    done: T | None = aside.do(patiently, results_conf.SHORT, goes_on=True)
+    return done
 
 
 @signals.beat_init.connect

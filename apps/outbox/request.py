@@ -49,17 +49,21 @@ class Request(CelerysRequest):  # type: ignore[misc]
             super()._announce_revoked(reason, terminated, signum, expired)
             return
         task_ready(self)
-        self.send_event("task-revoked", terminated=False, signum=signum, expired=expired)
-        beside_the_loop(partial(self._revoke_waiting, int(header[0]), int(header[1]), reason))
+        row = int(header[0]), int(header[1])
+        if beside_the_loop(partial(self._revoke_waiting, row, reason, expired)):
+            self.send_event("task-revoked", terminated=False, signum=signum, expired=expired)
         self.acknowledge()
         self._already_revoked = True
-        send_revoked(
-            self.task, request=self._context, terminated=False, signum=signum, expired=expired
-        )
 
-    def _revoke_waiting(self, row_id: int, starts: int, reason: str) -> None:
+    def _revoke_waiting(self, row: tuple[int, int], reason: str, expired: bool) -> bool:
         with transaction.atomic(using=conf.alias()):
-            if store.finish([(row_id, starts)]):
+            revoked = bool(store.finish([row]))
+            if revoked:
                 self.task.backend.mark_as_revoked(
                     self.id, reason, request=self._context, store_result=self.store_errors
                 )
+        if revoked:
+            send_revoked(
+                self.task, request=self._context, terminated=False, signum=None, expired=expired
+            )
+        return revoked

@@ -17,6 +17,6 @@ def after_revoke(sender: Any, request: Any, **kwargs: Any) -> None:
     The outbox forgets such a task (apps/outbox/receivers.py), so nothing would start it again, and
     the report would be in progress for ever.
     """
-    if isinstance(sender, ReportTask) and request.args:
+    if isinstance(sender, ReportTask) and (request.args or request.kwargs):
         revoked = TaskRevokedError(f"{sender.name} was revoked")
         sender.on_failure(revoked, request.id, request.args, request.kwargs, None)

@@ -8,6 +8,8 @@ import threading
 from uuid import uuid4
 
 import pytest
+from celery import signals
+from celery.app.task import Context
 from celery.exceptions import Retry, SoftTimeLimitExceeded, TimeLimitExceeded
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
@@ -242,6 +244,14 @@ def test_a_task_that_was_called_by_keyword_fails_the_report_as_well(report: Repo
     merge_report.on_failure(RuntimeError(), "t", [], {"report_id": str(report.pk)}, None)
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
+
+
+def test_one_that_was_called_by_keyword_and_revoked_does_so_too(report: Report) -> None:
+    request = Context(id="t", args=[], kwargs={"chunk_id": chunk_ids(report)[0]})
+    signals.task_revoked.send(sender=profile_chunk, request=request, terminated=False)
+    report.refresh_from_db()
+    assert report.state == Report.State.FAILED
+    assert report.error.endswith(": its task was revoked.")
 
 
 def test_a_chunk_in_quarantine_fails_the_report_with_a_reason(report: Report) -> None:
