@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import maybe_signature, states
 from celery.app.task import get_actual_ignore_result
@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from . import calls, conf, identity, outage, results, store
 from .faults import lost_database
+from .ticket import Ticket, ticket_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,19 +27,6 @@ PATIENCE = 60.0
 
 class NotMine(Ignore):  # type: ignore[misc]
     """This copy must not run, or no longer counts: nothing is stored, the message is dropped."""
-
-
-class Ticket(NamedTuple):
-    """What a durable task's message says of its row."""
-
-    row_id: int
-    starts: int
-
-
-def ticket_of(request: Any) -> Ticket | None:
-    """Return the ticket of a task's request; ``None`` if it was called without the outbox."""
-    found = (request.headers or {}).get(conf.HEADER)
-    return Ticket(int(found[0]), int(found[1])) if found else None
 
 
 class Outcome:

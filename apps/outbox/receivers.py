@@ -17,6 +17,7 @@ from apps.results.patience import persist
 
 from . import conf, failures, identity, ledger, store, unwritten
 from .heartbeat import heartbeat
+from .ticket import ticket_of
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ def after_revoke(request: Any, terminated: bool = False, **kwargs: Any) -> None:
     Not of one that was only revoked, or has expired: its message may be a late copy, and the start
     be running (see request.py).
     """
-    if terminated and (ticket := ledger.ticket_of(request)):
+    if terminated and (ticket := ticket_of(request)):
         # Not started yet, or started from this very message.
         starts = [(ticket.row_id, ticket.starts), (ticket.row_id, ticket.starts + 1)]
         beside_the_loop(partial(store.finish, starts))

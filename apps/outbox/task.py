@@ -11,6 +11,7 @@ from celery.result import AsyncResult
 from celery.utils import uuid
 
 from . import calls, hooks, ledger, results
+from .ticket import ticket_of
 
 
 class OutboxTask(DjangoTask):  # type: ignore[misc]
@@ -80,7 +81,7 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
         if request.called_directly or getattr(request, "entered", False):
             return super().__call__(*args, **kwargs)  # a plain function call
         request.entered = True
-        if ticket := ledger.ticket_of(request):
+        if ticket := ticket_of(request):
             return ledger.execute(self, ticket, args, kwargs)
         results.store_started(self)
         return self.run(*args, **kwargs)
