@@ -76,6 +76,7 @@ def test_a_copy_whose_before_start_raises_does_not_end_the_start_that_runs() -> 
     assert Entry.objects.get().worker == "elsewhere"
 
 
+@pytest.mark.filterwarnings("ignore:Exception raised outside body")  # Celery says it so
 def test_a_failure_that_cannot_be_handled_ends_in_quarantine_with_the_last_error(
     settings: object,
 ) -> None:
