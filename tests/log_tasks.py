@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from celery import shared_task
 
@@ -29,3 +30,11 @@ def passes_on(word: str) -> None:
 def breaks(word: str) -> None:
     """Fail, with an argument that no log has to know."""
     raise ValueError("broken")
+
+
+@shared_task(bind=True, max_retries=1)
+def tries_again(self: Any) -> None:
+    """Log, and ask for another run once."""
+    logger.info("I try")
+    if not self.request.retries:
+        raise self.retry(countdown=0)

@@ -7,6 +7,8 @@ from collections import Counter
 import pytest
 
 from apps.logs.context import bind, unbind
+from apps.outbox.calls import durable
+from apps.outbox.relay import Relay
 from tests import log_tasks as tasks
 from tests.fixtures_worker import StartRole, wait_for
 from tests.log_lines import JSON, SECRET, lines
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_in_every_pool_a_task_logs_once_and_hands_the_id_to_what_it_calls(
     start_role: StartRole, pool: str
 ) -> None:
-    worker = start_role("worker", f"--pool={pool}", **JSON)
+    worker = start_role("worker", f"--pool={pool}", **{**JSON, "LOG_LEVEL": "DEBUG"})
     before = bind(request_id="asked-for")
     tasks.passes_on.delay(SECRET)
     unbind(before)
@@ -42,6 +44,26 @@ def test_in_every_pool_a_task_logs_once_and_hands_the_id_to_what_it_calls(
     assert failed[-1]["level"] == "error"
     assert failed[-1]["exception"].endswith("ValueError: broken")
     assert SECRET not in worker.output()
+
+
+def test_a_retry_and_what_follows_in_a_chain_keep_the_id(
+    start_role: StartRole, relay: Relay
+) -> None:
+    worker = start_role("worker", **JSON)
+    before = bind(request_id="asked-for")
+    tasks.tries_again.delay()
+    tasks.tries_again.delay_on_commit()
+    (tasks.says.si("first") | tasks.says.si("second")).delay()
+    with durable():
+        (tasks.says.si("first") | tasks.says.si("second")).delay()
+    unbind(before)
+    wait_for(lambda: worker.output().count("] succeeded") == 6, "all have run")
+    own = Counter(
+        (line["event"], line.get("request_id"))
+        for line in lines(worker)
+        if line["event"].startswith("I ")
+    )
+    assert own == {("I try", "asked-for"): 4, ("I speak", "asked-for"): 4}
 
 
 def test_beat_writes_json_from_its_first_line_to_its_last(start_role: StartRole) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -14,6 +15,10 @@ Event = MutableMapping[str, Any]
 #: What a line may have from ``extra=``, because it is known what stands in it. Celery's own lines
 #: have a task's arguments there, Django's the request.
 SHOWN = ("request_id", "task_id", "task", "method", "path", "status", "size", "duration")
+
+#: Where it does so: a message that it can't read or whose task it doesn't know, and, at the level
+#: DEBUG, each that it hands to its pool.
+_WRITTEN_OUT = re.compile(r"The full contents of the message| headers:|^body: | \(args:", re.M)
 
 
 def add_role(_: Any, __: str, event: Event) -> Event:
@@ -36,6 +41,13 @@ def add_ids(_: Any, __: str, event: Event) -> Event:
     return event
 
 
+def cut_messages(_: Any, __: str, event: Event) -> Event:
+    """Cut off where Celery would write a message out, which has its task's arguments."""
+    if event["_record"].name.startswith(("celery.worker", "celery.pool")):
+        event["event"] = _WRITTEN_OUT.split(event["event"], maxsplit=1)[0].rstrip()
+    return event
+
+
 def drop_unknown(_: Any, __: str, event: Event) -> Event:
     """Leave out what isn't known."""
     return {name: value for name, value in event.items() if value is not None}
@@ -54,6 +66,7 @@ class JsonFormatter(structlog.stdlib.ProcessorFormatter):
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 add_role,
                 add_ids,
+                cut_messages,
                 structlog.processors.format_exc_info,
                 structlog.processors.UnicodeDecoder(),
             ],

@@ -9,6 +9,12 @@ import sys
 from typing import Any
 
 import pytest
+from celery.worker.consumer.consumer import (
+    INVALID_TASK_ERROR,
+    MESSAGE_DECODE_ERROR,
+    UNKNOWN_FORMAT,
+    UNKNOWN_TASK_ERROR,
+)
 
 from apps.logs.context import bind, unbind
 from apps.logs.formatter import JsonFormatter
@@ -74,6 +80,22 @@ def test_celerys_lines_have_the_tasks_ids_and_neither_arguments_nor_result() -> 
     )  # fmt: skip
     assert line["event"] == "Task a.b[t-1] succeeded"
     assert (line["task_id"], line["task"], line["duration"]) == ("t-1", "a.b", 0.5)
+    assert "hunter2" not in str(line)
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        (UNKNOWN_TASK_ERROR, ("a.b", "hunter2", "hunter2", "{}")),
+        (INVALID_TASK_ERROR, ("a.b", "hunter2")),
+        (UNKNOWN_FORMAT, ("hunter2",)),
+        (MESSAGE_DECODE_ERROR, ("no JSON", "json", "utf-8", "hunter2", "hunter2")),
+        ("TaskPool: Apply %s (args:%s kwargs:%s)", ("trace", "hunter2", "hunter2")),
+    ],
+)
+def test_celery_writes_out_no_message(message: str, arguments: tuple[str, ...]) -> None:
+    line = formatted(message, *arguments, name="celery.worker.consumer.consumer")
+    assert line["event"].startswith(message.partition("%")[0].partition("\n")[0])
     assert "hunter2" not in str(line)
 
 
