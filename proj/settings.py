@@ -341,6 +341,10 @@ LOGGING = {
         }
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    # With DEBUG Django has handlers of its own, for text.
+    "loggers": {"django": {"handlers": []}, "django.server": {"handlers": [], "propagate": True}}
+    if LOG_FORMAT == "json" and DEBUG
+    else {},
 }
 
 # --- Your own apps -------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 from typing import Any
 
@@ -15,6 +17,7 @@ from celery.worker.consumer.consumer import (
     UNKNOWN_FORMAT,
     UNKNOWN_TASK_ERROR,
 )
+from django.conf import settings
 
 from apps.logs.context import bind, unbind
 from apps.logs.formatter import JsonFormatter
@@ -102,6 +105,23 @@ def test_celery_writes_out_no_message(message: str, arguments: tuple[str, ...]) 
 def test_a_line_written_past_the_loggers_is_json_as_well(capfd: pytest.CaptureFixture[str]) -> None:
     say("worker: Warm shutdown (MainProcess)")
     assert json.loads(capfd.readouterr().err)["event"] == "worker: Warm shutdown (MainProcess)"
+
+
+@pytest.mark.parametrize("debug", ["true", "false"])
+@pytest.mark.parametrize("name", ["django.request", "apps.x", "py.warnings"])
+def test_each_logger_writes_one_line(debug: str, name: str) -> None:
+    code = (
+        "import django, logging; django.setup();"
+        f"logging.getLogger({name!r}).error('here'); raise ValueError('uncaught')"
+    )
+    env = {**os.environ, "DEBUG": debug, "LOG_FORMAT": "json"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=settings.BASE_DIR, env=env, capture_output=True, text=True
+    )
+    written, uncaught = map(json.loads, done.stderr.splitlines())
+    assert (written["logger"], written["event"]) == (name, "here")
+    assert uncaught["exception"].endswith("ValueError: uncaught")
+    assert done.returncode == 1
 
 
 def test_what_a_command_prints_is_logged_line_by_line(caplog: pytest.LogCaptureFixture) -> None:
