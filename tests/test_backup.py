@@ -241,6 +241,9 @@ def test_make_run_is_backed_up_by_the_same_verbs(backups: Backups, tmp_path: Pat
         done = checkout.run("deploy/local/backup", verb)
         assert done.returncode == 0, done.stdout + done.stderr
     assert ": proven, " in done.stdout
-    assert (
-        "can't stop its roles alone" in checkout.run("deploy/local/backup", "restore", "x").stderr
-    )
+    listed = checkout.run("deploy/local/backup", "restore")
+    assert listed.returncode == 0
+    assert "make restore FROM=FILE" in listed.stdout
+    name = listed.stdout.split()[0]
+    done = checkout.run("deploy/local/backup", "restore", name)
+    assert done.returncode == 0, done.stdout + done.stderr

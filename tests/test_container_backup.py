@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .containers import Stack, inspect, wait_until
+from .containers import ROOT, Stack, inspect, wait_until
 from .test_container_compose_file import config
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
@@ -96,13 +97,48 @@ def test_a_restore_brings_back_what_was_and_starts_what_ran(stack: Stack) -> Non
 
 
 def test_a_wrong_file_is_refused_before_anything_is_stopped(stack: Stack) -> None:
+    backup(stack, "dump")
     before = started(stack)
-    for file, words in (("", "FROM is not set"), ("FROM=nope.dump", "there is no such dump")):
-        done = stack.run("make", "restore", file or "PORT=1", check=False)
-        assert done.returncode
-        assert words in done.stderr
-        assert names(stack)[-1] in done.stdout + done.stderr
+    done = stack.run("make", "restore", "FROM=nope.dump", check=False)
+    assert done.returncode
+    assert "there is no such dump" in done.stderr
+    assert names(stack)[-1] in done.stderr
     assert started(stack) == before
+
+
+def test_without_a_file_restore_shows_which_there_are(stack: Stack) -> None:
+    backup(stack, "dump")
+    before = started(stack)
+    said = stack.run("make", "restore").stdout
+    assert set(names(stack)) <= set(said.split())
+    assert "make restore FROM=FILE" in said
+    assert started(stack) == before
+
+
+def test_dumps_are_copied_out_and_into_an_empty_volume_as_the_page_shows(
+    stack: Stack, tmp_path: Path
+) -> None:
+    backup(stack, "dump")
+    name = names(stack)[-1]
+    page = (ROOT / "docs" / "backups.md").read_text("utf-8")
+    out, in_ = re.findall(r"^(?:docker compose|tar) .*entrypoint sh backup .*$", page, re.MULTILINE)
+    example = "proj-20261124T021700Z"
+
+    def typed(line: str) -> None:
+        """Run a line of the page in the project's folder, for this dump."""
+        assert example in line
+        stack.run("sh", "-ec", line.replace(example, name.removesuffix(".dump")))
+
+    typed(out)
+    copies = [path.rename(tmp_path / path.name) for path in stack.folder.glob(f"{name}*")]
+    assert {path.name.removeprefix(name) for path in copies} == {"", ".rows", ".sha256"}
+    in_the_volume(stack, f"rm {name}*")
+    for path in copies:
+        path.rename(stack.folder / path.name)
+    typed(in_)
+    for path in copies:
+        (stack.folder / path.name).unlink()
+    assert f"{name}: proven" in backup(stack, "drill", name)
 
 
 def test_a_damaged_dump_is_found_by_the_drill_and_by_a_restore(stack: Stack) -> None:

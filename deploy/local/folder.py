@@ -8,6 +8,7 @@
 | postgres/, valkey/ | the servers' data |
 | run/ | heartbeats; the sockets |
 | mail/ | the mail that was sent |
+| backups/ | dumps (make backup) |
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ ENV_HEADER = """\
 # Written by `make run` at each start; proj/settings.py reads it, so that commands typed by hand
 # (.venv/bin/celery -A proj inspect ping) find the stack. What the environment or .env says wins.
 """
+OWN = {"deploy.local", "deploy.local.alone"}  # modules that hold the lock
 STOP_AT_MOST = 150.0  # seconds that all the grace periods take together
 
 
 def supervises(pid: int) -> bool:
     """Tell whether the process *pid* is a stack's own, and not one that has its number now."""
     try:
-        return "deploy.local" in psutil.Process(pid).cmdline()
+        return not OWN.isdisjoint(psutil.Process(pid).cmdline())
     except psutil.Error:
         return False
 

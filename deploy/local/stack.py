@@ -102,13 +102,17 @@ class Stack:
         :raises StackError: something doesn't come up; what it said is in the output above.
         """
         begun = time.monotonic()
-        await together(*(self._start_server(server) for server in self.servers))
+        await together(*(self.start_server(server) for server in self.servers))
         await self._migrate()
         self._begin_roles()
         await together(self._first_admin(), *(self._until_healthy(role) for role in self.roles))
         self._tell(time.monotonic() - begun)
 
-    async def _start_server(self, server: Postgres | Valkey) -> None:
+    async def start_server(self, server: Postgres | Valkey) -> None:
+        """Start *server* and return when it answers.
+
+        :raises StackError: it doesn't come up.
+        """
         if isinstance(server, Postgres):
             await server.prepare()
         self.services.append(server.service)

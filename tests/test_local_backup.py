@@ -1,0 +1,59 @@
+"""The dumps of `make run`: made while it runs, restored while it doesn't."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .local_stack import Checkout, names, orm, runs_a_task
+
+pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
+
+BACKUP = "deploy/local/backup"
+USERS = "from django.contrib.auth.models import User; "
+
+
+def test_a_dump_comes_back_while_make_run_is_stopped(fresh: Checkout) -> None:
+    with fresh.stack() as stack:
+        stack.until_ready()
+        orm(fresh, USERS + "User.objects.create(username='before')")
+        dumped = fresh.run(BACKUP, "dump")
+        assert dumped.returncode == 0, dumped.stderr
+        orm(fresh, USERS + "User.objects.filter(username='before').update(username='after')")
+        listed = fresh.run(BACKUP, "restore")
+        assert listed.returncode == 0, listed.stderr
+        assert "make restore FROM=FILE" in listed.stdout
+        name = listed.stdout.split()[0]
+        refused = fresh.run(BACKUP, "restore", name)
+        assert refused.returncode
+        assert "stop it (Ctrl-C in its terminal), type this again" in refused.stderr
+        stack.stop()
+
+    wrong = fresh.run(BACKUP, "restore", "nope.dump")
+    assert wrong.returncode
+    assert "there is no such dump" in wrong.stderr
+    restored = fresh.run(BACKUP, "restore", name)
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    assert "proj is as it was at" in restored.stdout
+    assert fresh.processes() == []
+
+    with fresh.stack() as stack:
+        stack.until_ready()
+        assert names(fresh) == ["admin", "before"]
+        runs_a_task(stack, fresh)
+
+
+def test_a_dump_needs_no_make_run_and_keeps_one_from_starting(fresh: Checkout) -> None:
+    with fresh.stack() as stack:
+        stack.until_ready()
+        stack.stop()
+    done = fresh.run(BACKUP, "dump")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert fresh.processes() == []
+    python = ".venv/bin/python"
+    url = re.search("^DATABASE_URL=(.*)$", (fresh.local / "env").read_text(), re.MULTILINE)
+    assert url
+    run = (python, "-m", "deploy.local")
+    busy = fresh.run(python, "-m", "deploy.local.alone", *run, DATABASE_URL=url[1])
+    assert "this stack is running already (a backup or a restore, process " in busy.stdout
