@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
 
 import pytest
 
-from .local_stack import Checkout, names, orm, runs_a_task
+from .local_stack import PERSON, Checkout, names, orm, runs_a_task, wait_for
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
 BACKUP = "deploy/local/backup"
+PYTHON = ".venv/bin/python"
 USERS = "from django.contrib.auth.models import User; "
+
+
+def url(checkout: Checkout) -> str:
+    """Return the database's URL as `make run` wrote it."""
+    found = re.search("^DATABASE_URL=(.*)$", (checkout.local / "env").read_text(), re.MULTILINE)
+    assert found
+    return found[1]
 
 
 def test_a_dump_comes_back_while_make_run_is_stopped(fresh: Checkout) -> None:
@@ -51,9 +61,27 @@ def test_a_dump_needs_no_make_run_and_keeps_one_from_starting(fresh: Checkout) -
     done = fresh.run(BACKUP, "dump")
     assert done.returncode == 0, done.stdout + done.stderr
     assert fresh.processes() == []
-    python = ".venv/bin/python"
-    url = re.search("^DATABASE_URL=(.*)$", (fresh.local / "env").read_text(), re.MULTILINE)
-    assert url
-    run = (python, "-m", "deploy.local")
-    busy = fresh.run(python, "-m", "deploy.local.alone", *run, DATABASE_URL=url[1])
+    make_run = (PYTHON, "-m", "deploy.local")
+    busy = fresh.run(PYTHON, "-m", "deploy.local.alone", *make_run, DATABASE_URL=url(fresh))
     assert "this stack is running already (a backup or a restore, process " in busy.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_first_and_then_postgresql(
+    fresh: Checkout, number: signal.Signals
+) -> None:
+    with fresh.stack() as stack:
+        stack.until_ready()
+        stack.stop()
+    script = "trap 'echo >ended; exit 3' INT TERM; echo >begun; while :; do sleep 0.1; done"
+    process = subprocess.Popen(
+        fresh.command(PYTHON, "-m", "deploy.local.alone", "sh", "-c", script),
+        cwd=fresh.path,
+        env={**PERSON, "DATABASE_URL": url(fresh)},
+        stdout=subprocess.DEVNULL,
+    )
+    wait_for((fresh.path / "begun").exists, "the command has begun")
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 3
+    assert (fresh.path / "ended").exists()
+    assert fresh.processes() == []
