@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
 from celery.exceptions import Ignore
+from celery.result import AsyncResult
 from celery.utils import uuid
 from celery.utils.functional import maybe_list
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 from kombu.utils.json import dumps, loads
 
@@ -149,41 +150,60 @@ def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
         values["due_at"] = None
     at_once = values["due_at"] is None and (eager or not fastpath.breaker.is_open)
     row = store.insert({**values, "sends": int(at_once), "due_in": conf.LEASE if at_once else 0})
-    if at_once:
-        on_commit(row, eager)
     result = task.AsyncResult(row.task_id)
+    result.ignored = bool(options.get("ignore_result"))  # as send_task() does: get() is None then
+    if at_once:
+        on_commit(row, result if eager else None)
     if options.get("add_to_parent", True) and (parent := app.current_worker_task):
         parent.add_trail(result)
     return result
 
 
-def on_commit(row: store.Row, eager: bool) -> None:
-    """Add *row* to what the transaction publishes when it commits: one batch, one callback."""
+def on_commit(row: store.Row, eager: AsyncResult | None) -> None:
+    """Add *row* to what the transaction publishes when it commits: one batch, one callback.
+
+    :param eager: the result of a task that is to be run instead of published.
+    """
     connection = connections[conf.alias()]
     savepoints = set(connection.savepoint_ids)
-    for callback in (entry[1] for entry in reversed(connection.run_on_commit)):
-        # A batch that is still here is dropped only together with this row's transaction or
-        # savepoint: whatever encloses the one, encloses the other.
-        if isinstance(callback, Batch):
-            callback.add(row, savepoints)
-            return
+    if not in_testcase(connection):
+        for callback in (entry[1] for entry in reversed(connection.run_on_commit)):
+            # A batch that is still here is dropped only together with this row's transaction or
+            # savepoint: whatever encloses the one, encloses the other.
+            if isinstance(callback, Batch):
+                callback.add(row, savepoints, eager)
+                return
     # robust: whatever goes wrong while publishing, the request has been committed.
-    transaction.on_commit(Batch(row, savepoints, eager), using=conf.alias(), robust=not eager)
+    transaction.on_commit(Batch(row, savepoints, eager), using=conf.alias(), robust=eager is None)
+
+
+def in_testcase(connection: Any) -> bool:
+    """Tell whether Django's ``TestCase`` has begun the transaction.
+
+    It never commits, and ``captureOnCommitCallbacks()`` runs those of one block without taking them
+    from the list: what was added to one of them later would not be run, nor captured.
+    """
+    return any(block._from_testcase for block in connection.atomic_blocks)
 
 
 class Batch:
     """The rows of one transaction, published together after it."""
 
-    def __init__(self, row: store.Row, savepoints: set[str], eager: bool) -> None:
-        self.rows = [row]
+    def __init__(
+        self, row: store.Row, savepoints: set[str], eager: AsyncResult | None = None
+    ) -> None:
+        self.rows: list[store.Row] = []
+        self.eager: dict[int, AsyncResult] = {}
         self.savepoints = savepoints
         self.partial = False
-        self.eager = eager
+        self.add(row, savepoints, eager)
 
-    def add(self, row: store.Row, savepoints: set[str]) -> None:
+    def add(self, row: store.Row, savepoints: set[str], eager: AsyncResult | None = None) -> None:
         """Add *row*; one from another savepoint may have been rolled back at the end."""
         self.rows.append(row)
         self.partial = self.partial or savepoints != self.savepoints
+        if eager is not None:
+            self.eager[row.id] = eager
 
     def __call__(self) -> None:
         if self.partial:
@@ -191,15 +211,28 @@ class Batch:
             self.rows = [row for row in self.rows if row.id in left]
         if self.eager:
             for row in self.rows:
-                run_eagerly(row)
+                run_eagerly(row, self.eager[row.id])
         elif self.rows:
             fastpath.publish(self.rows)
 
 
-def run_eagerly(row: store.Row) -> None:
-    """Run the task of *row* here and now, through the ledger (``CELERY_TASK_ALWAYS_EAGER``)."""
+def run_eagerly(row: store.Row, result: AsyncResult) -> None:
+    """Run the task of *row* here and now, through the ledger (``CELERY_TASK_ALWAYS_EAGER``).
+
+    :param result: what the caller was given; it knows from now how the task has ended.
+    :raises Exception: the task's, with ``CELERY_TASK_EAGER_PROPAGATES``.
+    """
     from celery import current_app
 
     args, kwargs, options = loads(row.body)
     headers = {**options.pop("headers", {}), conf.HEADER: [row.id, row.starts, row.at]}
-    current_app.tasks[row.task].apply(args, kwargs, task_id=row.task_id, headers=headers, **options)
+    task = current_app.tasks[row.task]
+    try:
+        done = task.apply(args, kwargs, task_id=row.task_id, headers=headers, **options)
+    except Exception:
+        # Celery tells nobody of a failure that it raises. The caller's own error is the one to see.
+        with suppress(DatabaseError):
+            store.finish([(row.id, store.starts_of(row.id))])
+        raise
+    result._cache = done._cache  # which get() and all the others ask first
+    result.on_ready(result)

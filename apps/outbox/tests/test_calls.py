@@ -23,7 +23,7 @@ from apps.outbox.calls import Batch, durable
 from apps.outbox.models import Entry
 from proj.celery import app
 from tests.fixtures_worker import purge_queues
-from tests.outbox_tasks import add, effect, effects, keeps_no_result
+from tests.outbox_tasks import add, effect, keeps_no_result
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -229,19 +229,20 @@ def test_a_chord_whose_body_could_never_be_called_is_refused_at_the_call(
     assert Entry.objects.count() == 1
 
 
+@pytest.mark.parametrize("call", [keeps_no_result.delay_on_commit, keeps_no_result.delay])
+def test_nobody_waits_for_a_result_that_is_ignored(call: Any) -> None:
+    assert call().get(timeout=1) is None
+
+
+def test_a_call_decides_whether_its_result_is_ignored() -> None:
+    assert add.apply_async_on_commit([1], ignore_result=True).get(timeout=1) is None
+    assert not keeps_no_result.apply_async_on_commit(ignore_result=False).ignored
+
+
 def test_plain_delay_writes_no_row() -> None:
     effect.delay("a")
     assert not Entry.objects.exists()
     assert len(messages()) == 1
-
-
-@pytest.mark.usefixtures("effect_table", "eager")
-def test_eager_it_runs_after_the_commit_and_the_row_is_gone() -> None:
-    with transaction.atomic():
-        effect.delay_on_commit("a")
-        assert effects() == {}
-    assert effects() == {"a": 1}
-    assert not Entry.objects.exists()
 
 
 @pytest.mark.usefixtures("no_broker")
