@@ -24,6 +24,8 @@ app.autodiscover_tasks()
 app.steps["consumer"].add("apps.health.consumer:Heartbeat")
 # Stops a worker as soon as its tasks end, and hands back the others.
 app.steps["worker"].add("apps.stopping.step:OrderlyStop")
+# Ends the task that a person terminates.
+app.steps["worker"].add("apps.stopping.terminate:Terminate")
 
 
 # What these import reads Django's settings, so not above.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from celery import states
 from django.db.models.functions import Now
@@ -28,6 +29,11 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("quick", "effect_table"),
 ]
+
+
+def process_of(marks: list[Path]) -> int:
+    """Return the process of the task whose mark is in *marks* (see ``tests.outbox_tasks.gate``)."""
+    return int(marks[0].stem.rsplit("-", 1)[1])
 
 
 def test_every_task_runs_once_and_its_result_can_be_had(start_role: StartRole) -> None:
@@ -107,15 +113,35 @@ def test_a_late_copy_does_not_end_the_start_that_runs(
     assert tasks.effects() == {"a": 1, "after": 1}
 
 
-def test_a_task_that_a_person_terminates_is_gone(start_role: StartRole, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGQUIT"], ids=["a client's", "a worker's"])
+def test_a_task_that_a_person_terminates_is_gone_with_its_process(
+    start_role: StartRole, tmp_path: Path, signal: str
+) -> None:
     start_role("worker", **TASKS)
     [result] = send(tasks.gate, ["a"], str(tmp_path))
-    wait_for(started(tmp_path, 1), "it runs")
-    app.control.revoke(result.id, terminate=True, reply=True, timeout=5)
+    pid = process_of(wait_for(started(tmp_path, 1), "it runs"))
+    app.control.revoke(result.id, terminate=True, signal=signal, reply=True, timeout=5)
+    wait_for(lambda: not psutil.pid_exists(pid), "its process is gone")
     wait_for(all_done, "it is gone")
-    assert result.state == states.REVOKED
     wait_for(tasks.effects, "the project was told")
-    assert tasks.effects() == {"a was revoked": 1}
+    (tmp_path / "go").touch()
+    [after] = send(tasks.effect, ["after"])
+    after.get(timeout=60)
+    assert result.state == states.REVOKED
+    assert tasks.effects() == {"a was revoked": 1, "after": 1}
+
+
+@pytest.mark.parametrize("task", [tasks.gate, tasks.plain_gate], ids=["ours", "Celery's own"])
+def test_as_many_tasks_as_the_pool_has_processes_can_be_terminated_and_others_run(
+    start_role: StartRole, tmp_path: Path, task: Any
+) -> None:
+    start_role("worker", **TASKS)
+    results = [task.delay(label, str(tmp_path)) for label in ("a", "b")]
+    pids = [process_of([path]) for path in wait_for(started(tmp_path, 2), "they run")]
+    app.control.revoke([result.id for result in results], terminate=True, reply=True, timeout=5)
+    wait_for(lambda: not any(map(psutil.pid_exists, pids)), "their processes are gone")
+    assert tasks.effect.delay("after").get(timeout=60) == "after"
+    assert [result.state for result in results] == [states.REVOKED] * 2
 
 
 def test_a_task_beyond_its_time_limit_has_failed_is_gone_and_is_told_so(
