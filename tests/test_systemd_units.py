@@ -79,9 +79,9 @@ def test_a_role_is_closed_to_all_that_it_does_not_need(installed: Path, unit: st
 
 
 def settings(name: str) -> dict[str, list[str]]:
-    """Return all that systemd reads for a unit: its file after the common one."""
+    """Return what systemd reads for a unit, in its order: drop-ins after the unit's own file."""
     found: dict[str, list[str]] = {}
-    for path in (UNITS / "proj-.service.d" / "common.conf", UNITS / name):
+    for path in (UNITS / name, UNITS / "proj-.service.d" / "common.conf"):
         for line in path.read_text().splitlines():
             key, equals, value = line.partition("=")
             if equals and not line.startswith("#"):
@@ -94,7 +94,11 @@ def test_a_role_runs_the_entrypoint_with_the_shared_settings_and_comes_back(role
     unit = settings(f"proj-{role}.service")
     words = unit["ExecStart"][0].split()
     assert words[:2] == ["/opt/proj/docker/entrypoint.sh", role.rstrip("@")]
-    assert unit["EnvironmentFile"][:2] == ["/opt/proj/k8s/base/app.env", "-/etc/proj/env"]
+    assert unit["EnvironmentFile"] == [
+        "/opt/proj/k8s/base/app.env",
+        "-/etc/proj/env",
+        "-/etc/proj/%N.env",
+    ]
     assert (unit["Restart"], unit["StartLimitIntervalSec"]) == (["always"], ["0"])
     assert unit["KillMode"] == ["mixed"]
     assert unit["MemoryMax"]
