@@ -48,6 +48,7 @@ def test_scaling_a_stack_that_does_not_run_says_so(stack: Stack) -> None:
 
 
 def test_a_worker_that_is_killed_comes_back(stack: Stack) -> None:
+    scale(stack, 1)  # whatever another test has made of it
     (worker,) = inspect(*stack.ids("worker"))
     # `docker kill` counts as a person's wish, which the restart policy respects; this does not.
     run(
