@@ -203,6 +203,84 @@ def never_begins(label: str) -> None:
     write(label)
 
 
+class EndsBefore(Task):
+    """Ends the task before it is run, as its first argument says."""
+
+    abstract = True
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Raise, but after a retry."""
+        write(f"before {args[0]}")
+        if self.request.retries:
+            return
+        if args[0] == "retry":
+            raise self.retry(countdown=600)
+        if args[0] == "retry and go on":
+            self.retry(countdown=600, throw=False)
+            return
+        if args[0] == "retry in vain":
+            raise self.retry(max_retries=0, exc=LookupError("in vain"))
+        raise {
+            "ignore": Ignore(),
+            "reject": Reject("no", requeue=False),
+            "requeue": Reject("later", requeue=True),
+        }[args[0]]
+
+
+@shared_task(base=EndsBefore)
+def ends_before(how: str) -> None:
+    """Write an effect."""
+    write(f"ran after {how}")
+
+
+class CallsRun(Task):
+    """Goes around its tasks, as many projects' base classes do, and calls ``run()``."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task in between two effects."""
+        write("before")
+        result = self.run(*args, **kwargs)
+        write("after")
+        return result
+
+
+class CallsSuper(Task):
+    """Goes around its tasks, and calls the method that it overrides."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task in between two effects."""
+        write("before")
+        result = super().__call__(*args, **kwargs)
+        write("after")
+        return result
+
+
+@shared_task(bind=True, base=CallsRun)
+def called_by_run(self: Any, n: int, fail: bool = False) -> str:
+    """Call itself as a function, and write the request's id."""
+    return countdown(self, n, fail)
+
+
+@shared_task(bind=True, base=CallsSuper)
+def called_by_super(self: Any, n: int, fail: bool = False) -> str:
+    """Call itself as a function, and write the request's id."""
+    return countdown(self, n, fail)
+
+
+def countdown(task: Any, n: int, fail: bool) -> str:
+    """Write *n* and the request's id; do the same for all numbers below."""
+    write(f"{n} of {task.request.id}")
+    if n:
+        task(n - 1)
+    if fail:
+        raise ValueError(n)
+    return str(task.request.id)
+
+
 @shared_task(base=Stumbles)
 def stumbles(label: str) -> None:
     """Fail."""

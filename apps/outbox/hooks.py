@@ -1,4 +1,4 @@
-"""Keeps a project's ``on_failure()`` that raises from starting the whole task again."""
+"""Keeps what a project's base class overrides from coming between a task and its ledger."""
 
 from __future__ import annotations
 
@@ -38,6 +38,41 @@ def guarded(on_failure: Callable[..., None]) -> Callable[..., None]:
 
     call.is_guarded = True  # type: ignore[attr-defined]
     return call
+
+
+def outermost(own: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a ``__call__`` that goes around *own*, a project's: the ledger is outside of it.
+
+    One of its own that calls ``run()`` and not ``super()`` would run without a claim, and its row
+    be sent again for ever. So *own* is a part of the task's body, and of its transaction.
+    """
+    if hasattr(own, "is_outermost"):
+        return own
+
+    @wraps(own)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        request = self.request
+        if not is_start(request):
+            request.begun = True
+            return own(self, *args, **kwargs)
+        request.begun = False
+        return self.enter_ledger(partial(own, self), args, kwargs)
+
+    call.is_outermost = True  # type: ignore[attr-defined]
+    return call
+
+
+def is_start(request: Any) -> bool:
+    """Tell whether a call of the task is the one that a worker or eager mode was told to make."""
+    return not (request.called_directly or getattr(request, "entered", False))
+
+
+def comes_from_outermost(request: Any) -> bool:
+    """Tell whether a ``__call__`` of a project's own calls ``super()`` now; true once a start."""
+    if getattr(request, "begun", True):
+        return False
+    request.begun = True
+    return True
 
 
 def _row_that_ends(task: Any, task_id: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -175,22 +175,23 @@ def _claim(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
     return token, True
 
 
-def execute(task: Any, ticket: Ticket, args: Any, kwargs: Any) -> Any:
-    """Run *task* under its row and return its result.
+def execute(task: Any, ticket: Ticket, body: Callable[[], Any]) -> Any:
+    """Run *body* of *task* under its row and return its result.
 
     :raises Exception: what the task raised; ``NotMine`` if this copy must not run or lost its row.
     """
     if task.request.is_eager:  # its retry comes with the headers of the first start
         ticket = ticket._replace(starts=store.starts_of(ticket.row_id))
-    claim = take(task, ticket)
+    # before_start() has claimed the row if it has called retry(), and has gone on.
+    claim: Claim = getattr(task.request, "claim", None) or take(task, ticket)
     task.request.claim = claim
     try:
         if task.atomic:
             with claim.finishing() as outcome:
-                _run(task, args, kwargs, outcome)
+                _run(body, outcome)
         else:
             outcome = Outcome()
-            _run(task, args, kwargs, outcome)
+            _run(body, outcome)
             if not claim.finished:
                 with claim.finishing() as final:
                     final.result, final.ignored = outcome.result, outcome.ignored
@@ -216,19 +217,27 @@ def execute(task: Any, ticket: Ticket, args: Any, kwargs: Any) -> Any:
         raise
 
 
-def _run(task: Any, args: Any, kwargs: Any, outcome: Outcome) -> None:
+def _run(body: Callable[[], Any], outcome: Outcome) -> None:
     try:
-        outcome.result = task.run(*args, **kwargs)
+        outcome.result = body()
     except Ignore as ignored:  # replace() among others: not an error, so nothing is rolled back
         outcome.ignored = ignored
 
 
-def forget_failed(task: Any, state: str) -> None:
-    """Delete the row of a task that failed, after its failure was stored."""
+#: The states in which a task has ended without a start, by what before_start() has raised.
+ENDED_BEFORE = {states.FAILURE, states.IGNORED, states.REJECTED}
+
+
+def forget_failed(task: Any, state: str, how: Any = None) -> None:
+    """Delete the row of a task that failed, after its failure was stored.
+
+    :param how: the exception by which it ended, for ``Ignore`` and ``Reject``.
+    """
     claim: Claim | None = getattr(task.request, "claim", None)
-    if claim is None and state == states.FAILURE and not getattr(task.request, "entered", False):
+    if claim is None and state in ENDED_BEFORE and not getattr(task.request, "entered", False):
         # before_start() has raised, which Celery calls before the ledger is asked.
-        if ticket := ticket_of(task.request):
+        goes_on = isinstance(how, NotMine) or (isinstance(how, Reject) and how.requeue)
+        if not goes_on and (ticket := ticket_of(task.request)):
             store.finish([ticket])
         return
     if not claim or claim.finished or claim.rescheduled:

@@ -47,7 +47,7 @@ def stop_heartbeat(**kwargs: Any) -> None:
 
 
 @signals.task_postrun.connect
-def after_failure(sender: Any, state: str | None = None, **kwargs: Any) -> None:
+def after_failure(sender: Any, state: str | None = None, retval: Any = None, **kwargs: Any) -> None:
     """Delete the row of a task that has failed; its failure is stored by now.
 
     Without a state, something has kept Celery from storing how it ended.
@@ -55,7 +55,7 @@ def after_failure(sender: Any, state: str | None = None, **kwargs: Any) -> None:
     if not hasattr(sender, "ledger_tracks"):
         return
     if state is not None:
-        ledger.forget_failed(sender, state)
+        ledger.forget_failed(sender, state, retval)
     else:
         unwritten.count(sender, sys.exc_info()[1])
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from celery import Task as CelerysTask
 from celery.contrib.django.task import DjangoTask
+from celery.exceptions import Retry
 from celery.result import AsyncResult
 from celery.utils import uuid
 
@@ -44,6 +47,8 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
         cls.track_started = False
         if cls.on_failure is not CelerysTask.on_failure:
             cls.on_failure = hooks.guarded(cls.on_failure)
+        if cls.__call__ is not OutboxTask.__call__:
+            cls.__call__ = hooks.outermost(cls.__call__)  # type: ignore[method-assign]
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """Call the task with the transaction: a row now, the message once it commits.
@@ -78,22 +83,39 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         request = self.request
-        if request.called_directly or getattr(request, "entered", False):
-            return super().__call__(*args, **kwargs)  # a plain function call
+        if hooks.is_start(request):
+            return self.enter_ledger(self.run, args, kwargs)
+        if hooks.comes_from_outermost(request):
+            return self.run(*args, **kwargs)
+        return super().__call__(*args, **kwargs)  # a plain function call
+
+    def enter_ledger(self, body: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run *body* as what the worker was told to run: under the ledger, if it has a row.
+
+        :param body: ``run()``, or the ``__call__()`` of a class that derives from this one.
+        """
+        request = self.request
         request.entered = True
         if ticket := ticket_of(request):
-            return ledger.execute(self, ticket, args, kwargs)
+            return ledger.execute(self, ticket, partial(body, *args, **kwargs))
         results.store_started(self)
-        return self.run(*args, **kwargs)
+        return body(*args, **kwargs)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         """Like Celery's; of a durable task it keeps the row, with the new time in it."""
         claim = getattr(self.request, "claim", None)
+        before = claim is None and hooks.is_start(self.request) and ticket_of(self.request)
+        if before:  # in before_start()
+            claim = self.request.claim = ledger.take(self, before)
         if claim is None:
             return super().retry(*args, **kwargs)
         claim.retrying = True
         try:
             return super().retry(*args, **kwargs)
+        except Retry as retry:
+            if before:
+                claim.end_by(retry)
+            raise
         finally:
             claim.retrying = False
 
