@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.result import AsyncResult
-
 from apps.logs.context import carrying
 from apps.outbox.task import OutboxTask
 
@@ -20,14 +18,6 @@ class Task(OutboxTask):
     abstract = True
     Strategy = "apps.logs.receivers:strategy"
 
-    # The id of the request that called, in the message and in the outbox' row alike.
-
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """Call the task; it carries the id of the request that it is called in."""
+        """Call the task, on commit or at once; it carries the id of the request that calls it."""
         return super().apply_async(args, kwargs, *rest, **carrying(options))
-
-    def apply_async_on_commit(
-        self, args: Any = None, kwargs: Any = None, **options: Any
-    ) -> AsyncResult:
-        """Call the task with the transaction; it carries the request's id as well."""
-        return super().apply_async_on_commit(args, kwargs, **carrying(options))

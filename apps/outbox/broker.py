@@ -97,7 +97,7 @@ def send(row: store.Row, producer: Any) -> None:
     if row.queue:
         options["queue"] = row.queue
     current_app.send_task(
-        row.task, args, kwargs,
+        row.task, tuple(args), kwargs,  # which is how Celery shows them
         task_id=row.task_id, producer=producer, headers=headers, retry=False,
         add_to_parent=False, **options,
     )  # fmt: skip

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -11,11 +11,11 @@ from celery.exceptions import Ignore
 from celery.result import AsyncResult
 from celery.utils import uuid
 from celery.utils.functional import maybe_list
-from django.db import DatabaseError, connections, transaction
+from django.db import connections, transaction
 from django.utils import timezone
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 
-from . import conf, fastpath, store
+from . import conf, eager, fastpath, store
 from .options import KEPT, moment, queue_of, refuse_unknown
 
 _durable: ContextVar[bool] = ContextVar("outbox_durable", default=False)
@@ -39,12 +39,18 @@ def durable() -> Iterator[None]:
     counter, of which one without the others would never end. So nothing inside is sent before the
     end of the block. In a task, ``self.finishing()`` goes around it and not inside.
     """
-    with _whole():
-        token = _durable.set(True)
-        try:
-            yield
-        finally:
-            _durable.reset(token)
+    with _whole(), as_rows():
+        yield
+
+
+@contextmanager
+def as_rows() -> Iterator[None]:
+    """Let ``apply_async()`` write rows, in whatever transaction there is."""
+    token = _durable.set(True)
+    try:
+        yield
+    finally:
+        _durable.reset(token)
 
 
 @contextmanager
@@ -80,7 +86,12 @@ def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[
 
     :raises TypeError: arguments that the task doesn't take, or an option that can't be kept.
     """
-    args, kwargs = tuple(args or ()), dict(kwargs or {})
+    args, kwargs = args or (), kwargs or {}
+    if not isinstance(args, (list, tuple)):
+        raise TypeError(f"{task.name}: task args must be a list or tuple")
+    if not isinstance(kwargs, Mapping):
+        raise TypeError(f"{task.name}: task keyword arguments must be a mapping")
+    args, kwargs = tuple(args), dict(kwargs)
     if task.typing and (check_arguments := getattr(task, "__header__", None)):
         check_arguments(*args, **kwargs)
     options["shadow"] = options.get("shadow") or task.shadow_name(args, kwargs, options)
@@ -96,12 +107,13 @@ def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[
         refuse_chord(task, bool(options.get("ignore_result")))
 
     app = task._get_app()
-    routed = {name: options[name] for name in ("queue", "exchange", "routing_key", "priority")
-              if name in options}  # fmt: skip
-    routed = app.amqp.router.route(routed, options.get("route_name") or task.name, args, kwargs)
-    queue = queue_of(app, routed)
+    name = options.get("route_name") or task.name
+    routed = app.amqp.router.route(dict(options), name, args, kwargs, task)
+    queue = queue_of(app, task.name, routed)
 
     if parent := app.current_worker_task:
+        if app.conf.task_inherit_parent_priority and not {"root_id", "parent_id"} <= options.keys():
+            routed.setdefault("priority", (parent.request.delivery_info or {}).get("priority"))
         options.setdefault("root_id", parent.request.root_id or parent.request.id)
         options.setdefault("parent_id", parent.request.id)
     expires = moment(options.get("expires"), "expires")
@@ -145,24 +157,24 @@ def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Write the row of a call; return the ``AsyncResult`` of the task, whose id it has from now."""
     app = task._get_app()
     values = prepare(task, args, kwargs, options)
-    eager = bool(app.conf.task_always_eager)
-    if eager:  # Celery's eager mode waits for no time either
+    here = bool(app.conf.task_always_eager)
+    if here:  # Celery's eager mode waits for no time either
         values["due_at"] = None
-    at_once = values["due_at"] is None and (eager or not fastpath.breaker.is_open)
+    at_once = values["due_at"] is None and (here or not fastpath.breaker.is_open)
     row = store.insert({**values, "sends": int(at_once), "due_in": conf.LEASE if at_once else 0})
     result = task.AsyncResult(row.task_id)
     result.ignored = bool(options.get("ignore_result"))  # as send_task() does: get() is None then
     if at_once:
-        on_commit(row, result if eager else None)
+        on_commit(row, result if here else None)
     if options.get("add_to_parent", True) and (parent := app.current_worker_task):
         parent.add_trail(result)
     return result
 
 
-def on_commit(row: store.Row, eager: AsyncResult | None) -> None:
+def on_commit(row: store.Row, result: AsyncResult | None) -> None:
     """Add *row* to what the transaction publishes when it commits: one batch, one callback.
 
-    :param eager: the result of a task that is to be run instead of published.
+    :param result: the result of a task that is to be run instead of published.
     """
     connection = connections[conf.alias()]
     savepoints = set(connection.savepoint_ids)
@@ -171,10 +183,10 @@ def on_commit(row: store.Row, eager: AsyncResult | None) -> None:
             # A batch that is still here is dropped only together with this row's transaction or
             # savepoint: whatever encloses the one, encloses the other.
             if isinstance(callback, Batch):
-                callback.add(row, savepoints, eager)
+                callback.add(row, savepoints, result)
                 return
     # robust: whatever goes wrong while publishing, the request has been committed.
-    transaction.on_commit(Batch(row, savepoints, eager), using=conf.alias(), robust=eager is None)
+    transaction.on_commit(Batch(row, savepoints, result), using=conf.alias(), robust=result is None)
 
 
 def in_testcase(connection: Any) -> bool:
@@ -190,49 +202,28 @@ class Batch:
     """The rows of one transaction, published together after it."""
 
     def __init__(
-        self, row: store.Row, savepoints: set[str], eager: AsyncResult | None = None
+        self, row: store.Row, savepoints: set[str], result: AsyncResult | None = None
     ) -> None:
         self.rows: list[store.Row] = []
         self.eager: dict[int, AsyncResult] = {}
         self.savepoints = savepoints
         self.partial = False
-        self.add(row, savepoints, eager)
+        self.add(row, savepoints, result)
 
-    def add(self, row: store.Row, savepoints: set[str], eager: AsyncResult | None = None) -> None:
+    def add(self, row: store.Row, savepoints: set[str], result: AsyncResult | None = None) -> None:
         """Add *row*; one from another savepoint may have been rolled back at the end."""
         self.rows.append(row)
         self.partial = self.partial or savepoints != self.savepoints
-        if eager is not None:
-            self.eager[row.id] = eager
+        if result is not None:
+            self.eager[row.id] = result
 
     def __call__(self) -> None:
         if self.partial:
             left = store.existing([row.id for row in self.rows])
             self.rows = [row for row in self.rows if row.id in left]
         if self.eager:
-            for row in self.rows:
-                run_eagerly(row, self.eager[row.id])
+            with plain():  # the call is over; what its task calls is for the task to say
+                for row in self.rows:
+                    eager.run(row, self.eager[row.id])
         elif self.rows:
             fastpath.publish(self.rows)
-
-
-def run_eagerly(row: store.Row, result: AsyncResult) -> None:
-    """Run the task of *row* here and now, through the ledger (``CELERY_TASK_ALWAYS_EAGER``).
-
-    :param result: what the caller was given; it knows from now how the task has ended.
-    :raises Exception: the task's, with ``CELERY_TASK_EAGER_PROPAGATES``.
-    """
-    from celery import current_app
-
-    args, kwargs, options = loads(row.body)
-    headers = {**options.pop("headers", {}), conf.HEADER: [row.id, row.starts, row.at]}
-    task = current_app.tasks[row.task]
-    try:
-        done = task.apply(args, kwargs, task_id=row.task_id, headers=headers, **options)
-    except Exception:
-        # Celery tells nobody of a failure that it raises. The caller's own error is the one to see.
-        with suppress(DatabaseError):
-            store.finish([(row.id, store.starts_of(row.id))])
-        raise
-    result._cache = done._cache  # which get() and all the others ask first
-    result.on_ready(result)

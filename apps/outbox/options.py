@@ -7,6 +7,7 @@ from typing import Any
 
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 from django.utils import timezone
+from kombu.common import Broadcast
 from kombu.compression import encoders, get_encoder
 
 #: Stored as they are and handed to ``send_task()`` when the row is sent.
@@ -16,6 +17,7 @@ KEPT = frozenset(
         "link", "link_error", "chain", "chord", "group_id", "group_index", "root_id", "parent_id",
         "retries", "replaced_task_nesting", "reply_to", "origin", "exchange", "routing_key",
         "compression", "delivery_mode", "stamped_headers", "immediate", "mandatory",
+        "argsrepr", "kwargsrepr",
     }
 )  # fmt: skip
 
@@ -63,18 +65,26 @@ def refuse_unknown(task: str, options: dict[str, Any]) -> None:
             raise TypeError(f"{task}: {name}= must be a name, the row can't hold an object")
 
 
-def queue_of(app: Any, routed: dict[str, Any]) -> str:
+def queue_of(app: Any, task: str, routed: dict[str, Any]) -> str:
     """Take the queue out of what the router has found; return its name, as far as it is known.
 
     Of a call that names an exchange and a routing key, the router makes one for the default queue
     as well. The message goes to where they lead, and there the row must wait.
+
+    :raises TypeError: it is one of those that every worker has.
     """
     queue = routed.pop("queue", None)
     place = (routed.get("exchange"), routed.get("routing_key"))
     if all(place):
         for known in app.amqp.queues.values():
             if (known.exchange.name, known.routing_key) == place:
-                return str(known.name)
+                queue = known
+                break
+    if isinstance(queue, Broadcast):
+        raise TypeError(
+            f"{task}: a Broadcast queue hands a task to every worker, and a row is for one of "
+            "them; call it by apply_async()"
+        )
     return getattr(queue, "name", queue) or ""
 
 

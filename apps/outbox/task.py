@@ -65,7 +65,8 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
 
         :raises TypeError: an option that a row can't keep (see docs/delivery.md).
         """
-        return calls.enqueue(self, args, kwargs, options)
+        with calls.as_rows():  # by apply_async(), which a base class may have changed
+            return self.apply_async(args, kwargs, **options)
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
         """Celery's own, but for the tasks of a durable canvas and the retry of a durable task."""
@@ -78,6 +79,9 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
                 claim.retry[name] = None  # not asked for: they stay, whatever the routes say
             return self.AsyncResult(self.request.id)
         if calls.is_durable():
+            options |= zip(
+                ("task_id", "producer", "link", "link_error", "shadow"), rest, strict=False
+            )
             return calls.enqueue(self, args, kwargs, options)
         return super().apply_async(args, kwargs, *rest, **options)
 
