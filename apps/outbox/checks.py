@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from celery import current_app
@@ -67,6 +70,8 @@ def _celery() -> list[CheckMessage]:
                 id="outbox.E004",
             )
         )
+    else:
+        found.extend(_without_ledger())
     if not current_app.conf.task_acks_late:
         found.append(
             Warning(
@@ -86,6 +91,27 @@ def _celery() -> list[CheckMessage]:
         for path, line, task, method in bare_calls()
     )
     return found
+
+
+def _without_ledger() -> Iterator[CheckMessage]:
+    """Name the tasks with another base class; those of a library may be meant so."""
+    from .task import OutboxTask
+
+    for name, task in sorted(current_app.tasks.items()):
+        path = getattr(sys.modules.get(task.__module__), "__file__", None) or ""
+        if isinstance(task, OutboxTask) or "tests" in Path(path).parts:
+            continue
+        says = (
+            f"The task {name} doesn't derive from apps.outbox.task.OutboxTask: its "
+            "delay_on_commit(), if it has one, writes no row, and durable() publishes it plainly, "
+            "before the commit."
+        )
+        if "site-packages" not in path:
+            hint = "Give its base class proj.task.Task as base, or leave base= out."
+            yield Error(says, hint=hint, id="outbox.E006")
+        else:
+            hint = "Call it by a task of your own, if it must not be lost."
+            yield Warning(says, hint=hint, id="outbox.W003")
 
 
 def _database() -> list[CheckMessage]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Task as CelerysTask
 from django.apps import apps
 from django.core.checks import run_checks
 
@@ -61,3 +62,29 @@ def test_a_long_task_that_is_called_around_its_ledger_is_named(
     [message] = run_checks(tags=["outbox"])
     assert message.id == "outbox.W002"
     assert f"views.py:2: {outbox_tasks.long_gate.name}.delay()" in message.msg
+
+
+def does_nothing() -> None:
+    """Do nothing."""
+
+
+class Plain(CelerysTask):  # type: ignore[misc]
+    """A base class from before there was a ledger."""
+
+    abstract = True
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [("apps.reports.tasks", "outbox.E006"), ("celery.app.builtins", "outbox.W003")],
+)
+def test_a_task_with_another_base_class_is_named(module: str, found: str) -> None:
+    """It would be published plainly in durable(), before the commit; a library's may be."""
+    task = app.task(base=Plain, name="plain", shared=False)(does_nothing)
+    type(task).__module__ = module
+    try:
+        [message] = run_checks(tags=["outbox"])
+    finally:
+        app.tasks.pop("plain")
+    assert message.id == found
+    assert "The task plain doesn't derive from apps.outbox.task.OutboxTask" in message.msg
