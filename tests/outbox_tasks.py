@@ -91,6 +91,15 @@ def long_gate(self: Any, label: str, folder: str) -> str:
 
 
 @shared_task(bind=True, atomic=False)
+def tells_progress(self: Any, folder: str) -> str:
+    """Say how far it is, and wait for the test; then finish."""
+    self.update_state(state="PROGRESS", meta={"done": 1})
+    Path(folder, "started-progress").touch()
+    wait_for_file(f"{folder}/go")
+    return "all"
+
+
+@shared_task(bind=True, atomic=False)
 def finishes_in_a_loop(self: Any, labels: list[str], first_fails: bool = False) -> str:
     """Hold the last effects more than once; with *first_fails*, the first is rolled back."""
     if first_fails:

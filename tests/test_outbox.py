@@ -67,6 +67,17 @@ def test_retries_and_times_come_from_the_table(start_role: StartRole, relay: Rel
     assert all_done()
 
 
+def test_the_progress_of_a_long_task_is_seen_while_it_works(
+    start_role: StartRole, tmp_path: Path
+) -> None:
+    start_role("worker", **TASKS)
+    result = tasks.tells_progress.delay_on_commit(str(tmp_path))
+    wait_for(started(tmp_path, 1), "it works")
+    assert (result.state, result.info) == ("PROGRESS", {"done": 1})
+    (tmp_path / "go").touch()
+    assert result.get(timeout=60) == "all"
+
+
 def test_what_expires_before_it_starts_is_revoked_and_gone(
     start_role: StartRole, relay: Relay
 ) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from celery import shared_task
 from celery.app import routes
+from django.core.exceptions import SynchronousOnlyOperation
 from kombu.common import Broadcast
+from kombu.utils.json import loads
 
 from apps.outbox.calls import durable
 from apps.outbox.models import Entry
@@ -159,3 +162,17 @@ def test_keyword_arguments_that_are_no_mapping_are_refused(method: str) -> None:
 @shared_task(typing=False)
 def untyped() -> None:
     """Do nothing."""
+
+
+def test_on_an_event_loop_it_is_called_in_a_thread() -> None:
+    """A row is written by Django's ORM, which refuses to hold up the loop."""
+
+    async def view() -> None:
+        with pytest.raises(SynchronousOnlyOperation):
+            effect.delay_on_commit("a")
+        with pytest.raises(SynchronousOnlyOperation), durable():
+            pass
+        await sync_to_async(effect.delay_on_commit)("b")
+
+    async_to_sync(view)()
+    assert loads(Entry.objects.get().body)[0] == ["b"]
