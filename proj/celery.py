@@ -22,6 +22,8 @@ app.autodiscover_tasks()
 
 # Tells docker/healthcheck whether a worker really takes messages.
 app.steps["consumer"].add("apps.health.consumer:Heartbeat")
+# Gives back the tasks that a worker doesn't know.
+app.steps["consumer"].add("apps.outbox.unknown:UnknownTasks")
 # Stops a worker as soon as its tasks end, and hands back the others.
 app.steps["worker"].add("apps.stopping.step:OrderlyStop")
 # Ends the task that a person terminates.

@@ -165,6 +165,28 @@ def test_a_task_beyond_its_time_limit_has_failed_is_gone_and_is_told_so(
     assert tasks.effects() == {"a: TimeLimitExceeded": 1}
 
 
+def test_a_task_that_the_workers_do_not_know_yet_waits_for_those_that_do(
+    start_role: StartRole, relay: Relay
+) -> None:
+    old = start_role("worker", **{**TASKS, "CELERY_IMPORTS": "tests.probe_tasks"})
+    told = tasks.effect.si("it has failed")
+    result = tasks.effect.apply_async_on_commit(["a"], link_error=told)
+    wait_for(lambda: len(Entry.objects.get().history) > 1, "they gave it back twice")
+    assert result.state == states.PENDING
+    start_role("worker", "-n", "new@%h", **TASKS)
+    old.stop()
+    assert result.get(timeout=60) == "a"
+    wait_for(all_done, "it is done")
+    assert tasks.effects() == {"a": 1}
+    assert "Traceback" not in old.output()
+
+
+def test_a_plain_message_of_an_unknown_task_has_failed_as_in_celery(start_role: StartRole) -> None:
+    start_role("worker", **{**TASKS, "CELERY_IMPORTS": "tests.probe_tasks"})
+    result = tasks.effect.delay("a")
+    wait_for(lambda: result.state == states.FAILURE, "it has failed")
+
+
 def test_beat_runs_a_relay(start_role: StartRole, settings: Any) -> None:
     settings.OUTBOX_PUBLISH_MAX = 0
     send(tasks.effect, ["a"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 
 from apps.results.texts import storable
@@ -35,7 +37,7 @@ def report(row: store.Row, error: Exception) -> None:
         [(what, before)] = found
         times = 1 + (int(before or 0) if (what or "").startswith(WHAT) else 0)
         if times < MOST:
-            _postpone(row, why, times)
+            postpone(row.id, why, times)
             return
         why = (
             f"{why}. It was tried {times} times, and the broker answers. Change what the error "
@@ -47,12 +49,21 @@ def report(row: store.Row, error: Exception) -> None:
         quarantine.put(row.id, row.task_id, row.task, why)
 
 
-def _postpone(row: store.Row, why: str, times: int) -> None:
+def postpone(row_id: int, why: str, times: int, **more: Any) -> int:
+    """Let the row be sent again after a pause, and keep how many *times* it was tried.
+
+    The caller holds the row's lock.
+
+    :param more: kept in the history as well.
+    :return: the pause, in seconds.
+    """
+    pause: int = min(LONGEST_PAUSE, 2 ** (times - 1))
     store.run(
         f"""UPDATE outbox_entry SET {store.APPEND}, error = %(why)s,
                 due_at = clock_timestamp() + %(pause)s * interval '1 s' WHERE id = %(id)s""",  # noqa: S608 - constants
         {
-            "id": row.id, "why": storable(why), "note": store.note(why, times=times),
-            "pause": min(LONGEST_PAUSE, 2 ** (times - 1)),
+            "id": row_id, "why": storable(why), "note": store.note(why, times=times, **more),
+            "pause": pause,
         },
     )  # fmt: skip
+    return pause
