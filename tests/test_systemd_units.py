@@ -126,6 +126,8 @@ def test_limits_and_grace_periods_are_those_of_compose() -> None:
         unit = settings(f"proj-{name}.service")
         assert unit["MemoryMax"] == [f"{memory[1]}M"]
         assert unit["TimeoutStopSec"] == [grace[1]]
+        told = f"TERMINATION_GRACE_PERIOD={grace[1]}"
+        assert (told in unit["Environment"]) == (role == "worker")
 
 
 def test_the_template_has_the_common_settings_too() -> None:

@@ -74,7 +74,7 @@ def a_worker_takes_from_queues_that_are_used() -> Iterator[Finding]:
 )
 def every_queue_is_taken_from() -> Iterator[Finding]:
     """Find a queue whose tasks wait for ever: no worker of this deployment takes from it."""
-    # A command that is typed in the pod of a pool plays no role, and sees that pool's queues alone.
+    # A command that is typed in a worker's pod plays no role, and sees that pool's queues alone.
     of_one_pool = settings.ROLE == "worker" or "TERMINATION_GRACE_PERIOD" in os.environ
     if of_one_pool or not taken():
         return

@@ -57,17 +57,19 @@ def a_stopping_worker_keeps_its_tasks() -> Iterator[Finding]:
 
 @invariant(
     "proj.E023",
-    "WORKER_GRACE_PERIOD ≤ TERMINATION_GRACE_PERIOD, by which a worker's pod on Kubernetes tells "
-    "its own terminationGracePeriodSeconds",
-    "lower WORKER_GRACE_PERIOD, or patch the pod's number (k8s/README.md)",
+    "WORKER_GRACE_PERIOD ≤ TERMINATION_GRACE_PERIOD, by which a worker's pod tells its own "
+    "terminationGracePeriodSeconds, and its unit of systemd TimeoutStopSec",
+    "lower WORKER_GRACE_PERIOD, or change those two numbers (k8s/README.md, deploy/systemd)",
 )
-def kubernetes_waits_as_long() -> Iterator[Finding]:
-    """Find a number in app.env that the kubelet, which kills, has never heard of."""
-    grace, pod = settings.WORKER_GRACE_PERIOD, env.integer("TERMINATION_GRACE_PERIOD", 0)
-    if 0 < pod < grace:
+def the_supervisor_waits_as_long() -> Iterator[Finding]:
+    """Find a number in a file of settings that the one who kills has never heard of."""
+    grace, real = settings.WORKER_GRACE_PERIOD, env.integer("TERMINATION_GRACE_PERIOD", 0)
+    if 0 < real < grace:
         yield (
-            f"WORKER_GRACE_PERIOD={grace}, and Kubernetes kills this pod {pod} s after it told it "
-            "to stop (terminationGracePeriodSeconds): no variable changes that.",
-            f"Take WORKER_GRACE_PERIOD out of the overlay's app.env (it is {pod} then), or patch "
-            "the pod's own number too: k8s/README.md shows how.",
+            f"WORKER_GRACE_PERIOD={grace}, and this worker is killed {real} s after it was told to "
+            "stop: no variable changes terminationGracePeriodSeconds (Kubernetes) or "
+            "TimeoutStopSec (systemd).",
+            f"Take WORKER_GRACE_PERIOD out of the overlay's app.env or /etc/proj (it is {real} "
+            "then), or change that number and TERMINATION_GRACE_PERIOD beside it: k8s/README.md, "
+            "deploy/systemd/README.md.",
         )

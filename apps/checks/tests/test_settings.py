@@ -35,15 +35,15 @@ def test_a_stop_must_not_outlast_the_visibility_timeout(settings: Any) -> None:
     assert messages() == {}
 
 
-def test_kubernetes_must_wait_as_long_as_the_worker_was_told(
+def test_who_kills_a_worker_must_wait_as_long_as_the_worker_was_told(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WORKER_GRACE_PERIOD = 300
-    assert messages() == {}, "compose and systemd have the number itself"
+    assert messages() == {}, "compose and `make run` wait for the number itself"
     monkeypatch.setenv("TERMINATION_GRACE_PERIOD", "70")
     found = messages()
     assert found.keys() == {"proj.E023"}
-    assert "WORKER_GRACE_PERIOD=300, and Kubernetes kills this pod 70 s after" in found["proj.E023"]
+    assert "WORKER_GRACE_PERIOD=300, and this worker is killed 70 s after" in found["proj.E023"]
     monkeypatch.setenv("TERMINATION_GRACE_PERIOD", "300")
     assert messages() == {}
 
