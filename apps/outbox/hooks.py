@@ -8,6 +8,7 @@ from functools import partial, wraps
 from typing import Any
 
 from django.db import transaction
+from kombu.utils.imports import symbol_by_name
 
 from . import conf, failures
 from .heartbeat import heartbeat
@@ -73,6 +74,21 @@ def comes_from_outermost(request: Any) -> bool:
         return False
     request.begun = True
     return True
+
+
+def check_request(cls: Any) -> None:
+    """Check the class that *cls* sets as ``Request``, which the worker makes of a message.
+
+    :raises TypeError: it isn't the ledger's: rows of revoked tasks, and of those whose process dies
+        or whose worker stops, would be started again or be counted as crashes.
+    """
+    from .request import Request  # seldom needed, and it brings in Celery's worker
+
+    if not issubclass(symbol_by_name(cls.Request), Request):
+        raise TypeError(
+            f"{cls.name}: {cls.Request!r} must derive from apps.outbox.request.Request, and not "
+            "from celery.worker.request.Request alone: it tells the ledger how a task has ended"
+        )
 
 
 def _row_that_ends(task: Any, task_id: str) -> int | None:

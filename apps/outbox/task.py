@@ -26,7 +26,7 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
     """
 
     abstract = True
-    Request = "apps.outbox.request:Request"
+    Request: Any = "apps.outbox.request:Request"
 
     #: The whole body is one transaction, with the row's end in it. ``False`` for a long task:
     #: ``with self.finishing():`` then holds its last effects, and nothing else is held.
@@ -42,6 +42,8 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
         The redelivery of a finished task would overwrite its result.
         """
         super().on_bound(app)
+        if cls.Request != OutboxTask.Request:
+            hooks.check_request(cls)
         if cls.__dict__.get("ledger_tracks") is None:
             cls.ledger_tracks = bool(cls.track_started)
         cls.track_started = False

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 from celery import states
+from celery.worker.request import Request as CelerysRequest
 
 from apps.outbox import store
 from apps.outbox.models import Entry
+from apps.outbox.request import Request
+from proj.celery import app
+from proj.task import Task
 from tests import outbox_tasks as tasks
 from tests.fixtures_outbox import client
 from tests.fixtures_worker import purge_queues
@@ -51,6 +55,29 @@ class TestACallOfItsOwn:
         task.apply([0])
         task(0)
         assert tasks.effects()["before"] == tasks.effects()["after"] == 2
+
+
+class TestARequestOfItsOwn:
+    @pytest.mark.parametrize("request_class", [CelerysRequest, "celery.worker.request:Request"])
+    def test_is_refused_if_it_knows_nothing_of_the_ledger(self, request_class: Any) -> None:
+        class Refused(Task):
+            name = "refused"
+            Request = request_class
+
+        with pytest.raises(TypeError, match=r"refused: .* must derive from apps\.outbox\.request"):
+            Refused.bind(app)
+
+    @pytest.mark.parametrize("as_text", [False, True])
+    def test_is_taken_if_it_derives_from_the_ledgers(self, as_text: bool) -> None:
+        class Taken(Task):
+            name = "taken"
+            Request = f"{__name__}:Derived" if as_text else Derived
+
+        Taken.bind(app)
+
+
+class Derived(Request):
+    """What Celery's documentation has of such a class."""
 
 
 class TestABeforeStart:
