@@ -308,8 +308,10 @@ def retries(self: Any, label: str, times: int, countdown: float = 0) -> int:
 
 @shared_task(bind=True)
 def retries_elsewhere(self: Any, label: str) -> None:
-    """Retry in another queue, at another priority, and with more time."""
-    raise self.retry(queue="reports", priority=6, expires=3600, countdown=0)
+    """Retry in another queue, at another priority, with more time, and with hidden arguments."""
+    raise self.retry(
+        queue="reports", priority=6, expires=3600, countdown=0, argsrepr="(***)", kwargsrepr="{***}"
+    )
 
 
 @shared_task(bind=True, autoretry_for=(ZeroDivisionError,), retry_kwargs={"countdown": 0})

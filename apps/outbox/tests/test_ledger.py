@@ -196,6 +196,13 @@ def test_a_retry_may_ask_for_another_queue_priority_and_end() -> None:
     assert datetime.fromisoformat(message.headers["expires"]) == row.expires
 
 
+def test_a_retry_may_hide_its_arguments_from_the_logs() -> None:
+    tasks.retries_elsewhere.apply_async_on_commit(["a"])
+    assert deliver().info.state == states.RETRY
+    options = loads(Entry.objects.get().body)[2]
+    assert (options["argsrepr"], options["kwargsrepr"]) == ("(***)", "{***}")
+
+
 def test_the_state_of_a_retry_does_not_hide_that_the_next_start_has_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
