@@ -129,7 +129,9 @@ class Stack:
 
     def remove(self) -> None:
         """Take everything down, with its data."""
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+        down = ("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        # Without the profile, the backups' volume would stay.
+        self.compose("--profile", "backup", *down, check=False)
 
     def ids(self, *services: str) -> list[str]:
         """Return the ids of the containers that run, oldest first."""
