@@ -61,9 +61,14 @@ class Stack:
         self.remove()
 
     def remove(self) -> None:
-        """Delete the namespace, with the data, and the overlay."""
+        """Delete the namespace, with the data, and the overlay; wait until its pods are gone.
+
+        Not until the namespace is: that is held up while any API of the cluster doesn't answer, such
+        as KEDA's for metrics on a busy machine. The room that the next stack needs is free before.
+        """
         space = self.kubectl.namespace
-        self.kubectl("delete", "namespace", space, "--ignore-not-found", check=False, timeout=240)
+        self.kubectl("delete", "namespace", space, "--ignore-not-found", "--wait=false")
+        self.kubectl.wait(lambda: not self.kubectl.get("pods"), "no pod is left", 240)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- Deploying -------------------------------------------------------------------------------
