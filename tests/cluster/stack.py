@@ -63,8 +63,8 @@ class Stack:
     def remove(self) -> None:
         """Delete the namespace, with the data, and the overlay; wait until its pods are gone.
 
-        Not until the namespace is: that is held up while any API of the cluster doesn't answer, such
-        as KEDA's for metrics on a busy machine. The room that the next stack needs is free before.
+        Not until the namespace is: that is held up while any API of the cluster doesn't answer,
+        such as KEDA's for metrics on a busy machine. The next stack's room is free before.
         """
         space = self.kubectl.namespace
         self.kubectl("delete", "namespace", space, "--ignore-not-found", "--wait=false")
