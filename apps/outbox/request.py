@@ -13,6 +13,7 @@ from django.db import transaction
 from . import conf, store
 from .heartbeat import heartbeat
 from .receivers import beside_the_loop
+from .ticket import Ticket, ticket_in
 
 
 class Request(CelerysRequest):  # type: ignore[misc]
@@ -44,20 +45,19 @@ class Request(CelerysRequest):  # type: ignore[misc]
         Celery's own stores REVOKED whatever became of the task: but this may be a late copy of a
         message whose start is running now, or has finished.
         """
-        header = self.request_dict.get(conf.HEADER)
-        if terminated or not header:
+        ticket = ticket_in(self.request_dict)
+        if terminated or not ticket:
             super()._announce_revoked(reason, terminated, signum, expired)
             return
         task_ready(self)
-        row = int(header[0]), int(header[1])
-        if beside_the_loop(partial(self._revoke_waiting, row, reason, expired)):
+        if beside_the_loop(partial(self._revoke_waiting, ticket, reason, expired)):
             self.send_event("task-revoked", terminated=False, signum=signum, expired=expired)
         self.acknowledge()
         self._already_revoked = True
 
-    def _revoke_waiting(self, row: tuple[int, int], reason: str, expired: bool) -> bool:
+    def _revoke_waiting(self, ticket: Ticket, reason: str, expired: bool) -> bool:
         with transaction.atomic(using=conf.alias()):
-            revoked = bool(store.finish([row]))
+            revoked = bool(store.finish([ticket]))
             if revoked:
                 self.task.backend.mark_as_revoked(
                     self.id, reason, request=self._context, store_result=self.store_errors

@@ -104,12 +104,11 @@ def mark_sent(rows: Sequence[Row]) -> None:
     )
 
 
-def give_back(rows: Sequence[Row], seconds: float = 0, error: str = "") -> None:
-    """Let the relay send *rows*, *seconds* from now; *error* says why they could not be sent."""
+def give_back(rows: Sequence[Row]) -> None:
+    """Let the relay send *rows* again; that they were not sent is no fault of theirs."""
     run(
-        "UPDATE outbox_entry entry SET due_at = clock_timestamp() + %s * interval '1 s',"
-        " error = %s " + _UNCHANGED,
-        [seconds, storable(error), *_columns(rows)],
+        "UPDATE outbox_entry entry SET due_at = clock_timestamp(), error = '' " + _UNCHANGED,
+        _columns(rows),
     )
 
 
