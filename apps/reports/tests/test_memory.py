@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 #: MB of the largest file, and that the web role may grow by. It grows by some 20 to 35, whatever
-#: the size: buffers, and what malloc keeps for each thread. The file whole would be twice the limit.
+#: the size: buffers, and what malloc keeps for each thread. The whole file is twice the limit.
 LARGEST = 120
 WEB_GROWTH = LARGEST / 2
 #: MB that one child of a worker may have in all.
