@@ -9,11 +9,12 @@ from typing import Any
 
 from celery import Task as CelerysTask
 from celery.contrib.django.task import DjangoTask
-from celery.exceptions import Retry
+from celery.exceptions import Ignore, Retry
 from celery.result import AsyncResult
 from celery.utils import uuid
 
 from . import calls, hooks, ledger, results
+from .claim import Claim, Outcome, unclaimed
 from .ticket import ticket_of
 
 
@@ -126,13 +127,20 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
             claim.retrying = False
 
     def on_replace(self, sig: Any) -> Any:
-        """Replace a durable task by a durable one, in its transaction."""
-        if getattr(self.request, "claim", None) is None:
-            return super().on_replace(sig)
-        with calls.durable():
-            return super().on_replace(sig)
+        """Replace a durable task by a durable one, in the transaction that ends it.
 
-    def finishing(self) -> AbstractContextManager[ledger.Outcome]:
+        Not here: the exception may go through a block that is rolled back by it.
+        """
+        claim = getattr(self.request, "claim", None)
+        if claim is None:
+            return super().on_replace(sig)
+        if self.request.is_eager:
+            with calls.durable():
+                return super().on_replace(sig)
+        claim.replacement = sig
+        raise Ignore("Replaced by new task")
+
+    def finishing(self) -> AbstractContextManager[Outcome]:
         """Hold the last effects of a task with ``atomic=False``, in one transaction with its row::
 
             with self.finishing() as outcome:
@@ -143,7 +151,7 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
 
         :raises RuntimeError: the task is atomic already, or has finished: that is possible once.
         """
-        claim: ledger.Claim | None = getattr(self.request, "claim", None)
+        claim: Claim | None = getattr(self.request, "claim", None)
         if self.atomic:
             raise RuntimeError(
                 f"{self.name}: finishing() is for tasks with atomic=False; this one's whole body "
@@ -155,7 +163,7 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
                 f"{self.name}: finishing() can be entered once, since it ends the task with its "
                 "result; put all last effects into one block (in a loop: around the loop)"
             )
-        return claim.finishing() if claim else ledger.unclaimed(request)
+        return claim.finishing() if claim else unclaimed(request)
 
     @property
     def idempotency_key(self) -> str:
