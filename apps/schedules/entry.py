@@ -6,10 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from celery.schedules import schedstate
+from celery.utils.log import get_logger
 from celery.utils.time import maybe_make_aware
+from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import ModelEntry
 from django_celery_beat.utils import NEVER_CHECK_TIMEOUT
+
+from .conf import LATE
+
+logger = get_logger(__name__)
 
 
 class Entry(ModelEntry):  # type: ignore[misc]
@@ -21,8 +27,9 @@ class Entry(ModelEntry):  # type: ignore[misc]
     """
 
     def __init__(self, model: PeriodicTask, app: Any = None) -> None:
-        # Before upstream puts another value into a new one's row.
+        # Before upstream puts another value into a new one's row, and for what _disable() needs.
         self.stored: tuple[datetime | None, int] = (model.last_run_at, model.total_run_count)
+        self.model = model
         super().__init__(model, app=app)
 
     def write(self, **values: Any) -> bool:
@@ -37,16 +44,33 @@ class Entry(ModelEntry):  # type: ignore[misc]
         return bool(rows.update(**values))
 
     def is_due(self) -> Any:
-        if self.model.one_off and self.model.enabled and self.model.total_run_count > 0:
+        once = self.model.one_off or self.model.clocked_id
+        if once and self.model.enabled and self.model.total_run_count > 0:
             self._disable(self.model)
             return schedstate(False, NEVER_CHECK_TIMEOUT)
+        self._mend_last_run()
         return super().is_due()
+
+    def _mend_last_run(self) -> None:
+        """Let a last run that is still to come be now: the clock was wrong then, and is right now.
+
+        The task would wait until that time, and an interval longer.
+        """
+        now, (last_run_at, count) = timezone.now(), self.stored
+        if last_run_at is None or (last_run_at - now).total_seconds() <= LATE:
+            return
+        logger.warning(
+            "beat: %s has run at %s, which is to come; now counts", self.name, last_run_at
+        )
+        if self.write(last_run_at=now):
+            self.stored = now, count
+            self.last_run_at = self.model.last_run_at = now
 
     def _disable(self, model: PeriodicTask) -> None:
         """Disable the row: it has expired, has run its one time, or makes no sense."""
         # As upstream's save() does, so that it starts afresh when a person enables it again.
         afresh: dict[str, Any] = {"enabled": False, "last_run_at": None}
-        if model.one_off:
+        if model.one_off or model.clocked_id:
             afresh["total_run_count"] = 0
         if self.write(**afresh):
             PeriodicTasks.update_changed()

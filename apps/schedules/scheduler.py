@@ -13,6 +13,8 @@ What differs from upstream (django-celery-beat 2.9):
   says, also one made while beat starts.
 * Every enabled task is loaded. Upstream leaves out those whose hour is more than two hours away, so
   that a daily job which was missed for longer never runs.
+* A row that makes no sense (a crontab or a time zone that can't be parsed, the sun without ephem)
+  is named in the log, and the others go on. Upstream's beat ends, again at each start.
 * No ``celery.backend_cleanup``, which deletes all expired results in one statement:
   apps.housekeeping does it in batches.
 * It has a heartbeat (see apps/health).
@@ -27,6 +29,7 @@ from typing import Any
 
 from celery.utils.log import get_logger
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import DataError, Error, IntegrityError, close_old_connections
 from django.db.models import QuerySet
 from django_celery_beat.models import PeriodicTask
@@ -131,6 +134,28 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
     def enabled_models_qs(self) -> QuerySet[PeriodicTask]:
         tasks: QuerySet[PeriodicTask] = self.Model.objects.enabled()
         return tasks.select_related("interval", "crontab", "solar", "clocked")
+
+    def enabled_models(self) -> list[PeriodicTask]:
+        """Return the rows; those of a wrong time zone too, which fail only where each is read."""
+        try:
+            return list(self.enabled_models_qs())
+        except ValidationError:
+            return list(self.Model.objects.filter(enabled=True))
+
+    def all_as_schedule(self) -> dict[str, ScheduleEntry]:
+        """Return the entries of all rows that make sense; one that does not must end no beat.
+
+        :raises django.db.Error: they can't be read.
+        """
+        entries = {}
+        for row in self.enabled_models():
+            try:
+                entries[row.name] = self.Entry(row, app=self.app)
+            except Error:
+                raise
+            except Exception as error:
+                logger.error("beat: %s can't be read, and doesn't run: %r", row.name, error)
+        return entries
 
     @property
     def schedule(self) -> dict[str, ScheduleEntry]:
