@@ -52,13 +52,13 @@ def take(task: Any, ticket: Ticket) -> Claim:
 
 def _claim(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
     """Start the row; return its token, and whether it is stored by now that the task runs."""
-    who = (ticket.row_id, ticket.starts, identity.worker_id())
+    who, task_id = (ticket.row_id, ticket.starts, identity.worker_id()), task.request.id
     meta = results.started(task)
     part = results.part_of("mine", task, meta, states.STARTED) if meta else None
     if part or not meta or not results.is_transactional(task.backend):
-        return store.claim(*who, part), bool(part or not meta)
+        return store.claim(*who, part, task_id=task_id), bool(part or not meta)
     with transaction.atomic(using=conf.alias()):  # upstream's backend: statements of its own
-        token = store.claim(*who)
+        token = store.claim(*who, task_id=task_id)
         if token is not None:
             results.store_started(task)
     return token, True
@@ -129,7 +129,7 @@ def forget_failed(task: Any, state: str, how: Any = None) -> None:
         # before_start() has raised, which Celery calls before the ledger is asked.
         goes_on = isinstance(how, NotMine) or (isinstance(how, Reject) and how.requeue)
         if not goes_on and (ticket := ticket_of(task.request)):
-            store.finish([ticket])
+            store.finish([ticket], task.request.id)
         return
     if not claim or claim.finished or claim.rescheduled:
         return

@@ -86,7 +86,7 @@ def after_revoke(request: Any, terminated: bool = False, **kwargs: Any) -> None:
     if terminated and (ticket := ticket_of(request)):
         # Not started yet, or started from this very message.
         starts = [(ticket.row_id, ticket.starts), (ticket.row_id, ticket.starts + 1)]
-        beside_the_loop(partial(store.finish, starts))
+        beside_the_loop(partial(store.finish, starts, request.id))
 
 
 def beside_the_loop(call: Callable[[], T]) -> T | None:

@@ -57,7 +57,7 @@ class Request(CelerysRequest):  # type: ignore[misc]
 
     def _revoke_waiting(self, ticket: Ticket, reason: str, expired: bool) -> bool:
         with transaction.atomic(using=conf.alias()):
-            revoked = bool(store.finish([ticket]))
+            revoked = bool(store.finish([ticket], self.id))
             if revoked:
                 self.task.backend.mark_as_revoked(
                     self.id, reason, request=self._context, store_result=self.store_errors

@@ -112,12 +112,20 @@ def give_back(rows: Sequence[Row]) -> None:
     )
 
 
-def claim(row_id: int, starts: int, worker: str, started: Part | None = None) -> int | None:
+def claim(
+    row_id: int,
+    starts: int,
+    worker: str,
+    started: Part | None = None,
+    task_id: str | None = None,
+) -> int | None:
     """Start the row if it still is as its message says; return the fencing token.
 
     ``None``: it is finished, runs elsewhere, waits for its next time, or is in quarantine.
 
     :param started: stores that the task runs, if there is a row in ``mine``.
+    :param task_id: the message's. Row numbers come again in a database that was made anew, and in
+        another one that sends through the same broker.
     """
     rows = run_prepared(
         f"""WITH mine AS (
@@ -125,11 +133,12 @@ def claim(row_id: int, starts: int, worker: str, started: Part | None = None) ->
                     due_at = NULL, started_at = clock_timestamp()
                 WHERE id = %(the_row)s AND starts = %(the_start)s AND worker IS NULL
                     AND quarantined_at IS NULL
+                    AND task_id = coalesce(%(the_task)s::varchar, task_id)
                 RETURNING starts){taking_along(started)}
             SELECT starts FROM mine""",
         {
             "the_worker": worker, "the_row": row_id, "the_start": starts,
-            **(started.values if started else {}),
+            "the_task": task_id, **(started.values if started else {}),
         },
     )  # fmt: skip
     return int(rows[0][0]) if rows else None
@@ -146,11 +155,13 @@ def is_running(row_id: int, token: int) -> bool:
     return bool(run("SELECT 1 FROM outbox_entry WHERE id = %s AND starts = %s", [row_id, token]))
 
 
-def finish(starts: Iterable[tuple[int, int]]) -> set[int]:
+def finish(starts: Iterable[tuple[int, int]], task_id: str | None = None) -> set[int]:
     """Delete the rows of *starts*, ``(id, token)`` each, and return the ids that were deleted.
 
     Call it in the transaction that holds their effects. What isn't returned was taken over by a
     later start, or was finished by one: its effects must be rolled back.
+
+    :param task_id: of starts that have not claimed their rows: what their message says.
     """
     pairs = sorted(starts)
     rows = run(
@@ -158,9 +169,10 @@ def finish(starts: Iterable[tuple[int, int]]) -> set[int]:
                SELECT e.id FROM outbox_entry e
                JOIN unnest(%s::bigint[], %s::int[]) AS s(id, token)
                    ON e.id = s.id AND e.starts = s.token
+               WHERE e.task_id = coalesce(%s::varchar, e.task_id)
                ORDER BY e.id FOR UPDATE OF e
            ) AS mine WHERE entry.id = mine.id RETURNING entry.id""",
-        [[pair[0] for pair in pairs], [pair[1] for pair in pairs]],
+        [[pair[0] for pair in pairs], [pair[1] for pair in pairs], task_id],
     )
     return {row[0] for row in rows}
 

@@ -84,6 +84,19 @@ def test_a_copy_of_a_running_task_is_turned_away() -> None:
     assert tasks.effects() == {}
 
 
+def test_a_message_of_another_database_finds_no_row_whatever_its_number() -> None:
+    """Or of this one before it was made anew: its numbers begin again, and the broker has kept it."""
+    tasks.effect.delay_on_commit("a")
+    theirs = Entry.objects.get()
+    theirs.task_id = "theirs"
+    theirs.body = theirs.body.replace('"a"', '"theirs"')
+    assert deliver(theirs).info.state == states.IGNORED
+    theirs.task = tasks.never_begins.name
+    deliver(theirs)
+    assert tasks.effects() == {}
+    assert Entry.objects.get().starts == 0
+
+
 def test_an_overtaken_start_loses_its_effects_and_its_result() -> None:
     """The fence: even if somebody else was let in too early, only one of them counts."""
     result = tasks.interrupted.delay_on_commit("a")
