@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import current_app
-from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 from kombu.utils.json import loads
 
@@ -119,14 +118,3 @@ def answers() -> bool:
         logger.debug("the broker takes nothing: %r", error)
         return False
     return True
-
-
-def connection_errors() -> tuple[type[BaseException], ...]:
-    """Return what a broker that is away raises, and sometimes a wrong message (see ``answers``)."""
-    connection = connect()
-    return (
-        OperationalError,
-        OSError,
-        *connection.recoverable_connection_errors,
-        *connection.recoverable_channel_errors,
-    )

@@ -30,14 +30,21 @@ from typing import Any
 from celery.utils.log import get_logger
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import DataError, Error, IntegrityError, close_old_connections
+from django.db import (
+    DataError,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+)
 from django.db.models import QuerySet
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import SCHEDULE_SYNC_MAX_INTERVAL
 from django_celery_beat.schedulers import DatabaseScheduler as UpstreamScheduler
 
 from apps.health.heartbeat import HeartbeatFile
-from apps.outbox.broker import connection_errors
+from apps.outbox import broker
 
 from . import ticks
 from .conf import POLL, RETRY
@@ -114,7 +121,10 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         except Error as error:
             self._database_failed(error)
             self._read_at = 0.0
-        except connection_errors() as error:  # only of a task without the outbox
+        except ticks.NotTakenError as error:
+            if broker.answers():
+                self._can_not_be_sent(entry, error)
+                return
             logger.warning("beat: the broker can't be reached, trying again: %s", error)
             # Not at once: the others that are due come first.
             self._read_at = time.monotonic() + RETRY
@@ -166,6 +176,8 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         first = self._schedule is None
         try:
             close_old_connections()
+            if first:
+                self.update_from_dict(self.app.conf.beat_schedule)
             now = time.monotonic()
             overdue = now - self._last_full_read > SCHEDULE_SYNC_MAX_INTERVAL
             if self.schedule_changed() or now >= self._read_at or overdue:
@@ -176,8 +188,6 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
                 raise
             self._database_failed(error)
         assert self._schedule is not None  # noqa: S101 - or it has raised
-        if first and self.app.conf.beat_schedule:
-            self.update_from_dict(self.app.conf.beat_schedule)
         return self._schedule
 
     def schedule_changed(self) -> bool:
@@ -211,6 +221,26 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         if not self._outage:
             logger.warning("beat: the database can't be used, trying again: %s", error)
         self._outage = True
+
+    def update_from_dict(self, mapping: dict[str, dict[str, Any]]) -> None:
+        """Write ``CELERY_BEAT_SCHEDULE`` into the tables, what is new or has changed there.
+
+        One that has never run counts from its last change: if each start were one, a weekly task
+        of a site that is updated more often would never run.
+
+        :raises django.db.Error: the database is away; it must be done again.
+        """
+        for name, given in mapping.items():
+            try:
+                fields = self.Entry._unpack_fields(**given)
+                row = self.Model.objects.filter(name=name).first()
+                if row and all(getattr(row, key) == value for key, value in fields.items()):
+                    continue
+                self.Model.objects.update_or_create(name=name, defaults=fields)
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception as error:
+                logger.exception("beat: %r in CELERY_BEAT_SCHEDULE is wrong: %s", name, error)
 
     def install_default_entries(self, data: Any) -> None:
         """Install none; apps.housekeeping declares its own."""

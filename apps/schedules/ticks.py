@@ -31,12 +31,17 @@ _BOUNDS = (
 )
 
 
+class NotTakenError(Exception):
+    """A task without the outbox did not reach the broker: that is away, or the task is wrong."""
+
+
 def commit(entry: Entry) -> bool:
     """Send the task of *entry*, whose model holds the time and the number of this run already.
 
     :return: ``False`` if nothing was sent: the database knows of a later run, or of a change that
         was not read yet, or the run was missed and is to be skipped.
     :raises django.db.Error: the database is away; whether the tick happened, its row will tell.
+    :raises NotTakenError: a task without the outbox could not be sent.
     :raises Exception: the task can't be called like that.
     """
     alias = router.db_for_write(PeriodicTask)
@@ -75,5 +80,9 @@ def _send(entry: Entry) -> None:
     # A task of another project, which has no ledger. Sent before the commit, for what is sent twice
     # after a crash is less bad than what is never sent.
     call = task.apply_async if task else lambda *a, **k: app.send_task(entry.task, *a, **k)
-    with broker.producers().acquire(block=True, timeout=outbox.get("PUBLISH_TIMEOUT")) as producer:
-        call(args, kwargs, producer=producer, retry=False, **options)
+    timeout = outbox.get("PUBLISH_TIMEOUT")
+    try:
+        with broker.producers().acquire(block=True, timeout=timeout) as producer:
+            call(args, kwargs, producer=producer, retry=False, **options)
+    except Exception as error:
+        raise NotTakenError(str(error)) from error

@@ -95,3 +95,16 @@ class TestWhatCanNotBeSent:
         tick(beat())
         foreign.refresh_from_db()
         assert foreign.total_run_count == 1
+
+    def test_such_a_task_with_an_unknown_queue_waits_for_its_next_time(
+        self, beat: StartBeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(app.amqp.queues, "create_missing", False)
+        wrong = periodic("wrong", task="elsewhere.tasks.work", queue="nowhere")
+        periodic("right")
+        tick(beat())
+        assert sent() == ["right"]
+        assert "wrong can't be sent, until its next time" in caplog.text
+        wrong.refresh_from_db()
+        assert wrong.total_run_count == 0
+        assert wrong.last_run_at > timezone.now() - timedelta(minutes=1)
