@@ -13,10 +13,9 @@ from celery.utils import uuid
 from celery.utils.functional import maybe_list
 from django.db import connections, transaction
 from django.utils import timezone
-from kombu.utils.json import dumps
 
 from . import conf, eager, fastpath, store
-from .options import KEPT, moment, queue_of, refuse_unknown
+from .options import KEPT, as_json, queue_of, refuse_unfit, refuse_unknown, times_of
 
 _durable: ContextVar[bool] = ContextVar("outbox_durable", default=False)
 
@@ -116,23 +115,24 @@ def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[
             routed.setdefault("priority", (parent.request.delivery_info or {}).get("priority"))
         options.setdefault("root_id", parent.request.root_id or parent.request.id)
         options.setdefault("parent_id", parent.request.id)
-    expires = moment(options.get("expires"), "expires")
-    eta = moment(options.get("eta"), "eta") or moment(options.get("countdown"), "countdown")
+    eta, expires = times_of(task.name, options)
     kept = {name: value for name, value in {**options, **routed}.items()
             if name in KEPT or name in options.get("stamped_headers", ())}  # fmt: skip
     for name in {"link", "link_error"} & kept.keys():
         kept[name] = maybe_list(kept[name])
     if expires:
         kept["expires"] = expires.isoformat()
-    return {
+    values = {
         "task_id": options.get("task_id") or uuid(),
         "task": task.name,
         "queue": queue,
         "priority": kept.get("priority") or 0,
-        "body": dumps([args, kwargs, kept]),
+        "body": as_json(task.name, args, kwargs, kept),
         "expires": expires,
         "due_at": eta if eta and eta > timezone.now() else None,
     }
+    refuse_unfit(values)
+    return values
 
 
 def refuse_chord(task: Any, ignores_result: bool) -> None:

@@ -9,6 +9,7 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 from django.utils import timezone
 from kombu.common import Broadcast
 from kombu.compression import encoders, get_encoder
+from kombu.utils.json import dumps
 
 #: Stored as they are and handed to ``send_task()`` when the row is sent.
 KEPT = frozenset(
@@ -88,6 +89,23 @@ def queue_of(app: Any, task: str, routed: dict[str, Any]) -> str:
     return getattr(queue, "name", queue) or ""
 
 
+def times_of(task: str, options: dict[str, Any]) -> tuple[datetime | None, datetime | None]:
+    """Return when the call is due and when it expires; a countdown wins over an eta, as in Celery.
+
+    :raises TypeError, ValueError: that isn't a time; the message names the task and the option.
+    """
+    due = "countdown" if options.get("countdown") else "eta"
+    found: list[datetime | None] = []
+    for name in (due, "expires"):
+        try:
+            found.append(moment(options.get(name), name))
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{task}: {name}={options[name]!r} is no time: {error}") from None
+        except TypeError as error:
+            raise TypeError(f"{task}: {error}") from None
+    return found[0], found[1]
+
+
 def moment(value: Any, what: str) -> datetime | None:
     """Return *value* (seconds from now, a time, or its ISO form) as an aware time, or ``None``.
 
@@ -107,3 +125,55 @@ def moment(value: Any, what: str) -> datetime | None:
 
     aware: datetime = maybe_make_aware(value, current_app.timezone)
     return aware
+
+
+def as_json(task: str, args: Any, kwargs: Any, kept: dict[str, Any]) -> str:
+    """Return the call as the row holds it.
+
+    :raises TypeError: JSON can't hold it; the message names the task and which part.
+    """
+    try:
+        return str(dumps([args, kwargs, kept]))
+    except (TypeError, ValueError, RecursionError) as error:
+        parts = {f"argument {number}": value for number, value in enumerate(args, 1)}
+        parts |= {f"{name}=": value for name, value in {**kwargs, **kept}.items()}
+        wrong = [name for name, value in parts.items() if not _fits_json(value)]
+        raise TypeError(
+            f"{task}: a task that is called on commit is stored as JSON, which can't hold "
+            f"{', '.join(wrong) or 'its arguments'}: {error}. Pass an id, a text, a number, or a "
+            "list or dict of these"
+        ) from error
+
+
+def _fits_json(value: Any) -> bool:
+    try:
+        dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+#: What a column of the row can hold, so that the caller hears of it and its transaction goes on.
+LONGEST_TEXT, HIGHEST_PRIORITY = 255, 2**15 - 1
+
+
+def refuse_unfit(values: dict[str, Any]) -> None:
+    """Raise ``ValueError`` for what PostgreSQL would refuse, which breaks the caller's transaction.
+
+    :param values: the columns of the row.
+    """
+    task = values["task"]
+    for name in ("task_id", "task", "queue"):
+        text = str(values[name])
+        if len(text) > LONGEST_TEXT or "\0" in text:
+            raise ValueError(
+                f"{task}: {name}={text[:40]!r}… must have {LONGEST_TEXT} characters at most, and "
+                "no NUL among them"
+            )
+    priority = values["priority"]
+    try:
+        fits = abs(int(priority)) <= HIGHEST_PRIORITY
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{task}: priority={priority!r} must be a small whole number")

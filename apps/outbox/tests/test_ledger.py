@@ -85,7 +85,7 @@ def test_a_copy_of_a_running_task_is_turned_away() -> None:
 
 
 def test_a_message_of_another_database_finds_no_row_whatever_its_number() -> None:
-    """Or of this one before it was made anew: its numbers begin again, and the broker has kept it."""
+    """Or of this one before it was made anew, while the broker has kept what was in it."""
     tasks.effect.delay_on_commit("a")
     theirs = Entry.objects.get()
     theirs.task_id = "theirs"
