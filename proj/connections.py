@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 from celery.signals import task_postrun, task_prerun
-from django.db import close_old_connections
+from django.db import Error, close_old_connections, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 def drop_broken_connections(sender: Any = None, **kwargs: Any) -> None:
@@ -21,8 +22,28 @@ def drop_broken_connections(sender: Any = None, **kwargs: Any) -> None:
 
     :param sender: the task that is about to run or has run.
     """
-    if not sender.request.is_eager:
-        close_old_connections()
+    if sender.request.is_eager:
+        return
+    for connection in connections.all(initialized_only=True):
+        # That it answers is not enough: after a failover a replica does so too.
+        if (
+            connection.errors_occurred
+            and not connection.in_atomic_block
+            and _only_reads(connection)
+        ):
+            connection.close()
+    close_old_connections()
+
+
+def _only_reads(connection: BaseDatabaseWrapper) -> bool:
+    if connection.connection is None or connection.vendor != "postgresql":
+        return False
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_read_only")  # on in a replica, whatever was set
+            return bool(cursor.fetchone() == ("on",))
+    except Error:
+        return True
 
 
 def install() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from celery import group
-from django.db import connection
+from django.db import InternalError, connection
 
 from tests.fixtures_worker import StartRole
 from tests.probe_tasks import backend_pid
@@ -54,3 +54,20 @@ def test_no_task_fails_when_postgresql_ended_the_connections(start_role: StartRo
     assert terminate_backends() >= 1
     after = set(run_tasks())
     assert before.isdisjoint(after)
+
+
+def test_a_connection_to_a_server_that_only_reads_by_now_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Django asks a connection whether it answers, and a replica does."""
+    from proj.connections import drop_broken_connections
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    monkeypatch.setattr(connection, "close_at", None)  # kept, as a worker does
+    with pytest.raises(InternalError), connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE not_here ()")
+    drop_broken_connections(backend_pid)
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW default_transaction_read_only")
+        assert cursor.fetchone() == ("off",)

@@ -23,12 +23,12 @@ from typing import Any
 from celery import states
 from celery.backends.base import _is_request_ignore_result
 from celery.exceptions import BackendStoreError, Reject
-from django.db import connections, router
+from django.db import Error, connections, router
 from django_celery_results.backends.database import DatabaseBackend as UpstreamBackend
 
 from . import aside, conf, statement
 from .chords import count_part
-from .patience import AWAY, persist
+from .patience import is_away, persist
 from .texts import storable
 
 
@@ -173,7 +173,9 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         call = partial(persist, partial(func, *args, **kwargs), patience, aliases)
         try:
             return aside.do(call, conf.SHORT, goes_on=writes) if on_the_loop else call()
-        except (*AWAY, TimeoutError) as error:
+        except (Error, TimeoutError) as error:
+            if not is_away(error) and not isinstance(error, TimeoutError):
+                raise
             # Whoever began a transaction must see what broke it.
             if not fallback_exc or any(connections[alias].in_atomic_block for alias in aliases):
                 raise

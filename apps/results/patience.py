@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+import psycopg
+from django.db import Error, InterfaceError, OperationalError, connections
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,18 @@ T = TypeVar("T")
 AWAY = (OperationalError, InterfaceError)
 
 PAUSES = (0.05, 1.0)  # seconds: the first one, and the longest
+
+
+def only_reads(error: BaseException) -> bool:
+    """Tell whether the server is a replica by now, after a failover; a new connection finds the
+    other one, once the name leads there.
+    """
+    return isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction)
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether the database can't be used now, and nothing is wrong with what was asked."""
+    return isinstance(error, AWAY) or only_reads(error)
 
 
 def persist(call: Callable[[], T], seconds: float, aliases: Iterable[str]) -> T:
@@ -33,7 +46,9 @@ def persist(call: Callable[[], T], seconds: float, aliases: Iterable[str]) -> T:
     while True:
         try:
             return call()
-        except AWAY as error:
+        except Error as error:
+            if not is_away(error):
+                raise
             left = end - time.monotonic()
             if left <= 0 or any(connections[alias].in_atomic_block for alias in aliases):
                 raise

@@ -37,6 +37,8 @@ from django.db import (
     InterfaceError,
     OperationalError,
     close_old_connections,
+    connections,
+    router,
 )
 from django.db.models import QuerySet
 from django_celery_beat.models import PeriodicTask
@@ -45,6 +47,7 @@ from django_celery_beat.schedulers import DatabaseScheduler as UpstreamScheduler
 
 from apps.health.heartbeat import HeartbeatFile
 from apps.outbox import broker
+from apps.results.patience import only_reads
 
 from . import ticks
 from .conf import POLL, RETRY
@@ -218,6 +221,9 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
 
     def _database_failed(self, error: Error) -> None:
         self._reached = False
+        if only_reads(error):
+            connections[router.db_for_write(self.Model)].close()
+            self.leader.close()
         if not self._outage:
             logger.warning("beat: the database can't be used, trying again: %s", error)
         self._outage = True

@@ -172,3 +172,13 @@ def test_postgresql_deletes_the_parts_with_their_counter() -> None:
 def test_the_statement_names_every_column_that_upstream_writes() -> None:
     written = {*statement.COLUMNS, "date_started", "date_created", "date_done", "id"}
     assert written == {field.column for field in TaskResult._meta.get_fields()}
+
+
+def test_a_server_that_only_reads_meanwhile_is_left_for_the_one_that_writes(
+    backend: DatabaseBackend, other: Any
+) -> None:
+    """A failover: the old server lives on as a replica, or its name leads to one for a moment."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    backend.mark_as_done(task := uuid(), 42)
+    assert status(other, task) == states.SUCCESS

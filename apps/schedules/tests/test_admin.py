@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from apps.outbox.models import Entry
 from apps.schedules.models import DeclaredSchedule
 from apps.schedules.sync import synchronise
 
@@ -89,3 +90,8 @@ class TestTheAdmin:
             self.PAGE, {"action": "run_tasks", "_selected_action": [row().pk]}, follow=True
         )
         assert "1 task was successfully run" in done.content.decode()
+
+    @pytest.mark.usefixtures("no_broker")
+    def test_it_is_run_also_while_the_broker_is_away(self, admin_client: Client) -> None:
+        admin_client.post(self.PAGE, {"action": "run_tasks", "_selected_action": [row().pk]})
+        assert Entry.objects.get().task == row().task

@@ -112,3 +112,22 @@ class TestSeveralBeats:
         settings.BEAT_DATABASE_URL = database_url()
         tick(scheduler)
         assert scheduler.leader.leads
+
+    def test_a_server_that_only_reads_meanwhile_is_left_for_the_one_that_writes(
+        self, beat: StartBeat, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After a failover the old server may live on as a replica, where locks can be had too."""
+        task = periodic()
+        scheduler = beat()
+        assert scheduler.leader.hold()
+        session = scheduler.leader._session
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+        monkeypatch.setattr(connection, "close_at", None)  # kept, as the role does
+        tick(scheduler)
+        assert sent() == []
+        tick(scheduler)
+        assert sent() == ["p"]
+        assert scheduler.leader._session is not session, "nor does it lead there"
+        task.refresh_from_db()
+        assert task.total_run_count == 1
