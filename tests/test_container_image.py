@@ -10,7 +10,7 @@ import pytest
 
 from .containers import inspect, run, wait_until
 
-pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
 BASE = "python:3.13-slim"
 MB = 1_000_000
@@ -37,14 +37,26 @@ def inside(image: str, *command: str, **settings: str) -> str:
     ).stdout.strip()  # fmt: skip
 
 
-def layers(image: str) -> list[int]:
-    history = run("docker", "history", "--human=false", "--format", "{{.Size}}", image)
-    return [int(size) for size in history.stdout.split()]
+def size(image: str) -> int:
+    """Return the bytes of all files; those of layers depend on how an engine stores them."""
+    script = "find / -xdev -type f -printf '%s\\n' | awk '{ sum += $1 } END { print sum }'"
+    command = (
+        "--rm",
+        "--network",
+        "none",
+        "--user",
+        "0",
+        "--entrypoint",
+        "sh",
+        image,
+        "-c",
+        script,
+    )
+    return int(run("docker", "run", *command).stdout)
 
 
 def test_it_adds_less_than_105_mb_to_its_base(image: str) -> None:
-    ours = layers(image)
-    added = sum(ours[: len(ours) - len(layers(BASE))])
+    added = size(image) - size(BASE)
     assert 0 < added < 105 * MB  # 15 of them carry backups to object storages (obstore)
 
 
@@ -60,11 +72,11 @@ def test_the_web_role_serves_as_any_user_with_a_read_only_root(image: str, user:
     ).stdout.strip()  # fmt: skip
     try:
         probe = ("docker", "exec", container, "docker/healthcheck", "web")
-        wait_until(lambda: run(*probe, check=False).returncode == 0, "web answers", 30)
+        wait_until(lambda: run(*probe, check=False).returncode == 0, "web answers")
         login = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/api/docs'))"
         assert "HTTPResponse" in run("docker", "exec", container, "python", "-c", login).stdout
         # Process 1 is the program, and the image's stop signal ends it in good order.
-        run("docker", "stop", "--time", "20", container)
+        run("docker", "stop", "--time", "120", container)
         assert inspect(container)[0]["State"]["ExitCode"] == 0
     finally:
         run("docker", "rm", "--force", container, check=False)
