@@ -20,7 +20,7 @@ class Client:
     """One connection, which is kept for as long as the server lets it."""
 
     def __init__(self, port: int) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=180)
 
     def get(self, path: str) -> Answer:
         """Return the status, what the answer says of the connection, and its text."""

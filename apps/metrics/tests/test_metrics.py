@@ -99,19 +99,19 @@ def test_the_age_is_that_of_the_oldest_task_that_should_run() -> None:
     entry(sent_at=ago(600), quarantined_at=ago(600))
     entry(queue="mail", due_at=ago(50))
     found = measured()
-    assert found["proj_oldest_due_seconds{default}"] == pytest.approx(100, abs=10)
-    assert found["proj_oldest_due_seconds{mail}"] == pytest.approx(50, abs=10)
+    assert found["proj_oldest_due_seconds{default}"] == pytest.approx(100, abs=40)
+    assert found["proj_oldest_due_seconds{mail}"] == pytest.approx(50, abs=40)
     assert found["proj_oldest_due_seconds{reports}"] == 0
 
 
 def test_the_age_goes_on_while_the_broker_is_away_and_each_try_moves_the_due_time() -> None:
     Entry.objects.filter(pk=entry(due_at=timezone.now(), sends=7).pk).update(created_at=ago(300))
-    assert measured()["proj_oldest_due_seconds{default}"] == pytest.approx(300, abs=10)
+    assert measured()["proj_oldest_due_seconds{default}"] == pytest.approx(300, abs=40)
 
 
 def test_a_task_with_a_countdown_is_not_old_when_its_time_has_come() -> None:
     Entry.objects.filter(pk=entry(due_at=ago(2)).pk).update(created_at=ago(3600))
-    assert measured()["proj_oldest_due_seconds{default}"] == pytest.approx(2, abs=10)
+    assert measured()["proj_oldest_due_seconds{default}"] == pytest.approx(2, abs=40)
 
 
 def test_a_worker_counts_while_it_gives_signs_of_life() -> None:
@@ -150,14 +150,14 @@ def test_a_scrape_does_not_wait_behind_one_that_hangs(monkeypatch: pytest.Monkey
 
     def ask() -> list[gauges.Gauge]:
         asked.set()
-        hangs.wait(60)
+        hangs.wait(180)
         return []
 
     page = exposition.Page(ask)
     first = threading.Thread(target=page.read)
     first.start()
     try:
-        assert asked.wait(60)
+        assert asked.wait(180)
         with pytest.raises(exposition.BusyError):
             page.read()
     finally:

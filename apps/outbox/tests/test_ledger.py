@@ -165,7 +165,7 @@ def test_a_retry_keeps_the_row_and_its_id_with_the_new_time_in_it() -> None:
     assert (row.id, row.task_id) == (before.id, before.task_id)
     assert row.due_at is not None
     assert row.started_at is not None
-    assert 55 < (row.due_at - row.started_at).total_seconds() < 61
+    assert 59 < (row.due_at - row.started_at).total_seconds() < 120
     assert (row.worker, row.starts, row.reported) == (None, 1, 1)
     assert [entry["what"] for entry in row.history] == ["retry"]
     assert result.state == states.RETRY
