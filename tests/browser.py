@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from .containers import without
 
 #: No sandbox, since containers and root have none; nothing that Chromium asks the internet for.
 ARGUMENTS = [
@@ -62,6 +62,7 @@ class Eyes:
             color_scheme=variant.scheme,
             **options,
         )
+        context.set_default_timeout(180_000)  # milliseconds
         page = context.new_page()
         # Blocked by the Content-Security-Policy, not found, thrown: all of it comes here.
         page.on("console", self._listen)
@@ -108,16 +109,20 @@ class Eyes:
 
 
 @contextmanager
-def slow_upload(page: Page, bytes_a_second: int) -> Iterator[None]:
-    """Let *page* send no faster than that, as a phone's network does."""
+def slow_upload(page: Page, bytes_a_second: int) -> Iterator[Callable[[int], None]]:
+    """Let *page* send no faster than that, as a phone's network does; give what changes it."""
     session = page.context.new_cdp_session(page)
     conditions = {"offline": False, "latency": 0, "downloadThroughput": -1}
     session.send("Network.enable")
-    session.send(
-        "Network.emulateNetworkConditions", {**conditions, "uploadThroughput": bytes_a_second}
-    )
-    yield
-    session.send("Network.emulateNetworkConditions", {**conditions, "uploadThroughput": -1})
+
+    def limit(bytes_a_second: int) -> None:
+        session.send(
+            "Network.emulateNetworkConditions", {**conditions, "uploadThroughput": bytes_a_second}
+        )
+
+    limit(bytes_a_second)
+    yield limit
+    limit(-1)
     session.detach()
 
 
@@ -126,10 +131,7 @@ def chromium() -> Iterator[Browser]:
     """Start the machine's Chromium; skip the test without one, unless this is CI."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
-        reason = "Chromium is not installed (Debian: apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        without("Chromium is not installed (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from .containers import without
+
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = ROOT / "deploy" / "systemd"
 ROLES = ("proj-web.service", "proj-worker@1.service", "proj-beat.service")
@@ -19,10 +21,14 @@ EXPOSURE = 1.5
 # Keys that give Restart= its growing pauses; older versions ignore them.
 SINCE_254 = ("RestartSteps", "RestartMaxDelaySec")
 
-needs_systemd = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None,
-    reason="systemd-analyze is missing: apt-get install systemd",
-)
+
+@pytest.fixture
+def systemd() -> None:
+    if shutil.which("systemd-analyze") is None:
+        without("systemd-analyze is missing: apt-get install systemd")
+
+
+needs_systemd = pytest.mark.usefixtures("systemd")
 
 
 @pytest.fixture
