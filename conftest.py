@@ -14,16 +14,29 @@ from tests.servers import start_postgres, start_valkey, temporary_folder
 
 pytest_plugins = ["tests.fixtures_worker", "tests.fixtures_outbox", "tests.cluster.fixtures"]
 
+#: Settings of the project, and what libpq reads by itself.
+PREFIXES = (
+    *("BACKUP_", "BEAT_", "CELERY_", "DATABASE_", "EMAIL_", "HEARTBEAT_", "LOG_", "OUTBOX_"),
+    *("PG", "REPORTS_", "RESULTS_", "WEB_", "WORKER_"),
+)
+NAMES = {
+    *("ALLOWED_HOSTS", "APP_ROLE", "BROKER_URL", "CSRF_TRUSTED_ORIGINS", "DEBUG", "HTTPS_ONLY"),
+    *("METRICS_TOKEN", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SILENCED_CHECKS", "SITE_HOST"),
+    *("TERMINATION_GRACE_PERIOD", "TRUSTED_PROXIES"),
+}
+
 
 def _prepare_environment() -> None:
     # The settings of the tests come from here alone, whatever a person's .env says.
     os.environ["READ_ENV_FILES"] = "false"
     for name in list(os.environ):
-        if name.startswith(("CELERY_", "DATABASE_", "OUTBOX_", "REPORTS_")) or name in {
-            "APP_ROLE",
-            "DEBUG",
-        }:
+        if name.startswith(PREFIXES) or name.removesuffix("_FILE") in NAMES:
             del os.environ[name]
+    # Nothing that the tests start on this machine is reached by a proxy.
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost")))
+    # As long as the checks allow: on a busy machine, half a second is no outage of the broker.
+    os.environ["OUTBOX_PUBLISH_TIMEOUT"] = "5"
     folder = temporary_folder()
     os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
     os.environ["EMAIL_FILE_PATH"] = str(folder / "mail")

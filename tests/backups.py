@@ -47,7 +47,7 @@ class Backups:
             "DATABASE_URL": self.url,
             "BACKUP_DIR": str(self.folder),
             "BACKUP_WAIT": "60",
-            "BACKUP_ALONE_WITHIN": "1",
+            "BACKUP_ALONE_WITHIN": "60",
             **more,
         }
 
@@ -65,14 +65,14 @@ class Backups:
     def run(self, *arguments: str, **env: str) -> str:
         """Run the script; return what it said. A status other than 0 fails the test."""
         process = self.start(*arguments, **env)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=400)
         assert process.returncode == 0, said
         return said
 
     def refuse(self, *arguments: str, **env: str) -> str:
         """Run the script, which must fail; return what it said."""
         process = self.start(*arguments, **env)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=400)
         assert process.returncode == 1, said
         return said
 

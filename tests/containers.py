@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+
+from .ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,7 +29,7 @@ def clean_env(**more: str) -> dict[str, str]:
 
 
 def run(
-    *command: str | Path, check: bool = True, timeout: float = 300, **options: Any
+    *command: str | Path, check: bool = True, timeout: float = 900, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run *command*; if it fails and *check* is set, fail with everything that it said."""
     options.setdefault("env", clean_env())
@@ -41,14 +42,16 @@ def run(
     return done
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 240) -> Any:
     """Return the first true value of *condition*; fail, naming *what*, after *seconds*."""
     end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
+    while True:
+        late = time.monotonic() > end  # before it is asked: this process may have stood still
+        if value := condition():
+            return value
+        if late:
             pytest.fail(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.2)
-    return value
 
 
 def without(reason: str) -> NoReturn:
@@ -62,7 +65,7 @@ def need_engine() -> None:
     """Skip unless an engine answers (see ``without``)."""
     if not shutil.which("docker"):
         without("docker is not installed")
-    if run("docker", "info", check=False, timeout=30).returncode:
+    if run("docker", "info", check=False, timeout=120).returncode:
         without("no Docker Engine answers (`docker info` says why)")
     need_compose()
 
@@ -71,14 +74,6 @@ def need_compose() -> None:
     """Skip unless Compose is there; it needs no engine to read a file."""
     if not shutil.which("docker") or run("docker", "compose", "version", check=False).returncode:
         without("docker compose is not installed")
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def fresh_clone(target: Path) -> Path:
@@ -122,7 +117,7 @@ class Stack:
 
     def up(self, **options: Any) -> None:
         """Start everything, wait until it is healthy; show the logs if it doesn't become so."""
-        done = self.compose("up", "--detach", "--wait", "--wait-timeout", "180", check=False)
+        done = self.compose("up", "--detach", "--wait", "--wait-timeout", "600", check=False)
         if done.returncode:
             logs = self.compose("logs", "--tail", "40", check=False).stdout
             pytest.fail(f"docker compose up --wait failed:\n{done.stderr}\n{logs}")
@@ -167,7 +162,7 @@ def image(clone: Path) -> Iterator[str]:
     run(
         "docker", "build", "--quiet", "--file", "docker/Dockerfile", "--tag", name,
         "--build-arg", "VERSION=1.2.3", "--build-arg", "REVISION=abc123", ".",
-        cwd=clone, timeout=600,
+        cwd=clone, timeout=900,
     )  # fmt: skip
     yield name
     run("docker", "image", "rm", "--force", name, check=False)

@@ -7,7 +7,6 @@ committed.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from django.db import connection
 from kombu.entity import Queue
 
 from proj.celery import app
+from tests.ports import free_port as free_port
 from tests.servers import dying_with_us
 
 T = TypeVar("T")
@@ -31,13 +31,18 @@ T = TypeVar("T")
 ROOT = Path(settings.BASE_DIR)
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 60) -> T:
+#: Seconds for what takes a few on an idle machine: a slow or busy one is no fault of the code.
+PATIENCE = 180
+
+
+def wait_for(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
     """Return the first true value of *condition*, asked again and again; fail after *seconds*."""
     end = time.monotonic() + seconds
     while True:
+        late = time.monotonic() > end  # before it is asked: this process may have stood still
         if value := condition():
             return value
-        if time.monotonic() > end:
+        if late:
             pytest.fail(f"waited {seconds:.0f} s in vain until {what}")
         time.sleep(0.05)
 
@@ -70,13 +75,14 @@ class Role:
         """Return what the process has written so far."""
         return self.log.read_text(errors="replace")
 
-    def wait_for_line(self, text: str, seconds: float = 60) -> None:
+    def wait_for_line(self, text: str, seconds: float = PATIENCE) -> None:
         """Wait until *text* stands in the log; a process that ended meanwhile fails the test."""
 
         def seen() -> bool:
+            ended = self.process.poll() is not None  # before its last words are read
             if text in self.output():
                 return True
-            if self.process.poll() is not None:
+            if ended:
                 pytest.fail(f"the process ended with {self.process.returncode}:\n{self.output()}")
             return False
 
@@ -87,7 +93,7 @@ class Role:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(60)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -133,13 +139,6 @@ def start_role(tmp_path: Path) -> Iterator[StartRole]:
 
         purge_queues()
         yield start
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def purge_queues() -> None:

@@ -8,7 +8,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,9 @@ import psutil
 
 from deploy.local import account, processes
 
+from .ports import free_port
+from .tree import files
+
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 CELERY, MANAGE = ".venv/bin/celery", (".venv/bin/python", "manage.py")
@@ -34,33 +36,34 @@ LAUNCH = ROOT / "deploy" / "local" / "launch.py"
 PERSON = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
 
 
-def wait_for(condition: Callable[[], T | None], what: str, seconds: float = 90) -> T:
+def wait_for(condition: Callable[[], T | None], what: str, seconds: float = 240) -> T:
     """Return the first true value of *condition*; fail after *seconds*."""
     end = time.monotonic() + seconds
     while True:
+        late = time.monotonic() > end  # before it is asked: this process may have stood still
         if value := condition():
             return value
-        if time.monotonic() > end:
+        if late:
             raise AssertionError(f"waited {seconds:.0f} s in vain until {what}")
         time.sleep(0.1)
 
 
-def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+NO_WORDS: list[str] = []
+
+
+def each(ask: Callable[[], T], gone: T) -> T:
+    """Return what a process says of itself, or *gone*: one that was listed may have ended since."""
+    try:
+        return ask()
+    except psutil.Error:
+        return gone
 
 
 def copy_project(to: Path) -> Path:
     """Copy what git knows, and what is new, as a fresh clone has it."""
-    listed = subprocess.check_output(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT
-    )
-    for name in listed.decode().split("\0"):
-        if name and (ROOT / name).is_file():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, to / name)
+    for name in files():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, to / name)
     return to
 
 
@@ -96,7 +99,7 @@ class Checkout:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
 
     @contextmanager
@@ -150,9 +153,10 @@ class Stack:
         """Return the match of *pattern* in the output from line *after* on, once it is there."""
 
         def look() -> re.Match[str] | None:
+            ended = self.process.poll() is not None and not self._reader.is_alive()
             if match := re.search(pattern, "\n".join(self.lines[after:])):
                 return match
-            assert self.process.poll() is None, f"the stack ended:\n{self.output}"
+            assert not ended, f"the stack ended:\n{self.output}"
             return None
 
         try:
@@ -169,14 +173,16 @@ class Stack:
     def supervisor(self) -> psutil.Process:
         """The process below make, or make's own place when it was replaced."""
         main = psutil.Process(self.process.pid)
-        return next((p for p in main.children() if "deploy.local" in p.cmdline()), main)
+        return next(
+            (p for p in main.children() if "deploy.local" in each(p.cmdline, NO_WORDS)), main
+        )
 
     def role(self, name: str) -> psutil.Process:
         """Return the parent process of a role or server; it is a child of the supervisor."""
 
         def find() -> psutil.Process | None:
             for process in self.supervisor.children():
-                words = " ".join(process.cmdline())
+                words = " ".join(each(process.cmdline, NO_WORDS))
                 if {
                     "web": "gunicorn",
                     "worker": "proj worker",
@@ -193,14 +199,18 @@ class Stack:
         """Send a signal to make alone, and return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(timeout=90)
-        self._reader.join(timeout=10)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait until it has ended and all that it wrote is read; return the exit status."""
+        status = self.process.wait(timeout=240)
+        self._reader.join(timeout=60)
         return status
 
 
 def status(stack: Stack, path: str = "/readyz") -> int:
     try:
-        with urlopen(f"http://127.0.0.1:{stack.port}{path}", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{stack.port}{path}", timeout=60) as answer:
             return int(answer.status)
     except HTTPError as error:
         return error.code
@@ -218,11 +228,11 @@ def orm(checkout: Checkout, code: str) -> str:
 def can_log_in(stack: Stack, name: str, password: str) -> bool:
     browser = build_opener(HTTPCookieProcessor(CookieJar()))
     address = f"http://127.0.0.1:{stack.port}/admin/login/?next=/admin/"
-    page = browser.open(address, timeout=10).read().decode()
+    page = browser.open(address, timeout=60).read().decode()
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
     assert token
     form = {"csrfmiddlewaretoken": token[1], "username": name, "password": password}
-    answer = browser.open(address, urlencode(form).encode(), timeout=10)
+    answer = browser.open(address, urlencode(form).encode(), timeout=60)
     return bool(urlsplit(answer.url).path == "/admin/")
 
 
@@ -231,7 +241,9 @@ def broker_port(checkout: Checkout) -> int:
 
 
 def pings(checkout: Checkout) -> bool:
-    return "pong" in checkout.run(CELERY, "-A", "proj", "inspect", "ping").stdout
+    """Wait until a worker answers; the command gives it a second, which may be too short."""
+    command = (CELERY, "-A", "proj", "inspect", "ping")
+    return wait_for(lambda: "pong" in checkout.run(*command).stdout, "a worker answers a ping")
 
 
 def runs_a_task(stack: Stack, checkout: Checkout) -> None:

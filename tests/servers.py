@@ -76,7 +76,7 @@ def _start(
         start_new_session=True,  # Ctrl-C is for pytest, which then stops this one
     )
     atexit.register(_stop, process, program.stop_signal)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while why := asyncio.run(_answer(why_not_ready)):
         if process.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"{program.name}: {why}\n{log.read_text(errors='replace')}")

@@ -39,6 +39,9 @@ def test_the_counts_are_those_of_the_dumps_own_moment(backups: Backups) -> None:
     for writer in writers:
         writer.start()
     try:
+        wait_for(
+            lambda: backups.execute("SELECT count(*) FROM account")[0][0] > 500, "rows come in"
+        )
         for _ in range(3):
             backups.run("nightly", BACKUP_KEEP_LAST="9")
     finally:
@@ -71,7 +74,7 @@ def test_a_stopped_dump_ends_at_once_and_cleans_up(backups: Backups) -> None:
         process = backups.start("dump")
         wait_for(lambda: list(backups.folder.glob(".draft-*")), "it dumps")
         process.terminate()  # the shell alone, as Docker and Kubernetes do
-        assert process.wait(20) == 143
+        assert process.wait(120) == 143
     assert backups.left() == {".lock"}
 
 
@@ -118,6 +121,12 @@ def test_django_only_options_of_the_url_are_left_out(backups: Backups) -> None:
     backups.run("nightly", DATABASE_URL=url)
 
 
+def running_pg_dump() -> str:
+    """Return the command lines of all processes, once pg_dump is one of them."""
+    commands = subprocess.check_output(["ps", "-eo", "args"], text=True)
+    return commands if "pg_dump" in commands else ""
+
+
 def test_no_password_is_on_a_command_line_or_left_in_a_file(
     backups: Backups, tmp_path: Path
 ) -> None:
@@ -128,11 +137,10 @@ def test_no_password_is_on_a_command_line_or_left_in_a_file(
         holder.execute("LOCK TABLE account")
         process = backups.start("dump", TMPDIR=str(temp))
         wait_for(lambda: list(backups.folder.glob(".draft-*")), "it dumps")
-        commands = subprocess.check_output(["ps", "-eo", "args"], text=True)
-        assert "pg_dump" in commands
+        commands = wait_for(running_pg_dump, "pg_dump runs")
         assert password not in commands
         process.terminate()
-        process.wait(20)
+        process.wait(120)
     assert list(temp.iterdir()) == []
 
 
@@ -185,7 +193,7 @@ def test_a_second_run_waits_for_the_first(backups: Backups) -> None:
         waiting = backups.start("dump")
         assert holder.stdin is not None
         holder.stdin.close()
-        assert waiting.wait(60) == 0
+        assert waiting.wait(180) == 0
         waiting.communicate()
 
 

@@ -29,7 +29,7 @@ def test_it_is_refused_while_a_role_is_connected(backups: Backups) -> None:
     backups.execute("DELETE FROM account")
     with psycopg.connect(backups.url, application_name="proj-web") as role:
         role.execute("SELECT 1")
-        said = backups.refuse("restore", name)
+        said = backups.refuse("restore", name, BACKUP_ALONE_WITHIN="1")
     assert f"{backups.database} is in use" in said
     assert "1 x proj-web" in said
     assert accounts(backups) == 0
@@ -40,11 +40,11 @@ def test_a_role_that_connects_meanwhile_stops_it_and_nothing_is_changed(backups:
     backups.make_restores_wait()
     name = backups.dump()
     backups.execute("DELETE FROM account")
-    process = backups.start("restore", name)
+    process = backups.start("restore", name, BACKUP_ALONE_WITHIN="1")
     wait_for(lambda: "_restored" in backups.databases(), "it is being restored")
     with psycopg.connect(backups.url, application_name="proj-web"):
         backups.let_restores_go()
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=180)
     assert process.returncode == 1
     assert "1 x proj-web" in said
     assert accounts(backups) == 0

@@ -115,6 +115,7 @@ def test_no_message_from_before_the_restore_can_start_a_row(
     broker.publish([row, row._replace(starts=0)])
     start_role("worker", **TASKS)
     wait_for(lambda: client().llen("default") == 0, "the old messages are taken")
+    wait_for(lambda: not client().exists("unacked"), "and done with")
     wait_for(lambda: Worker.objects.exists(), "the worker gives signs of life")
     assert tasks.effects() == {}
     assert Entry.objects.filter(task_id=result.id).exists()

@@ -22,7 +22,7 @@ from .chaos.stack import Stack
 from .chaos.table import markdown
 from .containers import run
 
-needs_containers = [pytest.mark.container, pytest.mark.timeout(900)]
+needs_containers = [pytest.mark.container, pytest.mark.timeout(1800)]
 
 
 def run_one(stack: Stack, fault: type[Fault]) -> Outcome:
@@ -80,7 +80,7 @@ class TestTheProject:
 
 
 @pytest.mark.container
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_with_the_documented_settings_the_suite_sees_losses(image: str) -> None:
     with Stack(image=image, baseline=True) as stack:
         outcome = run_one(stack, AllWorkersKilled)

@@ -18,7 +18,7 @@ PROBES = {"CELERY_IMPORTS": "tests.probe_tasks"}
 def run_tasks() -> list[int]:
     """Run tasks that each ask for their backend; return the backends' ids."""
     result = group(backend_pid.s() for _ in range(TASKS)).apply_async()
-    return list(result.get(timeout=60))
+    return list(result.get(timeout=180))
 
 
 def terminate_backends() -> int:

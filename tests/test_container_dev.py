@@ -12,7 +12,7 @@ import pytest
 from .containers import Stack, fresh_clone, inspect, run, wait_until
 from .http_client import Visitor
 
-pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
 #: A key as Django makes them: with signs that compose files and shells read in their own way.
 OWN_KEY = "my$own#key'with\"signs " * 3 + "!"
@@ -31,12 +31,12 @@ def dev(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]
             cwd=folder, env=stack.env, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            wait_until(lambda: healthy(stack), f"all healthy; {log} says why", 180)
+            wait_until(lambda: healthy(stack), f"all healthy; {log} says why", 900)
             wait_until(lambda: "Watch enabled" in log.read_text(), "compose watches")
             yield stack
         finally:
             terminal.send_signal(signal.SIGINT)
-            terminal.wait(90)
+            terminal.wait(300)
             stack.remove()
             run("docker", "image", "rm", "--force", stack.image, check=False)
 

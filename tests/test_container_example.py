@@ -12,7 +12,7 @@ from .flights import assert_flights
 from .http_client import Answer, Visitor
 from .test_container_stack import scale, started
 
-pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
 PASSWORD = secrets.token_urlsafe(16)
 
@@ -36,7 +36,7 @@ def result_of(visitor: Visitor, upload: Answer) -> dict[str, Any]:
         found: dict[str, Any] | None = report.get("result")
         return found
 
-    done: dict[str, Any] = wait_until(result, f"{url} has a result", 120)
+    done: dict[str, Any] = wait_until(result, f"{url} has a result", 600)
     return done
 
 

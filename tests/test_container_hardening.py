@@ -8,7 +8,7 @@ import pytest
 
 from .containers import Stack, inspect, run
 
-pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
 LONG_RUNNING = {"web", "worker", "beat", "postgres", "redis"}
 #: The empty one stands for none at all.

@@ -6,7 +6,7 @@ import pytest
 
 from .containers import Stack, inspect
 
-pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
 #: What the roles have.
 TOLD = "from django.conf import settings; print(settings.{})"

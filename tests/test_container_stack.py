@@ -10,7 +10,7 @@ import pytest
 
 from .containers import Stack, fresh_clone, inspect, run, wait_until
 
-pytestmark = [pytest.mark.container, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
 
 def scale(stack: Stack, number: object, **options: Any) -> Any:

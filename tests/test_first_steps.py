@@ -15,7 +15,7 @@ from django.conf import settings
 import proj
 from proj.celery import app, debug_task
 from proj.task import Task
-from tests.fixtures_worker import StartRole, database_url, wait_for
+from tests.fixtures_worker import StartRole, database_url, purge_queues, wait_for
 from tests.probe_tasks import add, where
 
 BIN = Path(sys.executable).parent
@@ -43,24 +43,27 @@ class ByHand:
 
     def stop(self) -> int:
         self.process.terminate()
-        status = self.process.wait(60)
+        status = self.process.wait(180)
         self._file.close()
         return status
 
 
-def inspect_ping() -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def answers() -> bool:
+    """Ask by hand whether a worker answers within a second, which the command gives it."""
+    done = subprocess.run(
         [BIN / "celery", "-A", "proj", "inspect", "ping"],
         cwd=settings.BASE_DIR,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
+    return done.returncode == 0 and "pong" in done.stdout
 
 
 @pytest.fixture
 def worker_by_hand(tmp_path: Path, transactional_db: None) -> Iterator[ByHand]:
+    purge_queues()
     worker = ByHand(tmp_path / "worker.log", "worker", "-l", "INFO", CELERY_WORKER_CONCURRENCY="1")
     wait_for(lambda: worker.has_written(" ready."), "the worker is ready")
     yield worker
@@ -93,9 +96,7 @@ def test_a_worker_by_hand_runs_debug_task_and_answers_a_ping(worker_by_hand: ByH
     assert worker_by_hand.has_written("proj.celery.debug_task")  # listed among [tasks]
     debug_task.apply_async(queue=settings.CELERY_TASK_DEFAULT_QUEUE)
     wait_for(lambda: worker_by_hand.has_written("Request: <Context"), "debug_task has printed")
-    answer = inspect_ping()
-    assert answer.returncode == 0
-    assert "pong" in answer.stdout
+    wait_for(answers, "it answers a ping")
     assert worker_by_hand.stop() == 0
 
 
@@ -128,8 +129,8 @@ def test_a_beat_by_hand_starts(tmp_path: Path) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_task_goes_to_the_queue_that_the_routes_name(start_role: StartRole) -> None:
     start_role("worker", CELERY_TASK_ROUTES='{"tests.*": {"queue": "mail"}}', **PROBES)
-    assert where.delay().get(timeout=60)["queue"] == "default"
-    assert where.apply_async(queue="mail").get(timeout=60)["queue"] == "mail"
+    assert where.delay().get(timeout=180)["queue"] == "default"
+    assert where.apply_async(queue="mail").get(timeout=180)["queue"] == "mail"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -138,10 +139,10 @@ def test_a_worker_takes_only_from_the_queues_that_its_environment_names(
 ) -> None:
     start_role("worker", WORKER_QUEUES="mail", **PROBES)
     waiting = where.apply_async(queue="reports")
-    assert where.apply_async(queue="mail").get(timeout=60)["queue"] == "mail"
+    assert where.apply_async(queue="mail").get(timeout=180)["queue"] == "mail"
     assert not waiting.ready()
     start_role("worker", "-n", "second@%h", WORKER_QUEUES="reports", **PROBES)
-    assert waiting.get(timeout=60)["queue"] == "reports"
+    assert waiting.get(timeout=180)["queue"] == "reports"
 
 
 def test_a_warning_is_in_the_log_and_stops_nothing(start_role: StartRole) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from .local_stack import PERSON, Checkout, names, orm, runs_a_task, wait_for
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(1200)]
 
 BACKUP = "deploy/local/backup"
 PYTHON = ".venv/bin/python"
@@ -82,6 +82,6 @@ def test_a_signal_ends_the_command_first_and_then_postgresql(
     )
     wait_for((fresh.path / "begun").exists, "the command has begun")
     process.send_signal(number)
-    assert process.wait(timeout=60) == 3
+    assert process.wait(timeout=180) == 3
     assert (fresh.path / "ended").exists()
     assert fresh.processes() == []

@@ -12,11 +12,12 @@ import pytest
 
 from .local_stack import (
     Checkout,
+    each,
     pings,
     status,
 )
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(1200)]
 
 
 def test_servers_from_outside_replace_the_embedded_ones(fresh: Checkout) -> None:
@@ -55,7 +56,7 @@ def test_an_ordinary_user_runs_it_without_any_power_of_root(tmp_path: Path) -> N
     checkout = Checkout(tmp_path / "proj", user="games")
     with checkout.stack() as stack:
         stack.until_ready()
-        assert {process.username() for process in checkout.processes()} == {"games"}
+        assert {each(p.username, "games") for p in checkout.processes()} == {"games"}
         assert pings(checkout)
         assert status(stack) == 200
     done = Checkout.run(checkout, "true")

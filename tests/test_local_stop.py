@@ -12,13 +12,14 @@ from .local_stack import (
     Checkout,
     broker_port,
     can_log_in,
+    each,
     names,
     orm,
     runs_a_task,
     wait_for,
 )
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(1200)]
 
 
 def test_ctrl_c_lets_a_running_task_finish_and_leaves_no_process(fresh: Checkout) -> None:
@@ -32,7 +33,7 @@ def test_ctrl_c_lets_a_running_task_finish_and_leaves_no_process(fresh: Checkout
         "        time.sleep(0.05)\n"
         "    pathlib.Path('finished').touch()\n"
     )
-    with fresh.stack(CELERY_IMPORTS="slow", CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT="10") as stack:
+    with fresh.stack(CELERY_IMPORTS="slow", CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT="35") as stack:
         stack.until_ready()
         orm(fresh, "from proj.celery import app; app.send_task('slow')")
         wait_for((fresh.path / "begun").exists, "the task has begun")
@@ -42,7 +43,7 @@ def test_ctrl_c_lets_a_running_task_finish_and_leaves_no_process(fresh: Checkout
         stack.until("stopping; once more to stop at once")
         assert not (fresh.path / "finished").exists()
         (fresh.path / "go-on").touch()
-        stack.process.wait(timeout=60)
+        stack.ended()
         assert (fresh.path / "finished").exists()
         assert stack.lines[-1].startswith("make: ") or stack.lines[-1] == "local    | stopped"
         assert not [process for process in everything if process.is_running()]
@@ -67,7 +68,7 @@ def test_a_second_ctrl_c_stops_at_once(fresh: Checkout) -> None:
         stack.until("stopping; once more to stop at once")
         supervisor.send_signal(signal.SIGINT)
         stack.until("worker is killed as told")
-        stack.process.wait(timeout=30)
+        stack.ended()
         assert "database system is shut down" in stack.output
         assert fresh.processes() == []
 
@@ -93,10 +94,10 @@ def test_a_kill_of_everything_is_recovered_by_the_next_run(fresh: Checkout) -> N
         orm(fresh, "from django.contrib.auth.models import User; User.objects.create_user('kept')")
         everything = [stack.supervisor, *fresh.processes()]
         for process in everything:
-            process.suspend()  # so that none of them can tidy up after another
+            each(process.suspend, None)  # so that none of them can tidy up after another
         for process in everything:
-            process.kill()
-        psutil.wait_procs(everything, timeout=30)
+            each(process.kill, None)
+        psutil.wait_procs(everything, timeout=120)
         assert (fresh.local / "postgres" / "data" / "postmaster.pid").exists()
     with fresh.stack() as stack:
         stack.until_ready()

@@ -72,7 +72,7 @@ def test_beat_writes_json_from_its_first_line_to_its_last(start_role: StartRole)
 
 def test_a_migration_writes_json_as_well(start_role: StartRole) -> None:
     migrate = start_role("migrate", **JSON)
-    assert migrate.process.wait(60) == 0
+    assert migrate.process.wait(180) == 0
     events = [line["event"] for line in lines(migrate)]
     assert "Running migrations:" in events
 

@@ -186,7 +186,7 @@ def test_kube_score_finds_nothing_that_is_not_explained(rendered: dict[str, Path
     judge("kube-score", findings)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_checkov_finds_nothing_that_is_not_explained(
     rendered: dict[str, Path], checkov: str
 ) -> None:

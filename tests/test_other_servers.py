@@ -26,7 +26,7 @@ from tests.other_servers import Sentinels, pgbouncer, rabbitmq
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("quick", "effect_table"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
 ]
 
 COUNT = 100

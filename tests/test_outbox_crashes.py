@@ -76,7 +76,7 @@ def test_a_worker_that_was_frozen_and_replaced_does_not_count_twice(
             process.resume()
     (tmp_path / "go").touch()
     wait_for(all_done, "it is done")
-    send(tasks.effect, ["after"])[0].get(timeout=60)
+    send(tasks.effect, ["after"])[0].get(timeout=180)
     assert tasks.effects()["a"] == 1
 
 
@@ -104,7 +104,7 @@ def test_a_task_that_kills_its_process_is_quarantined(start_role: StartRole, rel
     start_role("worker", OUTBOX_MAX_STARTS="2", **TASKS)
     [bad] = send(tasks.poison, ["bad"])
     good = send(tasks.effect, ["good"])[0]
-    assert good.get(timeout=60) == "good"
+    assert good.get(timeout=180) == "good"
     row = wait_for(quarantined, "it is quarantined")[0]
     assert row.starts == 2
     assert [entry["start"] for entry in row.history] == [1, 2]
@@ -125,7 +125,7 @@ def test_a_task_whose_failure_cannot_be_handled_is_quarantined(
     assert "of another planet" in row.error
     assert result.state == states.FAILURE
     good = send(tasks.effect, ["good"])[0]
-    assert good.get(timeout=60) == "good"
+    assert good.get(timeout=180) == "good"
 
 
 def test_an_on_failure_that_raises_does_not_keep_the_failure_from_being_final(
@@ -160,7 +160,7 @@ def test_a_task_that_kills_the_whole_worker_is_quarantined(
     send(tasks.poison_parent, ["bad"])
     for number in (1, 2):
         worker = start_role("worker", "-n", f"w{number}@%h", OUTBOX_MAX_STARTS="2", **TASKS)
-        assert worker.process.wait(60) == -signal.SIGKILL
+        assert worker.process.wait(180) == -signal.SIGKILL
     row = wait_for(quarantined, "it is quarantined")[0]
     assert (row.starts, row.error) == (2, "the worker that ran it died")
 
@@ -170,5 +170,5 @@ def test_a_database_that_went_away_is_not_the_tasks_failure(
 ) -> None:
     start_role("worker", **TASKS)
     [result] = send(tasks.breaks_database, ["a"])
-    result.get(timeout=60)
+    result.get(timeout=180)
     assert tasks.effects() == {"a": 1}

@@ -82,7 +82,7 @@ class Own:
         """Run *command* in the project's folder; return what it printed."""
         done = subprocess.run(
             command, cwd=self.folder, env={**self.env, **variables},
-            capture_output=True, text=True, timeout=240, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -212,7 +212,7 @@ def test_it_migrates_starts_and_runs_the_own_task(own: Own, database: None, tmp_
 def status(url: str) -> tuple[int, str]:
     """Return the status and the address that answered in the end."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return int(answer.status), str(answer.url)
     except urllib.error.HTTPError as error:
         return error.code, url

@@ -24,7 +24,7 @@ from celery.result import AsyncResult
 sent = add.delay(2, 3)
 result = AsyncResult(sent.id)
 kind = type(result.backend)
-print(sent.id, result.get(timeout=60), result.state, f"{kind.__module__}.{kind.__name__}")
+print(sent.id, result.get(timeout=180), result.state, f"{kind.__module__}.{kind.__name__}")
 """
 
 
@@ -101,7 +101,7 @@ class TestWhilePostgresqlIsAway:
         self, start_role: StartRole, database: Cable, tmp_path: Path
     ) -> None:
         worker = start_role("worker", **self.env(database))
-        limits = {"soft_time_limit": 2, "time_limit": 4}
+        limits = {"soft_time_limit": 6, "time_limit": 10}
         task = probe_tasks.gate.apply_async([str(tmp_path)], **limits).id
         wait_for(lambda: state(task) == "STARTED", "it runs")
         database.pull()

@@ -56,8 +56,11 @@ def test_web_starts_and_serves(env: dict[str, str], tmp_path: Path) -> None:
     web.wait_for_line("Listening at")
 
     def alive() -> bool:
-        with urllib.request.urlopen(f"http://{address}/livez", timeout=5) as answer:
-            return bool(answer.status == 200)
+        try:
+            with urllib.request.urlopen(f"http://{address}/livez", timeout=60) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     assert wait_for(alive, "web answers")
     assert web.stop() == 0
@@ -66,7 +69,7 @@ def test_web_starts_and_serves(env: dict[str, str], tmp_path: Path) -> None:
 def test_migrate_runs_twice(env: dict[str, str], tmp_path: Path) -> None:
     for run in (1, 2):
         migrate = Role("migrate", [], env, tmp_path / f"log-{run}")
-        assert migrate.process.wait(120) == 0, migrate.output()
+        assert migrate.process.wait(240) == 0, migrate.output()
         migrate.stop()
 
 

@@ -46,7 +46,7 @@ def file(tree: Path) -> Path:
 
 def set_image(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [tree / SCRIPT, *arguments], capture_output=True, text=True, timeout=30, check=False
+        [tree / SCRIPT, *arguments], capture_output=True, text=True, timeout=180, check=False
     )
 
 

@@ -28,7 +28,7 @@ def start(way: str, **variables: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "WEB_BIND": "127.0.0.1:0"}
     env |= variables
     return subprocess.run(
-        WAYS[way], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
+        WAYS[way], cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -66,7 +65,9 @@ def wait_until(
     """
     end = time.monotonic() + seconds
     last: Exception | None = None
-    while time.monotonic() < end:
+    late = False
+    while not late:
+        late = time.monotonic() > end  # before it is asked: this process may have stood still
         try:
             if value := condition():
                 return value
@@ -74,11 +75,3 @@ def wait_until(
             last = error
         time.sleep(pause)
     raise ChaosError(f"not within {seconds:.0f} s: {what}") from last
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -76,7 +76,7 @@ def run_fault(
     fault.prepare(scene)
     load.start()
     try:
-        wait_until(lambda: load.accepted >= 40, "the first tasks are accepted", 60)
+        wait_until(lambda: load.accepted >= 40, "the first tasks are accepted", 240)
         say("breaks")
         broke = time.monotonic()
         fault.inject(scene)
@@ -89,7 +89,7 @@ def run_fault(
         wait_until(
             lambda: load.accepted >= LEAST and time.monotonic() - healed > AFTERWARDS,
             f"{LEAST} tasks are accepted",
-            120,
+            400,
         )
     finally:
         load.stop()
@@ -136,7 +136,7 @@ def settle(stack: Target) -> None:
     """Wait until the stack is healthy and has nothing to do."""
     stack.wait_healthy()
     try:
-        wait_until(lambda: counting.waiting(stack) == 0, "every queue is empty", 60)
+        wait_until(lambda: counting.waiting(stack) == 0, "every queue is empty", 240)
     except ChaosError:
         if not stack.baseline:
             raise
@@ -184,8 +184,9 @@ def after_visibility_timeout(stack: Target, label: str) -> int:
 
 def wait_quiet(stack: Target) -> bool:
     """Wait until nothing is under way; return whether it came to that."""
+    seconds = 40 if stack.baseline else 240
     try:
-        wait_until(lambda: counting.waiting(stack) == 0, "every queue is empty", 40)
+        wait_until(lambda: counting.waiting(stack) == 0, "every queue is empty", seconds)
     except ChaosError:
         return False
     return True

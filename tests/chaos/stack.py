@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .engine import ChaosError, clean_env, free_port, inspect, run, wait_until
+from tests.ports import free_port
+
+from .engine import ChaosError, clean_env, inspect, run, wait_until
 from .files import ROOT, copy_files
 
 #: What must be healthy before a fault, and after it.
@@ -80,7 +82,7 @@ class Stack:
 
     def up(self) -> None:
         """Start everything, and wait until all of it is healthy."""
-        self.compose("up", "--detach", "--no-build", "--quiet-pull", timeout=180)
+        self.compose("up", "--detach", "--no-build", "--quiet-pull", timeout=600)
         self.wait_healthy()
 
     def reset(self) -> None:
@@ -129,7 +131,7 @@ class Stack:
         workers = len(self.ids("worker"))
         return found if workers == self.workers else [*found, f"{workers} workers"]
 
-    def wait_healthy(self, seconds: float = 180) -> None:
+    def wait_healthy(self, seconds: float = 400) -> None:
         """Wait until all of it is healthy and web serves.
 
         :raises ChaosError: something isn't, with its last lines.
@@ -146,7 +148,7 @@ class Stack:
         """Tell whether web serves, and reaches what it needs."""
         try:
             url = f"http://127.0.0.1:{self.port}/readyz"
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=15) as answer:
                 return bool(answer.status == 200)
         except (OSError, urllib.error.HTTPError):
             return False
@@ -187,7 +189,7 @@ class Stack:
 
     # --- Stores ----------------------------------------------------------------------------------
 
-    def sql(self, query: str, timeout: float = 20) -> list[list[str]]:
+    def sql(self, query: str, timeout: float = 60) -> list[list[str]]:
         """Return the rows of a query, as text; it goes through PostgreSQL's own socket."""
         out = run(
             "docker", "exec", self.one("postgres"), "psql", "--username=proj", "--dbname=proj",
@@ -196,7 +198,7 @@ class Stack:
         ).stdout  # fmt: skip
         return [line.split("\t") for line in out.splitlines() if line]
 
-    def redis(self, *command: str, timeout: float = 20) -> str:
+    def redis(self, *command: str, timeout: float = 60) -> str:
         """Run a command of Redis; return its reply as redis-cli shows it without a terminal."""
         script = 'REDISCLI_AUTH=$(cat /run/secrets/proj/password) exec redis-cli -e "$@"'
         return run(

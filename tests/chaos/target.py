@@ -22,16 +22,16 @@ class Target(Protocol):
     def port(self) -> int:
         """Its port there."""
 
-    def sql(self, query: str, timeout: float = 20) -> list[list[str]]:
+    def sql(self, query: str, timeout: float = 60) -> list[list[str]]:
         """Return the rows of a query, as text."""
 
-    def redis(self, *command: str, timeout: float = 20) -> str:
+    def redis(self, *command: str, timeout: float = 60) -> str:
         """Run a command of Redis; return its reply as redis-cli shows it without a terminal."""
 
     def manage(self, code: str) -> str:
         """Run Python *code* in web with Django set up; return what it prints."""
 
-    def wait_healthy(self, seconds: float = 180) -> None:
+    def wait_healthy(self, seconds: float = 400) -> None:
         """Wait until all of it is healthy and web serves.
 
         :raises ChaosError: something isn't, with its last lines.

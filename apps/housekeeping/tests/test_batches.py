@@ -103,7 +103,7 @@ def test_readers_and_writers_do_not_wait_for_a_batch() -> None:
             with transaction.atomic():
                 purge(batch=10, seconds=0)
                 done.set()
-                go_on.wait(60)
+                go_on.wait(180)
         finally:
             connections.close_all()
 

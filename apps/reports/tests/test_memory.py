@@ -32,7 +32,7 @@ def started(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://{address}/accounts/login/", timeout=5) as answer:
             return bool(answer.status == 200)
-    except urllib.error.URLError:
+    except OSError:
         return False
 
 

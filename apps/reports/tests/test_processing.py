@@ -301,7 +301,7 @@ def test_chunks_that_finish_at_the_same_time_are_all_counted_and_one_is_the_last
     real = profile.dump
 
     def at_once(columns: list[object]) -> bytes:
-        together.wait(60)
+        together.wait(180)
         return real(columns)  # type: ignore[arg-type]
 
     monkeypatch.setattr(profile, "dump", at_once)
@@ -343,7 +343,8 @@ def test_deleting_and_profiling_at_the_same_time_do_not_block_each_other_for_eve
             thread.start()
         delete_report(report.pk)
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
+    assert not any(thread.is_alive() for thread in threads)
     assert errors == []
     assert not Report.objects.exists()
     assert not Chunk.objects.exists()

@@ -30,8 +30,8 @@ def test_the_report_of_a_revoked_task_fails_and_says_so(
     if name == profile_chunk.name:
         run(start_profiling, str(report.pk))
     task = Entry.objects.filter(task=name).order_by("id")[0]
-    app.control.revoke(task.task_id, reply=True, timeout=10)
-    app.control.add_consumer("reports", reply=True, timeout=10)
+    app.control.revoke(task.task_id, reply=True, timeout=60, limit=1)
+    app.control.add_consumer("reports", reply=True, timeout=60, limit=1)
 
     def failed() -> bool:
         report.refresh_from_db()

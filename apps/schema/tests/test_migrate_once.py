@@ -37,7 +37,7 @@ def test_of_two_at_once_one_waits_and_says_for_whom(start_role: StartRole) -> No
         second.wait_for_line("waiting for another migration to end: proj-migrate-lock at ")
         assert "Running migrations" not in second.output()
 
-    assert second.process.wait(60) == 0, second.output()
+    assert second.process.wait(180) == 0, second.output()
     assert "Schedules: " in second.output()
 
 
@@ -63,7 +63,7 @@ def test_a_database_that_is_away_is_waited_for(start_role: StartRole) -> None:
 
     role = start_role("migrate", "--wait=2", DATABASE_URL=nowhere)
 
-    assert role.process.wait(60) == 1
+    assert role.process.wait(180) == 1
     assert "waiting for the database: " in role.output()
     assert "Connection refused" in role.output()
     assert "Traceback" not in role.output()

@@ -66,6 +66,6 @@ def test_a_database_that_is_away_is_waited_for(start_role: StartRole) -> None:
 
     role = start_role("wait-migrated", "--wait=2", DATABASE_URL=nowhere)
 
-    assert role.process.wait(60) == 1
+    assert role.process.wait(180) == 1
     assert "waiting for the database: " in role.output()
     assert "Traceback" not in role.output()

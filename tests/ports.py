@@ -1,0 +1,31 @@
+"""Ports for servers that tests start, and for those that nobody starts."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+
+#: Below Linux' ports for whoever doesn't choose (ip_local_port_range, from 32768 on) and those of
+#: Kubernetes' services: between the look and the server's own bind, no connection takes one.
+FIRST, COUNT = 15_000, 14_000
+
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on, and that this process never gave before.
+
+    :raises OSError: there is none.
+    """
+    for _ in range(1000):
+        port = FIRST + secrets.randbelow(COUNT)
+        if port in _given:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _given.add(port)
+        return port
+    raise OSError("no free port found")
