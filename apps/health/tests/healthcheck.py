@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +21,11 @@ class Health(NamedTuple):
 
 
 def healthcheck(*arguments: str, **env: str) -> Health:
-    """Run the program with nothing in its environment but *env* and the PATH."""
+    """Run the program by this Python, with nothing in its environment but *env* and the PATH."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         [PROGRAM, *arguments],
-        env={"PATH": os.environ["PATH"], **env},
+        env={"PATH": path, **env},
         capture_output=True,
         text=True,
         check=False,
