@@ -12,7 +12,7 @@ from celery import current_app
 from kombu.pools import ProducerPool
 from kombu.utils.json import loads
 
-from . import conf, store
+from . import conf, encoding, store
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +103,15 @@ def send(row: store.Row, producer: Any) -> None:
 
 
 def answers() -> bool:
-    """Tell whether the broker takes messages, after one was not taken.
+    """Tell whether the broker takes messages and this process can make some, after one failed.
 
     Asked on a new connection, and by writing: one that is full, a replica, or still loading its
     data answers too, and refuses every message. No error says that by itself: kombu counts
     ``KeyError`` and every refusal of Redis among the losses of the connection.
     """
+    if why := encoding.impediment():
+        logger.error("nothing is sent: %s", why)
+        return False
     try:
         with connect() as connection:
             channel = connection.default_channel

@@ -11,14 +11,14 @@ from celery import current_app
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connections
 
-from . import conf
+from . import conf, encoding
 from .callers import bare_calls
 
 
 @register("outbox")
 def check_outbox(**kwargs: Any) -> list[CheckMessage]:
     """Compare the settings of the outbox with each other, with Celery's and the database."""
-    return [*_times(), *_celery(), *_database()]
+    return [*_times(), *_celery(), *_messages(), *_database()]
 
 
 def _times() -> list[CheckMessage]:
@@ -91,6 +91,23 @@ def _celery() -> list[CheckMessage]:
         for path, line, task, method in bare_calls()
     )
     return found
+
+
+def _messages() -> Iterator[CheckMessage]:
+    """Name what would keep every message from being sent, or from being known as a row's."""
+    if (protocol := current_app.conf.task_protocol) != 2:
+        yield Error(
+            f"CELERY_TASK_PROTOCOL={protocol}: its messages don't say which row they are for, so "
+            "that tasks would run without the ledger, and again and again.",
+            hint="Leave CELERY_TASK_PROTOCOL at 2.",
+            id="outbox.E007",
+        )
+    if why := encoding.impediment():
+        yield Error(
+            why[0].upper() + why[1:] + ".",
+            hint="All roles must have the same libraries: those that send, and those that receive.",
+            id="outbox.E008",
+        )
 
 
 def _without_ledger() -> Iterator[CheckMessage]:

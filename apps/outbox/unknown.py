@@ -31,7 +31,9 @@ class UnknownTasks(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self._otherwise = consumer.on_unknown_task
+        self._undecoded = consumer.on_decode_error
         consumer.on_unknown_task = self.on_unknown_task
+        consumer.on_decode_error = self.on_decode_error
         self._consumer = consumer
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
@@ -41,6 +43,15 @@ class UnknownTasks(bootsteps.StartStopStep):  # type: ignore[misc]
             return
         give_back(message, f"{message.headers['task']} is unknown to it")
         message.ack_log_error(logger, self._consumer.connection_errors)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Give the row of *message* back too, if this worker lacks what decodes it.
+
+        Celery drops such a message; the relay would send it again as lost, and never stop.
+        """
+        if _header(message):
+            give_back(message, f"{exc!r}, so that it can't decode the message")
+        self._undecoded(message, exc)
 
 
 @signals.task_rejected.connect

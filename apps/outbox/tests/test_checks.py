@@ -47,6 +47,25 @@ def test_early_acknowledgement_is_named() -> None:
         app.conf.task_acks_late = True
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("task_protocol", 1, "outbox.E007"),
+        ("task_compression", "middle-out", "outbox.E008"),
+        ("task_serializer", "middle-out", "outbox.E008"),
+    ],
+)
+def test_what_would_break_every_message_is_named(name: str, value: Any, found: str) -> None:
+    before = app.conf[name]
+    app.conf[name] = value
+    try:
+        [message] = run_checks(tags=["outbox"])
+    finally:
+        app.conf[name] = before
+    assert message.id == found
+    assert f"CELERY_{name.upper()}={value}" in message.msg
+
+
 def test_a_long_task_that_is_called_around_its_ledger_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

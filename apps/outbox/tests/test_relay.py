@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery import signals, states
 from django.db.models.functions import Now
+from kombu.exceptions import OperationalError
 
 from apps.outbox import broker, store, unsent
 from apps.outbox.losses import MARKER
@@ -252,3 +253,21 @@ def test_a_full_broker_takes_nothing_and_a_bad_message_says_nothing_of_it() -> N
     assert broker.answers()
     fill_up()
     assert not broker.answers()
+
+
+def test_while_no_message_at_all_can_be_made_no_row_is_blamed(caplog: Any) -> None:
+    """Or a library that beat's image lacks would fill the quarantine with all that is due."""
+    due("a", "b")
+    app.conf.task_compression = "middle-out"
+    app.amqp.__dict__.pop("send_task_message", None)
+    try:
+        with pytest.raises(OperationalError, match="middle-out"):
+            Relay().run_once()
+    finally:
+        app.conf.task_compression = None
+        app.amqp.__dict__.pop("send_task_message", None)
+    assert "CELERY_TASK_COMPRESSION=middle-out can't be used here" in caplog.text
+    rows = Entry.objects.all()
+    assert [(row.error, row.history) for row in rows] == [("", [])] * 2
+    Relay().run_once()
+    assert waiting() == 2

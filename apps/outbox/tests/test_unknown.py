@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from celery import states
 from celery.utils.collections import AttributeDict
 from django.db.models.functions import Now
+from kombu import compression
 
-from apps.outbox import conf, store, unknown
+from apps.outbox import broker, conf, store, unknown
 from apps.outbox.models import Entry
 from apps.outbox.unsent import LONGEST_PAUSE, MOST
-from tests.fixtures_outbox import send
-from tests.fixtures_worker import purge_queues
+from tests.fixtures_outbox import TASKS, send
+from tests.fixtures_worker import StartRole, purge_queues, wait_for
 from tests.outbox_tasks import effect
 
 WHY = "tests.outbox_tasks.effect is unknown to it"
@@ -107,3 +110,23 @@ def test_a_message_that_celery_cannot_read_gives_its_row_back_as_well() -> None:
 def test_a_message_without_a_row_is_let_be() -> None:
     unknown.after_rejection(AttributeDict(headers=None), exc=None)
     assert Entry.objects.get().history == []
+
+
+def test_a_worker_that_cannot_decode_a_message_gives_its_row_back(
+    start_role: StartRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of an image that lacks a library, of which its sender has made use."""
+    monkeypatch.setitem(compression._encoders, "nowhere", lambda text: text)
+    args, kwargs, kept = json.loads(Entry.objects.get().body)
+    body = json.dumps([args, kwargs, {**kept, "compression": "nowhere"}])
+    Entry.objects.update(due_at=Now())
+    [row] = store.lease(10)
+    broker.publish([row._replace(body=body)])
+    store.mark_sent([row])
+    start_role("worker", **TASKS)
+    wait_for(lambda: Entry.objects.get().history, "it is given back")
+    found = Entry.objects.get()
+    assert found.error.startswith("not accepted by a worker: ")
+    assert "it can't decode the message" in found.error
+    assert (found.starts, found.worker) == (0, None)
+    assert found.due_at is not None
