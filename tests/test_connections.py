@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from contextlib import closing
+from urllib.parse import urlsplit
+
 import pytest
 from celery import group
 from django.db import InternalError, connection
+from pytest_django import Settings
 
-from tests.fixtures_worker import StartRole
+from apps.schedules.leader import Leader
+from tests.cable import Cable, through
+from tests.fixtures_worker import StartRole, database_url
 from tests.probe_tasks import backend_pid
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,3 +79,24 @@ def test_a_connection_to_a_server_that_only_reads_by_now_is_not_kept(
     with connection.cursor() as cursor:
         cursor.execute("SHOW default_transaction_read_only")
         assert cursor.fetchone() == ("off",)
+
+
+@pytest.mark.parametrize("past_a_pooler", [False, True])
+def test_a_server_that_is_gone_under_a_query_is_noticed_within_30_seconds(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, database: Cable, past_a_pooler: bool
+) -> None:
+    """What the kernel was told is asked, of a session with Django's parameters, and of beat's."""
+    url = through(database, database_url())
+    parts = urlsplit(url)
+    settings.BEAT_DATABASE_URL = url if past_a_pooler else ""
+    monkeypatch.setitem(connection.settings_dict, "HOST", parts.hostname)
+    monkeypatch.setitem(connection.settings_dict, "PORT", parts.port)
+    with closing(Leader()) as leader:
+        leader.hold()
+        assert leader._session is not None
+        with socket.socket(fileno=os.dup(leader._session.fileno())) as its:
+            idle, interval, count = (
+                its.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+    assert idle + interval * count <= 30

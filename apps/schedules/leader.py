@@ -100,7 +100,8 @@ def _parameters() -> dict[str, Any]:
     """Return what libpq needs: Django's parameters, or the URL that leads past a pooler."""
     bounds = {"connect_timeout": 3, "application_name": "proj-beat-leader"}
     if url := conf.get("DATABASE_URL"):
-        return {"tcp_user_timeout": 5000, "conninfo": url, **bounds}
+        gone = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+        return {"tcp_user_timeout": 5000, "conninfo": url, **gone, **bounds}
     found = connections[router.db_for_write(PeriodicTask)].get_connection_params()
     for name in ("cursor_factory", "context", "prepare_threshold"):
         found.pop(name, None)

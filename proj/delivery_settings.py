@@ -1,0 +1,39 @@
+"""The settings of what keeps tasks, results and ticks: apps/outbox, apps/results, apps/schedules.
+
+settings.py takes these over. docs/delivery.md says what they are about.
+"""
+
+from __future__ import annotations
+
+from .environment import env
+
+# --- Outbox: tasks called by delay_on_commit(), see docs/delivery.md ------------------------------
+
+# Seconds that a request waits for a broker that is frozen, once; the relay then takes over.
+OUTBOX_PUBLISH_TIMEOUT = env.get("OUTBOX_PUBLISH_TIMEOUT", 1.0, float, "a number of seconds")
+# Starts in a row that end without a report (killed, out of memory) until a task is quarantined.
+OUTBOX_MAX_STARTS = env.integer("OUTBOX_MAX_STARTS", 5, least=1)
+# Seconds between a worker's signs of life, and without any until its tasks are started elsewhere.
+OUTBOX_HEARTBEAT = env.integer("OUTBOX_HEARTBEAT", 2, least=1)
+OUTBOX_DEAD_AFTER = env.integer("OUTBOX_DEAD_AFTER", 10, least=2)
+# Seconds until a message that nothing was heard of is sent again, when no loss was noticed. It
+# must be longer than any backlog: this is the only rule that could multiply one.
+OUTBOX_RESEND_AFTER = env.integer("OUTBOX_RESEND_AFTER", 6 * 3600, least=60)
+
+# --- Results -------------------------------------------------------------------------------------
+
+# Seconds that a task waits for a database that is away, to store its result; then its message goes
+# back, and it runs again.
+RESULTS_PATIENCE = env.get("RESULTS_PATIENCE", 60.0, float, "a number of seconds")
+# false behind a pooler that hands out connections by transaction and loses prepared statements.
+RESULTS_PREPARE = env.boolean("RESULTS_PREPARE", True)
+OUTBOX_PREPARE = RESULTS_PREPARE  # the same statements, and the same connections
+
+# --- Beat ----------------------------------------------------------------------------------------
+
+# Where the leader's session goes past a pooler, if DATABASE_URL leads to one.
+BEAT_DATABASE_URL = env.text("BEAT_DATABASE_URL")
+# Seconds without a sign of life after which another beat takes a frozen leader's place.
+BEAT_LEADER_TIMEOUT = env.integer("BEAT_LEADER_TIMEOUT", 5, least=2)
+# Whether a periodic task that came due while beat or PostgreSQL was down runs once on return.
+BEAT_RUN_MISSED = env.boolean("BEAT_RUN_MISSED", True)
