@@ -65,7 +65,7 @@ def fail(row: Entry, call_errbacks: bool = True) -> None:
 class EntryAdmin(ReadOnly):
     """Unfinished tasks; those in quarantine can be started again or given up."""
 
-    list_display = ("task", "task_id", "queue", "starts", "sends", "worker", "due_at", "error")
+    list_display = ("task", "error", "queue", "starts", "worker", "due_at", "sends", "task_id")
     list_filter = (StateFilter, "task", "queue")
     search_fields = ("task_id", "task")
     ordering = ("-id",)

@@ -214,7 +214,10 @@ def give_up(where: str, params: dict[str, Any], why: str, reported: bool = False
             if quarantined:
                 quarantine.announce(row_id, task_id, task, why)
     for _, task_id, task, quarantined in released:
-        logger.warning("%s[%s]: %s%s", task, task_id, why, "; quarantined" if quarantined else "")
+        if quarantined:  # an error, for what collects errors to tell a person
+            logger.error("%s[%s] is in quarantine: %s", task, task_id, why)
+        else:
+            logger.warning("%s[%s]: %s", task, task_id, why)
     return len(released)
 
 
