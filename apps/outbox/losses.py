@@ -115,7 +115,7 @@ class Losses:
         for (lanes,) in store.run("SELECT lanes FROM outbox_worker"):
             for name, at in json.loads(lanes).items():
                 reached[name] = max(reached.get(name, 0.0), at)
-        for queue, priority in store.waiting_lanes():
+        for queue, priority in waiting_lanes():
             [(now,)] = store.run("SELECT extract(epoch FROM clock_timestamp())::float8")
             made_due(
                 "queue = %s AND priority = %s AND sent_at < to_timestamp(%s)",
@@ -125,6 +125,23 @@ class Losses:
             if queue and is_empty(connection, queue):
                 reached[lane(queue, priority)] = now
         return reached
+
+
+def waiting_lanes() -> list[tuple[str, int]]:
+    """Return the queues and priorities in which rows wait, in as many steps in the index."""
+    first = f"SELECT queue, priority FROM outbox_entry WHERE {store.WAITING}"
+    return [
+        (row[0], row[1])
+        for row in store.run(
+            f"""WITH RECURSIVE lanes AS (
+                ({first} ORDER BY queue, priority LIMIT 1)
+                UNION ALL
+                SELECT following.* FROM lanes, LATERAL (
+                    {first} AND (queue, priority) > (lanes.queue, lanes.priority)
+                    ORDER BY queue, priority LIMIT 1) AS following)
+            SELECT queue, priority FROM lanes"""
+        )
+    ]
 
 
 def is_empty(connection: Any, queue: str) -> bool:

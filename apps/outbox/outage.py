@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from typing import Any
+from json import loads
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connections, transaction
 
-from . import conf, quarantine, store
-
-logger = logging.getLogger(__name__)
+from . import conf, quarantine, store, tries
 
 #: Seconds that a process waits for a database that is away, to tell it how a start has ended.
 PATIENCE = 60.0
 #: How often a row may lose its database before a person must look at it: a query may be what ends
 #: the database (out of memory), and each time it takes everybody else's transactions with it.
 MOST = 20
-#: Seconds between such starts: 1, 2, 4, … and at most this.
-LONGEST_PAUSE = 600
 
 WHAT = "the database went away"
 
@@ -48,30 +43,18 @@ def report(row_id: int, token: int, error: BaseException) -> None:
 
 
 def _postpone(row_id: int, token: int, why: str) -> None:
-    values: dict[str, Any] = {
-        "id": row_id, "token": token, "note": store.note(why), "why": why, "most": MOST,
-        "longest": LONGEST_PAUSE, "what": WHAT + "%",
-        "again": quarantine.AGAIN + "%",
-    }  # fmt: skip
     with transaction.atomic(using=conf.alias()):
-        rows = store.run(
-            f"""UPDATE outbox_entry SET {store.APPEND}, worker = NULL, reported = starts,
-                    error = %(why)s,
-                    due_at = CASE WHEN before.times + 1 < %(most)s THEN clock_timestamp()
-                        + least(2 ^ before.times, %(longest)s) * interval '1 s' END,
-                    quarantined_at = CASE WHEN before.times + 1 >= %(most)s
-                        THEN clock_timestamp() END
-                FROM (SELECT count(*) AS times FROM outbox_entry e,
-                        jsonb_array_elements(e.history) AS line
-                    WHERE e.id = %(id)s AND line ->> 'what' LIKE %(what)s AND NOT EXISTS (
-                        SELECT FROM jsonb_array_elements(e.history) AS again
-                        WHERE again ->> 'what' LIKE %(again)s
-                            AND (again -> 'start')::int >= (line -> 'start')::int)) AS before
-                WHERE id = %(id)s AND starts = %(token)s AND worker IS NOT NULL
-                RETURNING task_id, task, quarantined_at IS NOT NULL""",  # noqa: S608 - constants
-            values,
-        )
-        for task_id, task, quarantined in rows:
-            if quarantined:
-                quarantine.announce(row_id, task_id, task, why)
-                logger.error("%s[%s]: %s, %d times; quarantined", task, task_id, why, MOST)
+        for task_id, task, history in store.run(
+            """SELECT task_id, task, history FROM outbox_entry
+               WHERE id = %s AND starts = %s AND worker IS NOT NULL FOR UPDATE""",
+            [row_id, token],
+        ):
+            # Not in a row: what takes the database along may end otherwise in between.
+            times = 1 + tries.count(tries.lines(loads(history)), WHAT, in_a_row=False)
+            if times < MOST:
+                tries.postpone(row_id, why, times, ends=True)
+                continue
+            quarantine.put(row_id, task_id, task, f"{why}, {times} times")
+            store.run(
+                "UPDATE outbox_entry SET worker = NULL, reported = starts WHERE id = %s", [row_id]
+            )

@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from apps.results.texts import storable
 
-from . import conf, failures, results, store
+from . import conf, failures, results, store, tries
 
 logger = logging.getLogger(__name__)
 
@@ -17,16 +17,12 @@ logger = logging.getLogger(__name__)
 def put(row_id: int, task_id: str, task: str, why: str) -> None:
     """Leave a row that nobody runs to a person; call it in a transaction that holds the row."""
     store.run(
-        f"""UPDATE outbox_entry SET {store.APPEND}, error = %(why)s, due_at = NULL,
+        f"""UPDATE outbox_entry SET {tries.APPEND}, error = %(why)s, due_at = NULL,
                 quarantined_at = clock_timestamp() WHERE id = %(id)s""",  # noqa: S608 - constants
-        {"id": row_id, "why": storable(why), "note": store.note(why)},
+        {"id": row_id, "why": storable(why), "note": tries.note(why)},
     )
     announce(row_id, task_id, task, why)
     logger.error("%s[%s] is in quarantine: %s", task, task_id, why)
-
-
-#: How the line of a row's history begins that ends what was counted before.
-AGAIN = "started again by "
 
 
 def start_again(ids: list[int], who: str) -> int:
@@ -36,10 +32,10 @@ def start_again(ids: list[int], who: str) -> int:
     """
     return len(
         store.run(
-            f"""UPDATE outbox_entry SET {store.APPEND}, quarantined_at = NULL, reported = starts,
+            f"""UPDATE outbox_entry SET {tries.APPEND}, quarantined_at = NULL, reported = starts,
                     due_at = clock_timestamp(), error = ''
                 WHERE id = ANY(%(ids)s) AND quarantined_at IS NOT NULL RETURNING id""",  # noqa: S608 - constants
-            {"ids": ids, "note": store.note(f"{AGAIN}{who}")},
+            {"ids": ids, "note": tries.note(f"{tries.AGAIN}{who}")},
         )
     )
 

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from psycopg.types.json import Jsonb
-
 from apps.results.texts import storable
 
 from . import conf
 from .sql import Part, run_prepared, taking_along
 from .sql import run as run  # for the others: here is where statements are looked for
+from .tries import APPEND, note
 
 
 class Row(NamedTuple):
@@ -193,17 +192,6 @@ def finish_one(row_id: int, token: int, result: Part | None = None) -> bool:
     )
 
 
-def note(what: str, **more: Any) -> Jsonb:
-    """Return one line of a row's history."""
-    return Jsonb({"what": storable(what), **more})
-
-
-#: Appends to the history, with the time and the start, and keeps it from growing without end.
-APPEND = """history = CASE WHEN jsonb_array_length(history) >= 50 THEN history - 0 ELSE history END
-    || jsonb_build_array(%(note)s::jsonb || jsonb_build_object(
-        'at', clock_timestamp(), 'start', starts, 'worker', worker))"""
-
-
 def reschedule(
     row_id: int, token: int, due_at: datetime, why: str, call: dict[str, Any] | None = None
 ) -> bool:
@@ -255,20 +243,3 @@ def release(
         },
     )  # fmt: skip
     return [(row[0], row[1], row[2], row[3]) for row in rows]
-
-
-def waiting_lanes() -> list[tuple[str, int]]:
-    """Return the queues and priorities in which rows wait, in as many steps in the index."""
-    first = f"SELECT queue, priority FROM outbox_entry WHERE {WAITING}"
-    return [
-        (row[0], row[1])
-        for row in run(
-            f"""WITH RECURSIVE lanes AS (
-                ({first} ORDER BY queue, priority LIMIT 1)
-                UNION ALL
-                SELECT following.* FROM lanes, LATERAL (
-                    {first} AND (queue, priority) > (lanes.queue, lanes.priority)
-                    ORDER BY queue, priority LIMIT 1) AS following)
-            SELECT queue, priority FROM lanes"""
-        )
-    ]

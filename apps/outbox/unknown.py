@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from json import loads
 from typing import Any
 
 from celery import bootsteps, signals
 from django.db import transaction
 
-from . import conf, quarantine, store
+from . import conf, quarantine, store, tries
 from .receivers import beside_the_loop
-from .unsent import MOST, postpone
+from .unsent import MOST
 
 logger = logging.getLogger(__name__)
 
@@ -85,27 +86,25 @@ def report(row_id: int, starts: int, sent: float, why: str) -> None:
     why = f"{WHAT}: {why}"[:500]
     with transaction.atomic(using=conf.alias()):
         found = store.run(
-            """SELECT task_id, task, queue, history -> -1 ->> 'what', history -> -1 ->> 'times',
-                   history -> -1 ->> 'sent'
-               FROM outbox_entry WHERE id = %s AND starts = %s AND worker IS NULL
-                   AND quarantined_at IS NULL FOR UPDATE""",
+            """SELECT task_id, task, queue, history FROM outbox_entry
+               WHERE id = %s AND starts = %s AND worker IS NULL AND quarantined_at IS NULL
+               FOR UPDATE""",
             [row_id, starts],
         )
         if not found:
             return
-        [(task_id, task, queue, what, before, last)] = found
-        if not (what or "").startswith(WHAT):
-            before = last = None
-        if last is not None and float(last) == sent:
+        [(task_id, task, queue, stored)] = found
+        history = loads(stored)
+        times = 1 + tries.count(tries.lines(history), WHAT)
+        if times > 1 and history[-1].get("sent") == sent:
             return
-        times = 1 + int(before or 0)
         # Whoever has sent it, and has not said so yet, must not take the pause away by that.
         store.run(
             "UPDATE outbox_entry SET sends = sends + 1 WHERE id = %s AND due_at IS NOT NULL",
             [row_id],
         )
         if times < MOST:
-            pause = postpone(row_id, why, times, sent=sent)
+            pause = tries.postpone(row_id, why, times, sent=sent)
             logger.error("%s[%s] %s; it is sent again in %d s", task, task_id, why, pause)
             return
         quarantine.put(

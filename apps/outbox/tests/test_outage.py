@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from psycopg.errors import OperationalError
 
-from apps.outbox import outage, store
+from apps.outbox import outage, store, tries
 from apps.outbox.models import Entry
 from tests import outbox_tasks as tasks
 
@@ -55,7 +55,7 @@ def test_each_time_it_waits_longer() -> None:
         since = datetime.fromisoformat(row.history[-1]["at"])
         pauses.append(round((row.due_at - since).total_seconds()))
     assert pauses[:4] == [1, 2, 4, 8]
-    assert pauses[-1] == outage.LONGEST_PAUSE
+    assert pauses[-1] == tries.LONGEST_PAUSE
 
 
 def test_a_task_that_takes_the_database_along_every_time_ends_in_quarantine() -> None:

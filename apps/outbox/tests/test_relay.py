@@ -11,7 +11,7 @@ from celery import signals, states
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
-from apps.outbox import broker, store, unsent
+from apps.outbox import broker, store, tries, unsent
 from apps.outbox.losses import MARKER
 from apps.outbox.models import Entry
 from apps.outbox.relay import Relay
@@ -158,7 +158,7 @@ class TestARowThatCannotBeSent:
             )
             pauses.append(due_in[0])
         assert pauses[:4] == [1, 2, 4, 8]
-        assert pauses[-1] == unsent.LONGEST_PAUSE
+        assert pauses[-1] == tries.LONGEST_PAUSE
 
     def test_at_last_it_is_in_quarantine_and_has_failed(self, row: Entry) -> None:
         assert self.tries(unsent.MOST - 1).quarantined_at is None

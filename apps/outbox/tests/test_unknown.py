@@ -12,7 +12,8 @@ from kombu import compression
 
 from apps.outbox import broker, conf, store, unknown
 from apps.outbox.models import Entry
-from apps.outbox.unsent import LONGEST_PAUSE, MOST
+from apps.outbox.tries import LONGEST_PAUSE
+from apps.outbox.unsent import MOST
 from tests.fixtures_outbox import TASKS, send
 from tests.fixtures_worker import StartRole, purge_queues, wait_for
 from tests.outbox_tasks import effect
