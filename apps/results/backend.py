@@ -91,6 +91,9 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
             **self._get_meta_from_request(request),
             "children": self.current_task_children(request),
         }
+        more = self._get_extended_properties(request, traceback)
+        if more["worker"]:  # the name of a machine may be longer than the column
+            more["worker"] = more["worker"][: self.TaskModel._meta.get_field("worker").max_length]
         return {
             "task_id": task_id,
             "status": status,
@@ -98,7 +101,7 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
             "content_encoding": content_encoding,
             "result": result,
             "meta": self.encode_content(meta)[2],
-            **self._get_extended_properties(request, traceback),
+            **more,
             "traceback": traceback,
             "started": status == states.STARTED,
             "outdated": False,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import ceil
 from typing import Any
 
 from celery.schedules import schedstate
 from celery.utils.log import get_logger
-from celery.utils.time import maybe_make_aware
+from celery.utils.time import maybe_make_aware, maybe_timedelta
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import ModelEntry
@@ -90,3 +91,15 @@ class Entry(ModelEntry):  # type: ignore[misc]
 
     def save(self) -> None:
         """Do nothing: each tick has written what there is."""
+
+
+def with_expiry(given: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry of ``CELERY_BEAT_SCHEDULE`` whose option ``expires`` is as the row has it.
+
+    Celery's documentation names it like that, for seconds or a ``timedelta``; upstream drops it.
+    """
+    options = dict(given.get("options") or {})
+    expires = options.pop("expires", None)
+    if expires is not None:
+        options.setdefault("expire_seconds", ceil(maybe_timedelta(expires).total_seconds()))
+    return {**given, "options": options}

@@ -52,6 +52,7 @@ from apps.results.patience import only_reads
 from . import ticks
 from .conf import POLL, RETRY
 from .entry import Entry as ScheduleEntry
+from .entry import with_expiry
 from .leader import Leader
 
 logger = get_logger(__name__)
@@ -238,7 +239,7 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         """
         for name, given in mapping.items():
             try:
-                fields = self.Entry._unpack_fields(**given)
+                fields = self.Entry._unpack_fields(**with_expiry(given))
                 row = self.Model.objects.filter(name=name).first()
                 if row and all(getattr(row, key) == value for key, value in fields.items()):
                     continue

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from celery import states, uuid
+from celery.app.task import Context
 from celery.exceptions import BackendStoreError
 from django.db import OperationalError, connection, transaction
 from django_celery_results.models import TaskResult
@@ -182,3 +183,12 @@ def test_a_server_that_only_reads_meanwhile_is_left_for_the_one_that_writes(
         cursor.execute("SET default_transaction_read_only = on")
     backend.mark_as_done(task := uuid(), 42)
     assert status(other, task) == states.SUCCESS
+
+
+def test_a_worker_with_a_long_name_can_store_results(backend: DatabaseBackend) -> None:
+    """Upstream's column has 100 characters, and the names of machines may have 253."""
+    request = Context(id=(task := uuid()), task="t", hostname="celery@" + "long." * 30, args=[])
+    backend.mark_as_done(task, 42, request)
+    row = TaskResult.objects.get(task_id=task)
+    assert row.status == states.SUCCESS
+    assert row.worker == request.hostname[:100]

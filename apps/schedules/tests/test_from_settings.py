@@ -51,3 +51,10 @@ def test_a_wrong_one_is_named_and_holds_up_no_other(
     tick(beat())
     assert "'wrong'" in caplog.text
     assert [task.name for task in PeriodicTask.objects.all()] == ["weekly"]
+
+
+@pytest.mark.parametrize("expires", [90, 89.5, timedelta(seconds=90)])
+def test_its_option_expires_holds_for_each_run(beat: StartBeat, expires: object) -> None:
+    app.conf.beat_schedule = {"weekly": {**WEEKLY, "options": {"expires": expires}}}
+    tick(beat())
+    assert PeriodicTask.objects.get().expire_seconds == 90
