@@ -17,7 +17,7 @@ from tests import outbox_tasks as tasks
 from tests.fixtures_outbox import client
 from tests.fixtures_worker import purge_queues
 
-from .test_ledger import deliver
+from .delivery import deliver
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 

@@ -5,24 +5,19 @@ In one process, through Celery's tracer (``apply()``), with the message's header
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import pytest
 from celery import chain, chord, states
-from celery.app.trace import build_tracer
-from django.db import OperationalError, connection, connections, transaction
-from kombu.utils.json import loads
+from django.db import transaction
 
-from apps.outbox import conf, expiry, store
+from apps.outbox import store
 from apps.outbox.calls import durable
-from apps.outbox.faults import lost_database
 from apps.outbox.models import Entry
-from apps.outbox.relay import Relay
-from proj.celery import app
 from tests import outbox_tasks as tasks
 from tests.fixtures_worker import purge_queues
+
+from .delivery import deliver
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 
@@ -30,31 +25,6 @@ pytestmark = pytest.mark.usefixtures("effect_table")
 @pytest.fixture(autouse=True)
 def empty_broker() -> None:
     purge_queues()
-
-
-def deliver(row: Entry | None = None, starts: int | None = None, **info: Any) -> Any:
-    """Run the task of *row* as a worker does with its message; return Celery's result.
-
-    :param info: what else the broker says of how it came.
-    """
-    row = row or Entry.objects.get()
-    args, kwargs, options = loads(row.body)
-    task = app.tasks[row.task]
-    request = {
-        "id": row.task_id, "task": row.task, "root_id": row.task_id, "is_eager": False,
-        "args": args, "kwargs": kwargs, "retries": options.get("retries", 0),
-        "callbacks": options.get("link"), "errbacks": options.get("link_error"),
-        "chain": options.get("chain"), "chord": options.get("chord"),
-        "group": options.get("group_id"), "ignore_result": bool(options.get("ignore_result")),
-        "delivery_info": {
-            "exchange": "", "routing_key": row.queue, "priority": row.priority,
-            "redelivered": False, **info,
-        },
-        "expires": options.get("expires"),
-        conf.HEADER: [row.id, row.starts if starts is None else starts, 0.0],
-    }  # fmt: skip
-    tracer = build_tracer(task.name, task, app=app)
-    return tracer(row.task_id, args, kwargs, request)
 
 
 def test_the_row_its_effects_and_its_result_end_together() -> None:
@@ -154,109 +124,6 @@ def test_reject_without_requeue_is_done() -> None:
     tasks.rejects.delay_on_commit("a")
     deliver()
     assert tasks.effects() == {}
-    assert not Entry.objects.exists()
-
-
-def test_a_retry_keeps_the_row_and_its_id_with_the_new_time_in_it() -> None:
-    result = tasks.retries.delay_on_commit("a", 2, 60)
-    before = Entry.objects.get()
-    assert deliver().info.state == states.RETRY
-    row = Entry.objects.get()
-    assert (row.id, row.task_id) == (before.id, before.task_id)
-    assert row.due_at is not None
-    assert row.started_at is not None
-    assert 59 < (row.due_at - row.started_at).total_seconds() < 120
-    assert (row.worker, row.starts, row.reported) == (None, 1, 1)
-    assert [entry["what"] for entry in row.history] == ["retry"]
-    assert result.state == states.RETRY
-    assert deliver().info.state == states.RETRY
-    deliver()
-    assert tasks.effects() == {f"a-{result.id}": 1}
-    assert result.get() == 2
-
-
-def test_a_retry_keeps_the_queue_the_priority_and_the_end_of_its_call() -> None:
-    tasks.retries.apply_async_on_commit(["a", 1, 60], queue="mail", priority=3, expires=3600)
-    before = Entry.objects.get()
-    assert deliver().info.state == states.RETRY
-    row = Entry.objects.get()
-    assert (row.queue, row.priority, row.expires) == ("mail", 3, before.expires)
-
-
-def test_a_retry_of_what_came_through_an_exchange_stays_in_its_queue() -> None:
-    tasks.retries.apply_async_on_commit(["a", 1], queue="mail")
-    through: dict[str, Any] = {"exchange": "topics", "routing_key": "mail.urgent"}
-    assert deliver(**through).info.state == states.RETRY
-    row = Entry.objects.get()
-    assert row.queue == "mail"
-    assert {**loads(row.body)[2], **through} == loads(row.body)[2]
-
-
-def test_a_retry_may_ask_for_another_queue_priority_and_end() -> None:
-    tasks.retries_elsewhere.apply_async_on_commit(["a"], queue="mail", priority=3, expires=60)
-    assert deliver().info.state == states.RETRY
-    row = Entry.objects.get()
-    assert (row.queue, row.priority) == ("reports", 6)
-    assert row.started_at is not None
-    assert row.expires is not None
-    assert (row.expires - row.started_at).total_seconds() > 3000
-    assert expiry.revoke_expired() == 0
-    assert Relay().run_once() == 1
-    with app.connection_for_read() as broker:
-        message = broker.SimpleQueue("reports").get(timeout=5)
-        message.ack()
-    assert message.properties["priority"] == 6
-    assert datetime.fromisoformat(message.headers["expires"]) == row.expires
-
-
-def test_a_retry_may_hide_its_arguments_from_the_logs() -> None:
-    tasks.retries_elsewhere.apply_async_on_commit(["a"])
-    assert deliver().info.state == states.RETRY
-    options = loads(Entry.objects.get().body)[2]
-    assert (options["argsrepr"], options["kwargsrepr"]) == ("(***)", "{***}")
-
-
-def test_the_state_of_a_retry_does_not_hide_that_the_next_start_has_ended(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The row is due at once; this process may stand still before it stores RETRY."""
-    result = tasks.retries.delay_on_commit("a", 1)
-    mark_as_retry = app.backend.mark_as_retry
-
-    def late(*args: Any, **kwargs: Any) -> Any:
-        monkeypatch.undo()
-        deliver()
-        assert not Entry.objects.exists()
-        return mark_as_retry(*args, **kwargs)
-
-    monkeypatch.setattr(app.backend, "mark_as_retry", late)
-    assert deliver().info.state == states.RETRY
-    assert result.state == states.SUCCESS
-    assert result.get() == 1
-
-
-def test_autoretry_for_is_a_retry() -> None:
-    result = tasks.autoretries.delay_on_commit("a")
-    deliver()
-    deliver()
-    assert result.get() == "a"
-    assert tasks.effects() == {"a": 1}
-
-
-def test_retries_that_run_out_are_a_failure() -> None:
-    result = tasks.retries.delay_on_commit("a", 99)
-    for _ in range(6):
-        deliver()
-    assert result.state == states.FAILURE
-    assert not Entry.objects.exists()
-
-
-def test_a_retry_that_does_not_end_the_run_succeeds_and_runs_again() -> None:
-    tasks.retries_and_goes_on.delay_on_commit("a")
-    deliver()
-    assert tasks.effects() == {"a": 1}
-    deliver()
-    assert tasks.effects() == {"a": 2}
     assert not Entry.objects.exists()
 
 
@@ -375,84 +242,3 @@ def test_eager_a_retry_and_a_failure_end_as_usual() -> None:
     assert [label[:2] for label in tasks.effects()] == ["a-"]
     tasks.fails.delay_on_commit("b")
     assert not Entry.objects.exists()
-
-
-def lose(database: Any) -> None:
-    """Let the connection to a database be closed by its server."""
-    with database.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-
-
-def converted_from_none() -> None:
-    """Put an error in the other's place, on purpose."""
-    try:
-        lose(connection)
-    except OperationalError:
-        raise LookupError from None
-
-
-def converted() -> None:
-    """Name the other as the cause."""
-    try:
-        lose(connection)
-    except OperationalError as error:
-        raise LookupError from error
-
-
-def unrelated() -> None:
-    """Stumble while the other is handled."""
-    try:
-        lose(connection)
-    finally:
-        raise LookupError
-
-
-@pytest.mark.parametrize(
-    ("sql", "lost"),
-    [
-        ("SELECT pg_terminate_backend(pg_backend_pid())", True),
-        ("SELECT 1 / 0", False),
-        ("SET lock_timeout = 1; SELECT pg_advisory_lock(1)", False),
-    ],
-)
-def test_a_lost_database_is_told_from_the_tasks_own_errors(sql: str, lost: bool) -> None:
-    import psycopg
-
-    settings = connection.get_connection_params()
-    plain = {
-        k: settings[k] for k in ("dbname", "user", "host", "port", "password") if k in settings
-    }
-    with psycopg.connect(**plain, autocommit=True) as other:
-        other.execute("SELECT pg_advisory_lock(1)")
-        with pytest.raises(Exception) as caught, connection.cursor() as cursor:  # noqa: PT011
-            cursor.execute(sql)
-    connection.close()
-    assert lost_database(caught.value) is lost
-    wrapped = RuntimeError()
-    wrapped.__cause__ = caught.value
-    assert lost_database(wrapped) is lost
-
-
-def test_another_database_that_goes_away_is_the_tasks_own_matter() -> None:
-    """A project may have more databases than the one that holds the rows."""
-    connections["second"] = second = connection.copy(alias="second")
-    try:
-        second.connect()
-        with pytest.raises(OperationalError) as caught:
-            lose(second)
-        second.close()
-    finally:
-        del connections["second"]
-    assert not lost_database(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("converts", "lost"), [(converted_from_none, False), (converted, True), (unrelated, True)]
-)
-def test_an_error_that_a_task_has_put_in_the_place_of_a_lost_database_is_its_own(
-    converts: Callable[[], None], lost: bool
-) -> None:
-    with pytest.raises(LookupError) as caught:
-        converts()
-    connection.close()
-    assert lost_database(caught.value) is lost

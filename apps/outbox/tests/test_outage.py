@@ -15,8 +15,8 @@ from apps.outbox import outage, store, tries
 from apps.outbox.models import Entry
 from tests import outbox_tasks as tasks
 
+from .delivery import deliver
 from .test_admin import act
-from .test_ledger import deliver
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 

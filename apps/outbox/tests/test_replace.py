@@ -12,7 +12,7 @@ from django.db import transaction
 from apps.outbox.models import Entry
 from tests import outbox_tasks as tasks
 
-from .test_ledger import deliver
+from .delivery import deliver
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 

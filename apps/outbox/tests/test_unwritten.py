@@ -14,7 +14,7 @@ from apps.outbox.tasks import call_on_failure
 from tests import outbox_tasks as tasks
 from tests.fixtures_worker import purge_queues
 
-from .test_ledger import deliver
+from .delivery import deliver
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 
