@@ -41,7 +41,11 @@ class Breaker:
             if self._open:
                 return
             self._open = True
-        threading.Thread(target=self._look, name="outbox-breaker", daemon=True).start()
+        try:
+            threading.Thread(target=self._look, name="outbox-breaker", daemon=True).start()
+        except RuntimeError as error:  # too many threads: nobody would ever close it
+            self._open = False
+            logger.warning("can't look for the broker: %s", error)
 
     def _look(self) -> None:
         while not self._wake.wait(self.PAUSE):
