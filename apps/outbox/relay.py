@@ -69,7 +69,8 @@ class Relay:
             self._more_expired = expired == conf.get("BATCH")
         if sweeps:
             attempt(self._losses.sweep)
-            self._sweep_at = time.monotonic() + conf.get("HEARTBEAT")
+            # Twice as often as a worker gives signs of life: the look itself adds to each recovery.
+            self._sweep_at = time.monotonic() + conf.get("HEARTBEAT") / 2
         if rows := store.lease(conf.get("BATCH")):
             self.send(rows)
         return len(rows) + expired
