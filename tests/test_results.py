@@ -56,6 +56,11 @@ def test_a_result_comes_back(start_role: StartRole, backend: str, name: str) -> 
     assert (in_its_table, in_the_cache) == (backend != "django-cache", backend == "django-cache")
 
 
+def runs(folder: Path) -> str:
+    """Return a letter for each start of ``probe_tasks.gate``."""
+    return (folder / "runs").read_text() if (folder / "runs").exists() else ""
+
+
 def state(task_id: str) -> str:
     """Return the state that the database holds, by the test's own connection."""
     return str(TaskResult.objects.filter(task_id=task_id).values_list("status", flat=True).first())
@@ -75,20 +80,21 @@ class TestWhilePostgresqlIsAway:
     ) -> None:
         worker = start_role("worker", "-c", "4", **self.env(database))
         tasks = [probe_tasks.gate.delay(str(tmp_path)).id for _ in range(4)]
-        wait_for(lambda: all(state(task) == "STARTED" for task in tasks), "they run")
+        wait_for(lambda: runs(tmp_path) == "xxxx", "they run")
+        assert {state(task) for task in tasks} == {"STARTED"}
         database.pull()
         (tmp_path / "go").touch()
         worker.wait_for_line("a result must wait for the database")
         database.plug()
         wait_for(lambda: all(state(task) == "SUCCESS" for task in tasks), "all are stored")
-        assert (tmp_path / "runs").read_text() == "xxxx"
+        assert runs(tmp_path) == "xxxx"
 
     def test_a_task_whose_result_can_not_be_stored_is_not_done_and_runs_again(
         self, start_role: StartRole, database: Cable, tmp_path: Path
     ) -> None:
         worker = start_role("worker", **self.env(database, RESULTS_PATIENCE="0.5"))
         task = probe_tasks.gate.delay(str(tmp_path)).id
-        wait_for(lambda: state(task) == "STARTED", "it runs")
+        wait_for((tmp_path / "runs").exists, "it runs")  # it knows by now that STARTED is stored
         database.pull()
         (tmp_path / "go").touch()
         worker.wait_for_line("failed to store result on the backend")
@@ -104,7 +110,7 @@ class TestWhilePostgresqlIsAway:
         worker = start_role("worker", **self.env(database))
         limits = {"soft_time_limit": 6, "time_limit": 10}
         task = probe_tasks.gate.apply_async([str(tmp_path)], **limits).id
-        wait_for(lambda: state(task) == "STARTED", "it runs")
+        wait_for((tmp_path / "runs").exists, "it runs")  # it knows by now that STARTED is stored
         database.pull()
         worker.wait_for_line("a result is stored in the background")
         wait_for(lambda: app.control.ping(timeout=1), "its loop goes round")

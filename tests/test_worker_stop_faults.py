@@ -98,7 +98,9 @@ def test_a_busy_worker_stops_while_its_broker_is_frozen(
     worker.process.terminate()
     if variables is PATIENT:
         (tmp_path / "go").touch()
-    assert worker.process.wait(180) == 0
+    # Each wait for a frozen socket lasts seconds; on a busy machine they can come to the 26 s after
+    # which the watchdog hands back and ends it. With PATIENT that would be after 625 s.
+    assert worker.process.wait(180) in ({0} if variables is PATIENT else {0, 70})
     if variables is PATIENT:
         assert tasks.effects() == {"a": 1, "b": 1}
     else:
