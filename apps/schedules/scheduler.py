@@ -30,16 +30,7 @@ from typing import Any
 from celery.utils.log import get_logger
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import (
-    DataError,
-    Error,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    close_old_connections,
-    connections,
-    router,
-)
+from django.db import DataError, Error, IntegrityError, close_old_connections, connections, router
 from django.db.models import QuerySet
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import SCHEDULE_SYNC_MAX_INTERVAL
@@ -47,7 +38,7 @@ from django_celery_beat.schedulers import DatabaseScheduler as UpstreamScheduler
 
 from apps.health.heartbeat import HeartbeatFile
 from apps.outbox import broker
-from apps.results.patience import only_reads
+from apps.results.patience import AWAY, only_reads
 
 from . import ticks
 from .conf import POLL, RETRY
@@ -244,7 +235,7 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
                 if row and all(getattr(row, key) == value for key, value in fields.items()):
                     continue
                 self.Model.objects.update_or_create(name=name, defaults=fields)
-            except (OperationalError, InterfaceError):
+            except AWAY:
                 raise
             except Exception as error:
                 logger.exception("beat: %r in CELERY_BEAT_SCHEDULE is wrong: %s", name, error)
