@@ -81,7 +81,20 @@ class Cluster:
             return done.stdout
         if missing_ok and "NotFound" in done.stderr:
             return ""
-        raise ClusterError(f"kubectl {' '.join(arguments[:3])}: {done.stderr.strip()}")
+        raise ClusterError(f"kubectl {' '.join(arguments[:3])}: {own_words(done.stderr)}")
+
+    def need(self) -> None:
+        """Raise unless the cluster answers.
+
+        :raises ClusterError: it doesn't, or kubectl knows none.
+        """
+        try:
+            self.kubectl("get", "--raw=/readyz", "--request-timeout=10s")
+        except ClusterError as error:
+            raise ClusterError(
+                "no cluster answers; `kubectl config current-context` says which is meant "
+                f"({error})"
+            ) from error
 
     def read(self, name: str) -> tuple[dict[str, str], dict[str, Any] | None]:
         """Return the texts of the Secret *name* and its metadata, or nothing and ``None``."""
@@ -121,6 +134,11 @@ class Cluster:
         for name in found:
             say(f"waiting for {name}")
             self.kubectl("rollout", "status", name, "--timeout=15m")
+
+
+def own_words(stderr: str) -> str:
+    """Return what kubectl says to a person, without what its library logs of each try before."""
+    return re.sub(r"^[EWI]\d{4} .*\n?", "", stderr, flags=re.MULTILINE).strip() or stderr.strip()
 
 
 def generator() -> ModuleType:

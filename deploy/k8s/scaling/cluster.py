@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from .. import cluster
-from ..cluster import ClusterError
 
 Object = dict[str, Any]
 
@@ -26,16 +25,6 @@ class Cluster(cluster.Cluster):
         """Return the objects of *kind*."""
         items: list[Object] = json.loads(self("get", kind, "--output=json", *arguments))["items"]
         return items
-
-    def need(self) -> None:
-        """Raise unless the cluster answers."""
-        try:
-            self("get", "--raw=/readyz", "--request-timeout=10s")
-        except ClusterError as error:
-            raise ClusterError(
-                "no cluster answers; `kubectl config current-context` says which is meant "
-                f"({error})"
-            ) from error
 
     def pods(self, pool: str) -> list[Object]:
         """Return the worker pods of *pool* that are not on their way out."""
