@@ -9,7 +9,6 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
@@ -17,6 +16,8 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationError
 from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
+
+from apps.results.patience import is_away
 
 from .problems import PROBLEM_JSON, ProblemError, problem
 
@@ -112,8 +113,7 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     return problem(error.status_code, detail=str(error))
 
 
-@api.exception_handler(OperationalError)
-def _no_database(request: HttpRequest, error: OperationalError) -> HttpResponse:
+def _no_database(request: HttpRequest, error: Exception) -> HttpResponse:
     logger.error("%s %s: no answer from the database", request.method, request.path, exc_info=error)
     return problem(
         503,
@@ -124,6 +124,8 @@ def _no_database(request: HttpRequest, error: OperationalError) -> HttpResponse:
 
 @api.exception_handler(Exception)
 def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
+    if is_away(error):
+        return _no_database(request, error)
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return problem(500, "The server failed", "The error is in the log of the web role.")
 

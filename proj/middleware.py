@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template import loader
+
+from apps.results.patience import is_away
 
 from .problems import PROBLEM_JSON, problem
 
@@ -57,7 +58,7 @@ class DatabaseAway:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Return the page for an error of the database; it needs none itself."""
-        if not isinstance(exception, OperationalError | InterfaceError):
+        if not is_away(exception):
             return None
         logger.error("%s %s: %s", request.method, request.path, exception)
         # Without the request: the page's head would look up who is signed in.

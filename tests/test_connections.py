@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import socket
 from contextlib import closing
@@ -9,7 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from celery import group
-from django.db import InternalError, connection
+from django.db import InternalError, OperationalError, connection
+from django.db.utils import ConnectionHandler
 from pytest_django import Settings
 
 from apps.schedules.leader import Leader
@@ -100,3 +102,12 @@ def test_a_server_that_is_gone_under_a_query_is_noticed_within_30_seconds(
                 for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
             )
     assert idle + interval * count <= 30
+
+
+def test_a_server_that_only_reads_counts_as_away() -> None:
+    """After a failover the name may lead there for a while."""
+    settings = copy.deepcopy(connection.settings_dict)
+    settings["OPTIONS"]["options"] = "-c default_transaction_read_only=on"
+    replica = ConnectionHandler({"default": settings})["default"]
+    with pytest.raises(OperationalError, match="read-only"):
+        replica.ensure_connection()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import InterfaceError, OperationalError
 from django.db.utils import DatabaseErrorWrapper
 
+from apps.results.patience import only_reads
+
 from . import conf
 
 #: Django's errors don't say of which database they are; the frame that raised them does.
@@ -19,11 +21,13 @@ def lost_database(error: BaseException | None) -> bool:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, (OperationalError, InterfaceError)):
+        if isinstance(error, (OperationalError, InterfaceError)) or only_reads(error):
             state = getattr(error.__cause__, "sqlstate", None)
             # No state: the server said nothing. 08: connection. 57P: it shuts down or starts.
-            # 53: too many connections. Others (deadlock, timeout) are the task's own.
+            # 53: too many connections. 25006: a pooler leads to what is a replica by now.
+            # Others (deadlock, timeout) are the task's own.
             away = state is None or state[:3] == "57P" or state[:2] in {"08", "53"}
+            away = away or state == "25006"
             if away and _alias_of(error) == conf.alias():
                 return True
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

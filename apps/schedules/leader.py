@@ -98,7 +98,12 @@ class Leader:
 
 def _parameters() -> dict[str, Any]:
     """Return what libpq needs: Django's parameters, or the URL that leads past a pooler."""
-    bounds = {"connect_timeout": 3, "application_name": "proj-beat-leader"}
+    # A replica grants advisory locks as well: there a second beat would lead.
+    bounds = {
+        "connect_timeout": 3,
+        "application_name": "proj-beat-leader",
+        "target_session_attrs": "read-write",
+    }
     if url := conf.get("DATABASE_URL"):
         gone = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
         return {"tcp_user_timeout": 5000, "conninfo": url, **gone, **bounds}

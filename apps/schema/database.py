@@ -15,7 +15,12 @@ def connect(name: str) -> psycopg.Connection[Any]:
     :param name: what PostgreSQL lists the session as (``application_name``).
     :raises psycopg.OperationalError: the database can't be reached within 5 seconds.
     """
-    bounds = {"connect_timeout": 5, "application_name": name}
+    # A replica grants the same locks to others.
+    bounds = {
+        "connect_timeout": 5,
+        "application_name": name,
+        "target_session_attrs": "read-write",
+    }
     if url := settings.BEAT_DATABASE_URL:
         found: dict[str, Any] = {"conninfo": url}
     else:

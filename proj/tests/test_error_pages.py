@@ -6,13 +6,15 @@ from typing import NoReturn
 
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.http import HttpRequest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import path
 from django.views.decorators.csrf import csrf_protect
+from psycopg.errors import ReadOnlySqlTransaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from proj.api import api
 from proj.urls import urlpatterns as _urlpatterns
 
 
@@ -25,12 +27,20 @@ def _form(request: HttpRequest) -> NoReturn:
     raise AssertionError("the token was not checked")
 
 
+def _only_reads() -> Exception:
+    """Return the error of a server that is a replica by now."""
+    error = InternalError("cannot execute INSERT in a read-only transaction")
+    error.__cause__ = ReadOnlySqlTransaction()
+    return error
+
+
 urlpatterns = [
     *_urlpatterns,
     path("fails/400/", lambda request: _fail(SuspiciousOperation("odd"))),
     path("fails/403/", lambda request: _fail(PermissionDenied("no"))),
     path("fails/500/", lambda request: _fail(RuntimeError("a secret in the message"))),
     path("fails/503/", lambda request: _fail(OperationalError("no server at a secret address"))),
+    path("fails/replica/", lambda request: _fail(_only_reads())),
     path("fails/form/", _form),
 ]
 
@@ -72,6 +82,13 @@ def test_the_page_for_a_failure_needs_no_database(
 
 def test_a_page_without_a_database_says_when_to_come_back(visitor: Client) -> None:
     assert int(visitor.get("/fails/503/").headers["Retry-After"]) > 0
+
+
+def test_after_a_failover_to_a_server_that_only_reads_visitors_come_back_later(
+    visitor: Client, rf: RequestFactory
+) -> None:
+    assert visitor.get("/fails/replica/").status_code == 503
+    assert api.on_exception(rf.get("/api/v1/reports"), _only_reads()).status_code == 503
 
 
 def test_a_form_without_its_token_is_explained(visitor: Client) -> None:

@@ -55,6 +55,7 @@ def unrelated() -> None:
         ("SELECT pg_terminate_backend(pg_backend_pid())", True),
         ("SELECT 1 / 0", False),
         ("SET lock_timeout = 1; SELECT pg_advisory_lock(1)", False),
+        ("SET transaction_read_only = on; DELETE FROM outbox_entry", True),  # a replica
     ],
 )
 def test_a_lost_database_is_told_from_the_tasks_own_errors(sql: str, lost: bool) -> None:
