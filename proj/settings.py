@@ -141,8 +141,8 @@ _database["OPTIONS"] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    # After a failover the name may still lead to what is a replica by now: that counts as away, or a
-    # task that meets it would have failed for good. `?target_session_attrs=any` lets one be read.
+    # After a failover the name may still lead to a server that only reads: that counts as away, or
+    # a task that meets it would fail for good. `?target_session_attrs=any` lets one be used.
     "target_session_attrs": "read-write",
     "application_name": f"proj-{ROLE or 'manage'}",
     **_database.get("OPTIONS", {}),

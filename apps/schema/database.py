@@ -30,6 +30,11 @@ def connect(name: str) -> psycopg.Connection[Any]:
     return psycopg.connect(**{**found, **bounds}, autocommit=True, prepare_threshold=None)
 
 
+def variable() -> str:
+    """Return the name of the setting that leads to the session's database."""
+    return "BEAT_DATABASE_URL" if settings.BEAT_DATABASE_URL else "DATABASE_URL"
+
+
 def reason(error: Exception) -> str:
     """Return what *error* says in its first line; libpq's others are guesses."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from django.core.management.base import CommandError
 
-from .database import connect, reason
+from .database import connect, reason, variable
 from .progress import Progress
 
 #: The lock's name: two numbers, for this database only ("migr" in ASCII).
@@ -54,7 +54,7 @@ def alone(progress: Progress) -> Iterator[psycopg.Connection[Any]]:
                 if session is not None:
                     session.close()
                     session = None
-                progress.wait(f"the database: {reason(error)}")
+                progress.wait(f"the database: {reason(error)} ({variable()})")
         else:
             raise CommandError(
                 f"gave up after {progress.seconds:.0f} s of waiting for {progress.last}"

@@ -14,7 +14,6 @@ from typing import Any
 from proj.env import Reader, load_env_files
 
 from . import processes
-from .admin import NAME as ADMIN
 from .errors import StackError
 from .folder import Folder
 from .output import say, write
@@ -188,14 +187,16 @@ class Stack:
         status = await run_once(program, said.append)
         if status:
             raise StackError("\n".join([*said, f"creating the first admin {ending(status)}"]))
-        where = os.path.relpath(kept)
+        where, manage = os.path.relpath(kept), ".venv/bin/python manage.py"
+        word, name = said[-1].split()
         self.login = {
-            "created": f"{ADMIN}, password {password} (kept in {where})",
-            "known": f"{ADMIN}, password in {where}",
-            "changed": f"{ADMIN}, with the password that you gave it "
-            f"(a new one: .venv/bin/python manage.py changepassword {ADMIN})",
+            "created": f"{name}, password {password} (kept in {where})",
+            "known": f"{name}, password in {where}",
+            "changed": f"{name}, with the password that you gave it "
+            f"(a new one: {manage} changepassword {name})",
             "others": "the superusers of your database",
-        }[said[-1]]
+            "unknown": f"create an account: {manage} createsuperuser",
+        }[word]
 
     def _tell(self, seconds: float) -> None:
         address = f"http://127.0.0.1:{self.port}"

@@ -65,6 +65,7 @@ def test_a_database_that_is_away_is_waited_for(start_role: StartRole) -> None:
 
     assert role.process.wait(180) == 1
     assert "waiting for the database: " in role.output()
+    assert "(DATABASE_URL)" in role.output()
     assert "Connection refused" in role.output()
     assert "Traceback" not in role.output()
 
