@@ -155,7 +155,7 @@ def test_behind_pgbouncer_each_task_counts_once_though_it_goes_away_meanwhile(
     env = {
         **TASKS,
         "DATABASE_URL": f"postgresql://proj@127.0.0.1:{port}/{params['dbname']}"
-        "?disable_server_side_cursors=true",
+        "?disable_server_side_cursors=true&target_session_attrs=any",
         "RESULTS_PREPARE": "false",
         "BEAT_DATABASE_URL": database_url(),
     }

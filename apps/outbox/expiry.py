@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from celery import current_app
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
+
+from apps.results.patience import is_away
 
 from . import conf, quarantine, results, store
 from .faults import lost_database
@@ -56,7 +58,7 @@ def _store_revoked(task_id: str, task: str, body: str) -> None:
                 task_id, "expired", request=request, store_result=not request.ignore_result
             )
     except Exception as error:
-        away = isinstance(error, OperationalError | InterfaceError) or lost_database(error)
+        away = is_away(error) or lost_database(error)
         # Of another backend nobody can tell.
         if away or not results.is_transactional(backend):
             raise

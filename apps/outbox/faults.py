@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from django.db import InterfaceError, OperationalError
 from django.db.utils import DatabaseErrorWrapper
 
-from apps.results.patience import only_reads
+from apps.results.patience import is_away
 
 from . import conf
 
@@ -21,7 +20,7 @@ def lost_database(error: BaseException | None) -> bool:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, (OperationalError, InterfaceError)) or only_reads(error):
+        if is_away(error):
             state = getattr(error.__cause__, "sqlstate", None)
             # No state: the server said nothing. 08: connection. 57P: it shuts down or starts.
             # 53: too many connections. 25006: a pooler leads to what is a replica by now.

@@ -9,7 +9,10 @@ from typing import Any
 
 from celery import states
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
+
+from apps.results.patience import is_away
 
 from . import conf, identity, outage, results, store
 from .claim import Claim, NotMine
@@ -33,7 +36,7 @@ def take(task: Any, ticket: Ticket) -> Claim:
         try:
             token, stored = _claim(task, ticket)
             break
-        except (OperationalError, InterfaceError) as error:
+        except DatabaseError as error:
             if task.request.is_eager or not lost_database(error):
                 raise
             connections[conf.alias()].close()
@@ -94,7 +97,9 @@ def execute(task: Any, ticket: Ticket, body: Callable[[], Any]) -> Any:
             raise NotMine(f"the database went away: {error}") from error
         try:
             claim.end_by(error)
-        except (OperationalError, InterfaceError) as second:
+        except DatabaseError as second:
+            if not is_away(second):
+                raise
             outage.report(claim.row_id, claim.token, second)
             raise NotMine(f"the database went away: {second}") from error
         raise

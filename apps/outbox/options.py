@@ -171,9 +171,6 @@ def refuse_unfit(values: dict[str, Any]) -> None:
                 "no NUL among them"
             )
     priority = values["priority"]
-    try:
-        fits = abs(int(priority)) <= HIGHEST_PRIORITY
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
+    whole = isinstance(priority, int) and not isinstance(priority, bool)
+    if not whole or abs(priority) > HIGHEST_PRIORITY:
         raise ValueError(f"{task}: priority={priority!r} must be a small whole number")

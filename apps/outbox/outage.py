@@ -6,7 +6,10 @@ import time
 from json import loads
 
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
+
+from apps.results.patience import is_away
 
 from . import conf, quarantine, store, tries
 
@@ -31,7 +34,9 @@ def report(row_id: int, token: int, error: BaseException) -> None:
         try:
             _postpone(row_id, token, f"{WHAT}: {str(error).strip()[:500]}")
             return
-        except (OperationalError, InterfaceError):
+        except DatabaseError as still:
+            if not is_away(still):
+                raise
             if time.monotonic() > end:
                 return
         except SoftTimeLimitExceeded:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
+from apps.results.patience import is_away
 from apps.results.texts import storable
 
 from . import conf, failures, results, store, tries
@@ -46,7 +47,7 @@ def announce(row_id: int, task_id: str, task: str, why: str) -> None:
     Call it in the transaction that puts the row into quarantine. What can't be told of one row is
     logged: it must not keep that row out of the quarantine, nor the others from being looked at.
 
-    :raises OperationalError, InterfaceError: the database is away; all of it is done again.
+    :raises django.db.Error: the database is away; all of it is done again.
     """
     for tell in (
         partial(results.store_quarantined, task_id, task, why),
@@ -55,7 +56,7 @@ def announce(row_id: int, task_id: str, task: str, why: str) -> None:
         try:
             with transaction.atomic(using=conf.alias()):
                 tell()
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
+        except Exception as error:
+            if is_away(error):
+                raise
             logger.exception("%s[%s] is in quarantine, which couldn't be told", task, task_id)

@@ -134,7 +134,7 @@ class OutboxTask(DjangoTask):  # type: ignore[misc]
         claim = getattr(self.request, "claim", None)
         if claim is None:
             return super().on_replace(sig)
-        if self.request.is_eager:
+        if self.request.is_eager or claim.finished:  # there is no end of it to come
             with calls.durable():
                 return super().on_replace(sig)
         claim.replacement = sig

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from celery import states
+from celery import shared_task, states
 from django.db import connection
 from django.test import Client
 from psycopg.errors import OperationalError
@@ -89,7 +89,37 @@ def test_a_start_that_was_overtaken_reports_nothing() -> None:
     assert Entry.objects.get().worker == "me"
 
 
-def test_it_waits_for_the_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+@shared_task(bind=True, atomic=False)
+def tries_again_on_a_replica(self: Any) -> None:
+    """Be retried by a server that only reads meanwhile."""
+    if self.request.retries or Entry.objects.filter(starts__gt=1).exists():
+        tasks.write("done")
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    raise self.retry(countdown=0)
+
+
+def test_one_that_only_reads_when_the_task_starts_or_ends_is_away_too() -> None:
+    result = tries_again_on_a_replica.delay_on_commit()
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    deliver()  # it starts, on a new connection, and can't end
+    assert Entry.objects.get().error.startswith("the database went away: cannot execute")
+    assert result.state == states.STARTED
+    deliver()
+    assert not Entry.objects.exists()
+    assert tasks.effects() == {"done": 1}
+
+
+@pytest.mark.parametrize(
+    "away",
+    [
+        "SELECT pg_terminate_backend(pg_backend_pid())",  # as a server that is still starting
+        "SET default_transaction_read_only = on",  # as a pooler that leads to a replica by now
+    ],
+)
+def test_it_waits_for_the_database_that_is_away(monkeypatch: pytest.MonkeyPatch, away: str) -> None:
     tasks.effect.delay_on_commit("a")
     row = Entry.objects.get()
     token = store.claim(row.id, 0, "me")
@@ -99,9 +129,9 @@ def test_it_waits_for_the_database_that_is_away(monkeypatch: pytest.MonkeyPatch)
 
     def postpone(*args: Any) -> None:
         attempts.append(args)
-        if len(attempts) == 1:  # as a server that is still starting
+        if len(attempts) == 1:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+                cursor.execute(away)
         original(*args)
 
     monkeypatch.setattr(outage, "_postpone", postpone)

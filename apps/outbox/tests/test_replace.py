@@ -33,6 +33,14 @@ def replaces_while_finishing(self: Any, label: str) -> Any:
 
 
 @shared_task(bind=True, atomic=False)
+def replaces_when_finished(self: Any, label: str) -> Any:
+    """Let another task take its place, after its last effects."""
+    with self.finishing():
+        tasks.write(f"{label}-first")
+    return self.replace(tasks.effect.s(label))
+
+
+@shared_task(bind=True, atomic=False)
 def replaces_in_the_open(self: Any, label: str) -> Any:
     """Let another task take its place, in no transaction."""
     try:
@@ -64,6 +72,7 @@ def ignores_while_finishing(self: Any, label: str) -> None:
     [
         (replaces_in_a_block, {"a": 1}),
         (replaces_while_finishing, {"a-first": 1, "a": 1}),
+        (replaces_when_finished, {"a-first": 1, "a": 1}),
         (replaces_in_the_open, {"1 row before the end": 1, "a": 1}),
     ],
 )
