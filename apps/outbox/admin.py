@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import current_app
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from . import quarantine, results
+from . import quarantine
+from .discard import discard
 from .models import Entry, Worker
 
 
@@ -47,23 +46,9 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
         return [field.name for field in self.model._meta.fields]
 
 
-def fail(row: Entry, call_errbacks: bool = True) -> None:
-    """Store that the task of *row* has failed for good, and tell those that depend on it."""
-    try:
-        request = results.context(row.task_id, row.task, row.body)
-    except Exception:  # a body that can't be read, which is what brought it here
-        request = results.context(row.task_id, row.task)
-    current_app.backend.mark_as_failure(
-        row.task_id,
-        results.Quarantined(row.error),
-        request=request,
-        call_errbacks=call_errbacks,
-    )
-
-
 @admin.register(Entry)
 class EntryAdmin(ReadOnly):
-    """Unfinished tasks; those in quarantine can be started again or given up."""
+    """Unfinished tasks; those in quarantine can be started again, all but what runs given up."""
 
     list_display = ("task", "error", "queue", "starts", "worker", "due_at", "sends", "task_id")
     list_filter = (StateFilter, "task", "queue")
@@ -79,22 +64,24 @@ class EntryAdmin(ReadOnly):
         count = quarantine.start_again(list(queryset.values_list("pk", flat=True)), who)
         self.message_user(request, f"{count} tasks are sent again.", messages.SUCCESS)
 
-    @admin.action(description="Discard (quarantined tasks)", permissions=["change"])
+    @admin.action(
+        description="Discard: end for good, without running (leaves those that run now)",
+        permissions=["change"],
+    )
     def discard(self, request: HttpRequest, queryset: QuerySet[Entry]) -> None:
-        """Give them up: failed for good, and so are their chains, chords and error callbacks."""
-        with transaction.atomic(using=queryset.db):
-            rows = list(queryset.select_for_update().filter(quarantined_at__isnull=False))
-            for row in rows:
-                row.delete()
-                try:
-                    with transaction.atomic(using=queryset.db):
-                        fail(row)
-                except Exception as error:
-                    # What can't be sent may be what brought it here; it ends all the same.
-                    fail(row, call_errbacks=False)
-                    why = f"error callbacks of {row.task_id} could not be called: {error!r}"
-                    self.message_user(request, f"The {why}", messages.WARNING)
-        self.message_user(request, f"{len(rows)} tasks are discarded.", messages.SUCCESS)
+        """End them: what is in quarantine has failed for good, what waits is revoked."""
+        who = request.user.get_username()
+        done = discard(list(queryset.values_list("pk", flat=True)), who)
+        for trouble in done.troubles:
+            self.message_user(request, trouble, messages.WARNING)
+        if done.running:
+            self.message_user(
+                request,
+                f"{done.running} tasks run now and are left; "
+                "app.control.revoke(id, terminate=True) ends one.",
+                messages.WARNING,
+            )
+        self.message_user(request, f"{done.ended} tasks are discarded.", messages.SUCCESS)
 
 
 @admin.register(Worker)

@@ -35,7 +35,10 @@ def start_again(ids: list[int], who: str) -> int:
         store.run(
             f"""UPDATE outbox_entry SET {tries.APPEND}, quarantined_at = NULL, reported = starts,
                     due_at = clock_timestamp(), error = ''
-                WHERE id = ANY(%(ids)s) AND quarantined_at IS NOT NULL RETURNING id""",  # noqa: S608 - constants
+                WHERE id IN (SELECT id FROM outbox_entry
+                    WHERE id = ANY(%(ids)s) AND quarantined_at IS NOT NULL
+                    ORDER BY id FOR UPDATE)
+                RETURNING id""",  # noqa: S608 - constants
             {"ids": ids, "note": tries.note(f"{tries.AGAIN}{who}")},
         )
     )

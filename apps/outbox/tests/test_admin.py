@@ -33,13 +33,16 @@ def quarantined() -> Entry:
     return row
 
 
-def act(client: Client, action: str, row: Entry) -> str:
+def act(client: Client, action: str, *rows: Entry) -> str:
     root: dict[str, Any] = {"username": "root", "is_superuser": True, "is_staff": True}
     client.force_login(User.objects.get_or_create(**root)[0])
     url = reverse("admin:outbox_entry_changelist")
-    answer = client.post(url, {"action": action, "_selected_action": [row.pk]}, follow=True)
+    chosen = [row.pk for row in rows]
+    answer = client.post(url, {"action": action, "_selected_action": chosen}, follow=True)
     page = answer.content.decode()
-    assert client.get(reverse("admin:outbox_entry_change", args=[row.pk])).status_code in {200, 302}
+    for pk in chosen:
+        change = reverse("admin:outbox_entry_change", args=[pk])
+        assert client.get(change).status_code in {200, 302}
     for state in ("quarantined", "running", "to be sent", "sent"):
         assert client.get(url, {"state": state}).status_code == 200
     assert client.get(reverse("admin:outbox_worker_changelist")).status_code == 200
@@ -74,7 +77,7 @@ def test_discard_ends_it_also_if_its_error_callbacks_cannot_be_sent(client: Clie
     row = Entry.objects.get()
     page = act(client, "discard", row)
     assert "1 tasks are discarded." in page
-    assert f"error callbacks of {row.task_id} could not be called" in page
+    assert f"{row.task_id}]: those that depend on it could not be told" in page
     assert not Entry.objects.exists()
     assert effect.AsyncResult(row.task_id).state == states.FAILURE
 
