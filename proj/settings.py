@@ -229,8 +229,9 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",
     "security.W012",
     "security.W016",
-    # Whether browsers are to know the domain as HTTPS only before they have been there is the
-    # decision of the domain's owner, and hard to take back.
+    # Whether HSTS holds for all names below this one, and whether browsers are to know the domain
+    # as HTTPS only before they have been there: decisions of its owner, hard to take back.
+    "security.W005",
     "security.W021",
     # Wants 50 characters; proj.W105 looks at how random they are.
     "security.W009",
@@ -271,8 +272,10 @@ if WHITENOISE_USE_FINDERS:
 # Behind a proxy that speaks HTTPS: cookies over HTTPS only, HTTP redirected, HSTS.
 HTTPS_ONLY = env.boolean("HTTPS_ONLY", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
-SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+# A browser that was here once refuses HTTP for so long, whatever is changed here. For other names
+# below this one only if the domain's owner says so: some may have no HTTPS.
+SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 31_536_000) if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
 SESSION_COOKIE_HTTPONLY = True
 SECURE_REFERRER_POLICY = "same-origin"
