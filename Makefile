@@ -64,7 +64,7 @@ restore: ## put a dump in the database's place: FROM=file; without it, show whic
 	@ENV=$(ENV) deploy/$(if $(ENV),k8s,compose)/backup restore $(FROM)
 
 .PHONY: rotate-secret
-rotate-secret: ## replace a password or key: NAME=secret_key (postgres, redis); ENV=prod for a cluster's
+rotate-secret: ## replace a password or key: NAME=secret_key (postgres, redis; compose: metrics_token); ENV=prod for a cluster's
 	@$(if $(ENV),$(PYTHON) deploy/k8s/rotate-secret "$(ENV)",deploy/compose/rotate-secret) "$(NAME)"
 
 .PHONY: chaos
@@ -121,7 +121,7 @@ lock: ## compile pyproject.toml into requirements/; UPGRADE=1 for the newest ver
 	$(filter-out pyproject.toml,$(compile)) --group checkov -o requirements/checkov.txt
 
 .PHONY: clean
-clean: ## remove .venv, caches and the data of `make run`
+clean: ## remove .venv, caches and all of `make run`: its data, its backups
 	rm -rf .venv .venv-checkov .local staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help
