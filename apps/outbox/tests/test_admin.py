@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from celery import states
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
@@ -35,7 +35,7 @@ def quarantined() -> Entry:
 
 def act(client: Client, action: str, *rows: Entry) -> str:
     root: dict[str, Any] = {"username": "root", "is_superuser": True, "is_staff": True}
-    client.force_login(User.objects.get_or_create(**root)[0])
+    client.force_login(get_user_model().objects.get_or_create(**root)[0])
     url = reverse("admin:outbox_entry_changelist")
     chosen = [row.pk for row in rows]
     answer = client.post(url, {"action": action, "_selected_action": chosen}, follow=True)
