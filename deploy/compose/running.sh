@@ -9,12 +9,27 @@ use_image_of() {
   export APP_IMAGE
 }
 
-# Remembers which of the roles named run, and how many workers.
+# The services whose containers run the app, whatever they are called: those of a
+# compose.override.yaml are connected to the database too (docs/own-app.md).
+of_the_app() {
+  ids=$(running --orphans=false)
+  [ -n "$ids" ] || return 0
+  # shellcheck disable=SC2086
+  docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}} {{.Config.Image}} {{range $i, $word := .Config.Cmd}}{{if not $i}}{{$word}}{{end}}{{end}}' $ids |
+    while read -r service image role; do
+      case $role:$image in
+      web:* | worker:* | beat:* | *:"${APP_IMAGE:-}") echo "$service" ;;
+      esac
+    done | sort -u
+}
+
+# Remembers which of the services named run, and how many containers each has.
 remember() {
-  workers=$(running worker | grep -c . || true)
-  roles=''
+  roles='' scales=''
   for role in "$@"; do
-    [ -z "$(running "$role")" ] || roles="$roles $role"
+    number=$(running "$role" | grep -c . || true)
+    [ "$number" != 0 ] || continue
+    roles="$roles $role" scales="$scales --scale $role=$number"
   done
 }
 
@@ -22,5 +37,5 @@ remember() {
 start_again() {
   # shellcheck disable=SC2086
   docker compose --progress quiet up --detach --no-deps --no-build --no-recreate --wait \
-    --wait-timeout 180 --scale "worker=$workers" $roles
+    --wait-timeout 180 $scales $roles
 }

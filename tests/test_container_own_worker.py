@@ -1,0 +1,61 @@
+"""A worker of one's own, in compose.override.yaml: a restore and a new password reach it too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from .containers import ROOT, Stack, inspect
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
+
+NAME = "worker-shop"
+
+
+@pytest.fixture(scope="module")
+def own(stack: Stack) -> Iterator[Stack]:
+    """Add two of the worker that docs/own-app.md shows to the stack, in the file that it names."""
+    page = (ROOT / "docs" / "own-app.md").read_text("utf-8")
+    (text,) = re.findall(r"```yaml\n( +services:\n +worker-shop:.*?)```", page, re.DOTALL)
+    override = stack.folder / "compose.override.yaml"
+    override.write_text(text)
+    before = stack.env["COMPOSE_FILE"]
+    stack.env["COMPOSE_FILE"] = f"{before}:{override.name}"  # as Compose does by itself
+    up = ("up", "--detach", "--wait", "--no-deps", "--no-build", "--scale", f"{NAME}=2", NAME)
+    try:
+        stack.compose(*up)
+        yield stack
+    finally:
+        stack.compose("rm", "--force", "--stop", NAME)
+        stack.env["COMPOSE_FILE"] = before
+        override.unlink()
+
+
+def starts(stack: Stack) -> set[str]:
+    """Return when those that run were started; they are healthy."""
+    containers = inspect(*stack.ids(NAME))
+    assert {each["State"]["Health"]["Status"] for each in containers} == {"healthy"}
+    return {each["State"]["StartedAt"] for each in containers}
+
+
+def test_a_restore_stops_it_and_starts_as_many_again(own: Stack) -> None:
+    said = own.run("make", "backup").stdout
+    (name,) = set(re.findall(r"proj-\w+\.dump", said))
+    before = starts(own)
+    said = own.run("make", "restore", f"FROM={name}").stdout
+    (stopped,) = re.findall(r"^backup: stopping (.*)$", said, re.MULTILINE)
+    assert set(stopped.split()) == {"web", "worker", "beat", NAME}
+    after = starts(own)
+    assert (len(before), len(after), len(before & after)) == (2, 2, 0)
+
+
+def test_it_has_the_new_password_after_a_rotation(own: Stack) -> None:
+    ask = "import os; print(open(os.environ['DATABASE_URL_FILE']).read())"
+    before = starts(own)
+    own.run("deploy/compose/rotate-secret", "postgres")
+    after = starts(own)
+    assert (len(after), len(before & after)) == (2, 0)
+    told = own.compose("exec", "-T", NAME, "python", "-c", ask).stdout
+    assert told == own.compose("exec", "-T", "web", "python", "-c", ask).stdout
