@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from math import ceil
+from datetime import datetime, timedelta
 from typing import Any
 
-from celery.schedules import schedstate
+from celery.schedules import crontab, schedstate, solar
 from celery.utils.log import get_logger
-from celery.utils.time import maybe_make_aware, maybe_timedelta
+from celery.utils.time import maybe_make_aware
+from django.db import connections, router
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import ModelEntry
@@ -55,10 +55,17 @@ class Entry(ModelEntry):  # type: ignore[misc]
     def _mend_last_run(self) -> None:
         """Let a last run that is still to come be now: the clock was wrong then, and is right now.
 
-        The task would wait until that time, and an interval longer.
+        The task would wait until that time, and an interval longer. Which clock is wrong is told
+        by PostgreSQL's, the one that all beats share. A last run just after a crontab's next time
+        was that one's run, by a clock that is fast: to mend it would repeat it.
         """
-        now, (last_run_at, count) = timezone.now(), self.stored
-        if last_run_at is None or (last_run_at - now).total_seconds() <= LATE:
+        last_run_at, count = self.stored
+        late = timedelta(seconds=LATE)
+        # Asked only where this machine's clock gives reason to.
+        if last_run_at is None or last_run_at - timezone.now() <= late:
+            return
+        now = _database_now()
+        if last_run_at - now <= late or self._was_run_early(now, last_run_at):
             return
         logger.warning(
             "beat: %s has run at %s, which is to come; now counts", self.name, last_run_at
@@ -66,6 +73,22 @@ class Entry(ModelEntry):  # type: ignore[misc]
         if self.write(last_run_at=now):
             self.stored = now, count
             self.last_run_at = self.model.last_run_at = now
+
+    def _was_run_early(self, now: datetime, last_run_at: datetime) -> bool:
+        """Tell whether *last_run_at* is before the second of the times that follow *now*."""
+        if not isinstance(self.schedule, (crontab, solar)):
+            return False  # one that has no times of day
+        return last_run_at < self._next_time(self._next_time(now))
+
+    def _next_time(self, after: datetime) -> datetime:
+        remaining = self._remaining(after)
+        following: datetime = self.schedule.now() + remaining
+        return following
+
+    def _remaining(self, last_run_at: datetime) -> timedelta:
+        last = maybe_make_aware(last_run_at).astimezone(self.app.timezone)
+        remaining: timedelta = self.schedule.remaining_estimate(last)
+        return remaining
 
     def _disable(self, model: PeriodicTask) -> None:
         """Disable the row: it has expired, has run its one time, or makes no sense."""
@@ -85,21 +108,18 @@ class Entry(ModelEntry):  # type: ignore[misc]
         """
         if self.model.one_off or self.model.clocked_id or self.stored[0] is None:
             return 0.0
-        last = maybe_make_aware(self.last_run_at).astimezone(self.app.timezone)
-        remaining: float = self.schedule.remaining_estimate(last).total_seconds()
-        return -remaining
+        return -self._remaining(self.last_run_at).total_seconds()
 
     def save(self) -> None:
         """Do nothing: each tick has written what there is."""
 
 
-def with_expiry(given: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry of ``CELERY_BEAT_SCHEDULE`` whose option ``expires`` is as the row has it.
+def _database_now() -> datetime:
+    """Return the time by PostgreSQL's clock.
 
-    Celery's documentation names it like that, for seconds or a ``timedelta``; upstream drops it.
+    :raises django.db.Error: it can't be reached.
     """
-    options = dict(given.get("options") or {})
-    expires = options.pop("expires", None)
-    if expires is not None:
-        options.setdefault("expire_seconds", ceil(maybe_timedelta(expires).total_seconds()))
-    return {**given, "options": options}
+    with connections[router.db_for_write(PeriodicTask)].cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+    return now

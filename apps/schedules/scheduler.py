@@ -38,12 +38,11 @@ from django_celery_beat.schedulers import DatabaseScheduler as UpstreamScheduler
 
 from apps.health.heartbeat import HeartbeatFile
 from apps.outbox import broker
-from apps.results.patience import AWAY, only_reads
+from apps.results.patience import only_reads
 
-from . import ticks
+from . import from_settings, ticks
 from .conf import POLL, RETRY
 from .entry import Entry as ScheduleEntry
-from .entry import with_expiry
 from .leader import Leader
 
 logger = get_logger(__name__)
@@ -221,24 +220,11 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         self._outage = True
 
     def update_from_dict(self, mapping: dict[str, dict[str, Any]]) -> None:
-        """Write ``CELERY_BEAT_SCHEDULE`` into the tables, what is new or has changed there.
-
-        One that has never run counts from its last change: if each start were one, a weekly task
-        of a site that is updated more often would never run.
+        """Write ``CELERY_BEAT_SCHEDULE`` into the tables (see from_settings.py).
 
         :raises django.db.Error: the database is away; it must be done again.
         """
-        for name, given in mapping.items():
-            try:
-                fields = self.Entry._unpack_fields(**with_expiry(given))
-                row = self.Model.objects.filter(name=name).first()
-                if row and all(getattr(row, key) == value for key, value in fields.items()):
-                    continue
-                self.Model.objects.update_or_create(name=name, defaults=fields)
-            except AWAY:
-                raise
-            except Exception as error:
-                logger.exception("beat: %r in CELERY_BEAT_SCHEDULE is wrong: %s", name, error)
+        from_settings.write(mapping, self.Entry)
 
     def install_default_entries(self, data: Any) -> None:
         """Install none; apps.housekeeping declares its own."""

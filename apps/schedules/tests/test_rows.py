@@ -62,19 +62,6 @@ def test_a_row_that_makes_no_sense_holds_up_no_other_and_is_named(
     assert "wrong" in caplog.text
 
 
-def test_a_last_run_in_the_future_is_no_reason_to_wait_for_it(beat: StartBeat) -> None:
-    """The machine's clock was wrong when it ran, and was set right since."""
-    task = periodic(last_run_at=timezone.now() + timedelta(days=365))
-    scheduler = beat()
-    tick(scheduler)
-    assert sent() == [], "its interval begins now"
-    task.refresh_from_db()
-    assert abs(task.last_run_at - timezone.now()) < timedelta(minutes=1)
-    PeriodicTask.objects.update(last_run_at=timezone.now() - timedelta(minutes=31))
-    tick(beat())
-    assert sent() == ["p"]
-
-
 def test_a_task_with_a_date_runs_once_also_if_its_row_does_not_say_so(beat: StartBeat) -> None:
     due = ClockedSchedule.objects.create(clocked_time=timezone.now() - timedelta(hours=1))
     task = periodic()
