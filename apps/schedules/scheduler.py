@@ -37,13 +37,13 @@ from django_celery_beat.schedulers import SCHEDULE_SYNC_MAX_INTERVAL
 from django_celery_beat.schedulers import DatabaseScheduler as UpstreamScheduler
 
 from apps.health.heartbeat import HeartbeatFile
-from apps.outbox import broker
 from apps.results.patience import only_reads
 
 from . import from_settings, ticks
 from .conf import POLL, RETRY
 from .entry import Entry as ScheduleEntry
 from .leader import Leader
+from .untaken import Untaken
 
 logger = get_logger(__name__)
 
@@ -75,6 +75,7 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         self._reached = True
         self._outage = False
         self._last_full_read = 0.0
+        self._untaken = Untaken()
         super().__init__(*args, lazy=lazy, **kwargs)
         # Two rounds of the longest sleep, or what is usual if that is longer.
         valid = max(settings.HEARTBEAT_MAX_AGE, 2 * self.max_interval)
@@ -110,20 +111,28 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         try:
             if not ticks.commit(entry):
                 self._read_at = 0.0
+            self._untaken.taken(entry)
         except (DataError, IntegrityError, TypeError, ValueError) as error:
             self._can_not_be_sent(entry, error)
         except Error as error:
             self._database_failed(error)
             self._read_at = 0.0
         except ticks.NotTakenError as error:
-            if broker.answers():
-                self._can_not_be_sent(entry, error)
-                return
-            logger.warning("beat: the broker can't be reached, trying again: %s", error)
-            # Not at once: the others that are due come first.
-            self._read_at = time.monotonic() + RETRY
+            self._not_taken(entry, error)
         except Exception as error:
             self._can_not_be_sent(entry, error)
+
+    def _not_taken(self, entry: ScheduleEntry, error: Exception) -> None:
+        # Not at once: the others that are due come first.
+        self._read_at = time.monotonic() + RETRY
+        # To send may have taken seconds, as to ask the broker may: a sign of life between the two.
+        if not self.leader.hold():
+            return
+        if self._untaken.is_wrong(entry, error):
+            self._untaken.taken(entry)
+            self._can_not_be_sent(entry, error)
+        elif self._untaken.suspected(entry):
+            self._read_at = 0.0
 
     def _can_not_be_sent(self, entry: ScheduleEntry, error: Exception) -> None:
         logger.exception("beat: %s can't be sent, until its next time: %s", entry.name, error)

@@ -83,6 +83,11 @@ def _send(entry: Entry) -> None:
     timeout = outbox.get("PUBLISH_TIMEOUT")
     try:
         with broker.producers().acquire(block=True, timeout=timeout) as producer:
-            call(args, kwargs, producer=producer, retry=False, **options)
+            try:
+                call(args, kwargs, producer=producer, retry=False, **options)
+            except BaseException:
+                # Half a reply may be left on the socket; a new connection has none.
+                producer.connection.collect()
+                raise
     except Exception as error:
         raise NotTakenError(str(error)) from error
