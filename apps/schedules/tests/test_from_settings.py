@@ -23,10 +23,11 @@ WEEKLY = {"task": "proj.celery.debug_task", "schedule": timedelta(days=7)}
 
 
 @pytest.fixture(autouse=True)
-def _schedule() -> Iterator[None]:
+def _schedule(transactional_db: None) -> Iterator[None]:
     app.conf.beat_schedule = {"weekly": dict(WEEKLY)}
     yield
     app.conf.beat_schedule = {}
+    connection.close()  # with what a test has set in its session
 
 
 def test_one_that_never_ran_counts_from_its_first_day_however_often_beat_starts(
