@@ -91,6 +91,8 @@ def test_the_readme_lists_every_setting_that_a_secret_holds(rendered: dict[str, 
     app = one(objects(rendered["prod"]), "Deployment", "web")["spec"]["template"]["spec"]
     names = {e["name"].removesuffix("_FILE") for e in app["containers"][0]["env"]
              if e.get("value", "").startswith("/run/secrets/")}  # fmt: skip
+    backup = (ROOT / "k8s/components/backup/cronjob.yaml").read_text("utf-8")
+    names |= set(re.findall(r"name: (\w+)_FILE, value: /run/secrets/proj/", backup))
     readme = (ROOT / "k8s/README.md").read_text("utf-8")
     (row,) = re.findall(r"^\| set a secret \((.*?)\) \|", readme, re.MULTILINE)
     assert set(re.findall(r"`([A-Z_]+)`", row)) == names
