@@ -6,7 +6,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from celery import current_app
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
+
+from apps.results.patience import is_away
 
 from . import conf, results, store
 from .models import Entry
@@ -69,9 +71,9 @@ def _end(row: Entry, who: str) -> tuple[bool, str]:
         try:
             with transaction.atomic(using=conf.alias()):
                 _store_end(row, who, whole)
-        except (OperationalError, InterfaceError):
-            raise
         except Exception as error:
+            if is_away(error):
+                raise
             # What can't be read or sent may be what brought it here; it ends all the same.
             what = "those that depend on it could not be told" if whole else "it could not be ended"
             trouble = f"{row}: {what}: {error!r}"
