@@ -16,7 +16,7 @@ pytest_plugins = ["tests.fixtures_worker", "tests.fixtures_outbox", "tests.clust
 
 #: Settings of the project, and what libpq reads by itself.
 PREFIXES = (
-    *("BACKUP_", "BEAT_", "CELERY_", "DATABASE_", "EMAIL_", "HEARTBEAT_", "LOG_", "OUTBOX_"),
+    *("BACKUP_", "BEAT_", "CELERY_", "DATABASE_", "EMAIL_", "HEARTBEAT_", "LOG_", "DURABLE_"),
     *("PG", "REPORTS_", "RESULTS_", "SECURE_HSTS_", "WEB_", "WORKER_"),
 )
 NAMES = {
@@ -38,7 +38,7 @@ def _prepare_environment() -> None:
     # As long as the checks allow: on a busy machine, half a second is no outage of the broker. Not
     # for the benchmarks, which come here without pytest: they measure what is shipped.
     if "PYTEST_VERSION" in os.environ:
-        os.environ["OUTBOX_PUBLISH_TIMEOUT"] = "5"
+        os.environ["DURABLE_PUBLISH_TIMEOUT"] = "5"
     folder = temporary_folder()
     os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
     os.environ["EMAIL_FILE_PATH"] = str(folder / "mail")

@@ -23,12 +23,12 @@ from bench import ledger  # starts PostgreSQL and a broker, and sets up Django
 import psutil
 from django.db import connection
 
-from apps.outbox import store
 from bench import procfs
+from durable.queue import store
 from tests.fixtures_worker import Role
 
 #: Rows as delay_on_commit() writes them, for a broker that was away.
-INSERT = """INSERT INTO outbox_entry (task_id, task, queue, priority, body, due_at, sends, starts,
+INSERT = """INSERT INTO durable_task (task_id, task, queue, priority, body, due_at, sends, starts,
         reported, history, error)
     SELECT gen_random_uuid(), 'bench.effects.effect', 'default', 0, '[[' || n || '], {}, {}]',
         clock_timestamp() + %s * interval '1 s', 0, 0, 0, '[]', ''
@@ -36,16 +36,16 @@ INSERT = """INSERT INTO outbox_entry (task_id, task, queue, priority, body, due_
 
 #: Each statement that looks through the rows, with what fits its parameters.
 PLANS = {
-    "due": "SELECT id FROM outbox_entry WHERE due_at <= statement_timestamp()"
+    "due": "SELECT id FROM durable_task WHERE due_at <= statement_timestamp()"
     " ORDER BY due_at LIMIT 500 FOR UPDATE SKIP LOCKED",
-    "expired": "SELECT id FROM outbox_entry WHERE expires < statement_timestamp()"
+    "expired": "SELECT id FROM durable_task WHERE expires < statement_timestamp()"
     " AND worker IS NULL AND quarantined_at IS NULL",
-    "of dead workers": "SELECT id FROM outbox_entry WHERE worker IS NOT NULL"
+    "of dead workers": "SELECT id FROM durable_task WHERE worker IS NOT NULL"
     " AND started_at < clock_timestamp() - interval '10 s'"
-    " AND worker NOT IN (SELECT id FROM outbox_worker)",
-    "overtaken": f"SELECT id FROM outbox_entry WHERE {store.WAITING} AND queue = 'default'"  # noqa: S608
+    " AND worker NOT IN (SELECT id FROM durable_worker)",
+    "overtaken": f"SELECT id FROM durable_task WHERE {store.WAITING} AND queue = 'default'"  # noqa: S608
     " AND priority = 0 AND sent_at < statement_timestamp() - interval '1 day'"
-    " AND NOT id = ANY (SELECT unnest(held) FROM outbox_worker)",
+    " AND NOT id = ANY (SELECT unnest(held) FROM durable_worker)",
 }
 
 
@@ -57,7 +57,7 @@ def value(sql: str) -> int:
 def wait_until_sent(rows: int) -> float:
     """Wait until the relay has sent all that is due; return the seconds it took."""
     begin = time.monotonic()
-    while value("SELECT count(*) FROM outbox_entry WHERE sent_at IS NULL AND sends < 2") > rows:
+    while value("SELECT count(*) FROM durable_task WHERE sent_at IS NULL AND sends < 2") > rows:
         time.sleep(1)
     return time.monotonic() - begin
 
@@ -69,7 +69,7 @@ def main() -> None:
     ledger.prepare()
     ledger.clear()
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE outbox_entry")
+        cursor.execute("TRUNCATE durable_task")
     store.run(INSERT, [3600, 1, rows])
     store.run(INSERT, [0, rows + 1, 2 * rows])
     env = {
@@ -102,8 +102,8 @@ def main() -> None:
             time.sleep(seconds / 2)
             done = value("SELECT count(*) FROM bench_effect")
             double = done - value("SELECT count(DISTINCT label) FROM bench_effect")
-            extra = value("SELECT sum(sends - 1) FROM outbox_entry WHERE sends > 1")
-            waiting = value("SELECT count(*) FROM outbox_entry")
+            extra = value("SELECT sum(sends - 1) FROM durable_task WHERE sends > 1")
+            waiting = value("SELECT count(*) FROM durable_task")
             print(
                 f"{done} done, {double} of them twice, {waiting} wait; "
                 f"{extra} messages more than one a row ({100 * extra / rows:.3f} %)"

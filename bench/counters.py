@@ -15,8 +15,8 @@ SQL = """
            (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()),
            (SELECT wal_bytes FROM pg_stat_wal),
            (SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal'),
-           (SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'outbox_entry'),
-           (SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'outbox_entry')"""
+           (SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'durable_task'),
+           (SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'durable_task')"""
 NAMES = ("statements", "backends", "commits", "wal_bytes", "fsyncs", "updates", "hot_updates")
 
 

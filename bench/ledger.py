@@ -36,9 +36,9 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django_celery_results.models import TaskResult
 
-from apps.outbox.models import Entry
 from bench import counters
 from bench.effects import CREATE, effect
+from durable.queue.models import Task
 from tests.fixtures_worker import Role, purge_queues
 
 Measured = dict[str, float]
@@ -121,7 +121,7 @@ def work(command: tuple[str, ...], count: int, folder: Path) -> Measured:
         )
         effects, labels, seconds = cursor.fetchone()
     assert (effects, labels) == (count, count)
-    assert not Entry.objects.exists()
+    assert not Task.objects.exists()
     spent: Counter[str] = after - before
     return {
         "tasks/s": (count - 1) / float(seconds),

@@ -36,7 +36,7 @@ import redis
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from apps.outbox import broker, fastpath, store
+from durable.queue import broker, fastpath, store
 from tests import outbox_tasks as tasks
 from tests.fixtures_worker import Role, free_port
 from tests.other_servers import listens, running
@@ -170,8 +170,8 @@ def main() -> None:
                     found.append(measure(site))
                 finally:
                     site.stop()
-                    store.run("DELETE FROM outbox_entry")
-                    store.run("DELETE FROM outbox_worker")
+                    store.run("DELETE FROM durable_task")
+                    store.run("DELETE FROM durable_worker")
         print(f"{title} (s): {found}; load {os.getloadavg()[0]:.0f}", flush=True)
 
 

@@ -50,7 +50,7 @@ def _measure(tasks: int) -> None:
     from django.db import connection
     from django_celery_results.backends.database import DatabaseBackend as Upstream
 
-    from apps.results.backend import DatabaseBackend
+    from durable.results.backend import DatabaseBackend
     from proj.celery import app
 
     call_command("migrate", verbosity=0)

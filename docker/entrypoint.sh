@@ -14,7 +14,7 @@ forget_heartbeat() {
   rm -f "$folder/proj-$APP_ROLE.heartbeat"
 }
 
-# web, worker and beat check their settings before they start (apps/checks), within their own process.
+# web, worker and beat check their settings before they start (durable/checks), within their own process.
 # Celery would run all of Django's checks before, and throw away what they found.
 export CELERY_SKIP_CHECKS=1
 

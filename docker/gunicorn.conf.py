@@ -17,7 +17,7 @@ if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108
     worker_tmp_dir = "/dev/shm"  # noqa: S108
 accesslog = "-"
 if os.environ.get("LOG_FORMAT") == "json":  # a wrong value is refused by the settings
-    logger_class = "apps.logs.gunicorn.JsonLogger"
+    logger_class = "durable.logs.gunicorn.JsonLogger"
 # Requests in flight may finish for this long at a stop; the grace period is longer.
 graceful_timeout = 30
 # Kept alive for longer than a proxy's idle connections, so that the proxy closes first.
@@ -49,6 +49,6 @@ def on_starting(server: Any) -> None:
 
     if not apps.ready:  # by somebody who has switched preload_app off
         django.setup()
-    from apps.checks.start import check_before_start
+    from durable.checks.start import check_before_start
 
     check_before_start()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
-from django.apps import apps
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
@@ -17,7 +14,8 @@ from ninja.errors import AuthenticationError, HttpError, Throttled, ValidationEr
 from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
-from apps.results.patience import is_away
+from durable.database.retry import is_away
+from durable.discovery import modules
 
 from .problems import PROBLEM_JSON, ProblemError, problem
 
@@ -136,6 +134,6 @@ def no_such_path(request: HttpRequest, path: str) -> HttpResponse:
     return problem(404, detail=f"There is no /api/{path}; /api/docs lists what there is.")
 
 
-for _config in apps.get_app_configs():
-    if _config.name.startswith("apps.") and find_spec(f"{_config.name}.api"):
-        api.add_router("", import_module(f"{_config.name}.api").router)
+for _module in modules("api"):
+    if hasattr(_module, "router"):
+        api.add_router("", _module.router)

@@ -21,13 +21,13 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 # Tells docker/healthcheck whether a worker really takes messages.
-app.steps["consumer"].add("apps.health.consumer:Heartbeat")
+app.steps["consumer"].add("durable.health.consumer:Heartbeat")
 # Gives back the tasks that a worker doesn't know.
-app.steps["consumer"].add("apps.outbox.unknown:UnknownTasks")
+app.steps["consumer"].add("durable.queue.unknown:UnknownTasks")
 # Stops a worker as soon as its tasks end, and hands back the others.
-app.steps["worker"].add("apps.stopping.step:OrderlyStop")
+app.steps["worker"].add("durable.stopping.step:OrderlyStop")
 # Ends the task that a person terminates.
-app.steps["worker"].add("apps.stopping.terminate:Terminate")
+app.steps["worker"].add("durable.stopping.terminate:Terminate")
 
 
 # What these import reads Django's settings, so not above.
@@ -44,7 +44,7 @@ def _take_from_the_projects_queues(options: dict[str, Any], **kwargs: Any) -> No
 
 @worker_init.connect
 def _keep_connections(**kwargs: Any) -> None:
-    from .connections import install
+    from durable.database.connections import install
 
     install()
 
@@ -52,7 +52,7 @@ def _keep_connections(**kwargs: Any) -> None:
 @worker_init.connect
 @beat_init.connect
 def _check_before_start(**kwargs: Any) -> None:
-    from apps.checks.start import check_before_start
+    from durable.checks.start import check_before_start
 
     check_before_start()
 

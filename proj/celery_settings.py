@@ -1,7 +1,7 @@
 """Celery's settings, each with its reason. proj/settings.py takes them over, so they are Django's.
 
 ``CELERY_<NAME>`` in the environment sets any of them, and every other setting that Celery knows,
-with Celery's own type (see celery_env.py). Where one follows from others it is worked out last,
+with Celery's own type (see durable/environment). Where one follows from others it is worked out last,
 from what the environment made of those.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .celery_env import celery_settings
+from durable.environment.celery_settings import celery_settings
+
 from .environment import env
 
 CELERY_BROKER_URL = env.required(
@@ -23,10 +24,10 @@ CELERY_TIMEZONE = "UTC"
 # --- Results -------------------------------------------------------------------------------------
 
 # In django-celery-results' tables; `django-db` is that package's own backend on the same tables.
-CELERY_RESULT_BACKEND = "apps.results.backend:DatabaseBackend"
+CELERY_RESULT_BACKEND = "durable.results.backend:DatabaseBackend"
 CELERY_CACHE_BACKEND = "default"  # used by the result backend django-cache
 CELERY_RESULT_EXTENDED = True  # the admin then shows each task's name and arguments
-CELERY_RESULT_EXPIRES = 7 * 24 * 3600.0  # seconds; apps.housekeeping deletes older ones
+CELERY_RESULT_EXPIRES = 7 * 24 * 3600.0  # seconds; durable.housekeeping deletes older ones
 CELERY_TASK_TRACK_STARTED = True
 
 # --- Where a task goes, and for how long ---------------------------------------------------------
@@ -59,12 +60,12 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # A publisher doesn't: the user's request waits behind it.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
 
-# A worker's child keeps its connection over this many tasks; proj/connections.py makes that safe.
+# A worker's child keeps its connection over this many tasks; durable/database/connections.py makes that safe.
 CELERY_DB_REUSE_MAX = 1000
 
 # --- Periodic tasks ------------------------------------------------------------------------------
 
-CELERY_BEAT_SCHEDULER = "apps.schedules.scheduler:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "durable.schedules.scheduler:DatabaseScheduler"
 
 # --- What the environment says, and what follows from it -----------------------------------------
 

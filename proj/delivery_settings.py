@@ -1,4 +1,4 @@
-"""The settings of what keeps tasks, results and ticks: apps/outbox, apps/results, apps/schedules.
+"""The settings of what keeps tasks, results and ticks: durable/queue, durable/results, durable/schedules.
 
 settings.py takes these over. docs/delivery.md says what they are about.
 """
@@ -10,15 +10,15 @@ from .environment import env
 # --- Outbox: tasks called by delay_on_commit(), see docs/delivery.md ------------------------------
 
 # Seconds that a request waits for a broker that is frozen, once; the relay then takes over.
-OUTBOX_PUBLISH_TIMEOUT = env.get("OUTBOX_PUBLISH_TIMEOUT", 1.0, float, "a number of seconds")
+DURABLE_PUBLISH_TIMEOUT = env.get("DURABLE_PUBLISH_TIMEOUT", 1.0, float, "a number of seconds")
 # Starts in a row that end without a report (killed, out of memory) until a task is quarantined.
-OUTBOX_MAX_STARTS = env.integer("OUTBOX_MAX_STARTS", 5, least=1)
+DURABLE_MAX_STARTS = env.integer("DURABLE_MAX_STARTS", 5, least=1)
 # Seconds between a worker's signs of life, and without any until its tasks are started elsewhere.
-OUTBOX_HEARTBEAT = env.integer("OUTBOX_HEARTBEAT", 2, least=1)
-OUTBOX_DEAD_AFTER = env.integer("OUTBOX_DEAD_AFTER", 10, least=2)
+DURABLE_HEARTBEAT = env.integer("DURABLE_HEARTBEAT", 2, least=1)
+DURABLE_DEAD_AFTER = env.integer("DURABLE_DEAD_AFTER", 10, least=2)
 # Seconds until a message that nothing was heard of is sent again, when no loss was noticed. It
 # must be longer than any backlog: this is the only rule that could multiply one.
-OUTBOX_RESEND_AFTER = env.integer("OUTBOX_RESEND_AFTER", 6 * 3600, least=60)
+DURABLE_RESEND_AFTER = env.integer("DURABLE_RESEND_AFTER", 6 * 3600, least=60)
 
 # --- Results -------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ OUTBOX_RESEND_AFTER = env.integer("OUTBOX_RESEND_AFTER", 6 * 3600, least=60)
 RESULTS_PATIENCE = env.get("RESULTS_PATIENCE", 60.0, float, "a number of seconds")
 # false behind a pooler that hands out connections by transaction and loses prepared statements.
 RESULTS_PREPARE = env.boolean("RESULTS_PREPARE", True)
-OUTBOX_PREPARE = RESULTS_PREPARE  # the same statements, and the same connections
+DURABLE_PREPARE = RESULTS_PREPARE  # the same statements, and the same connections
 
 # --- Beat ----------------------------------------------------------------------------------------
 

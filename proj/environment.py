@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .env import Reader, load_env_files, parse_bool
+from durable.environment.reader import Reader, load_env_files, parse_bool
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

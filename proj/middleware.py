@@ -9,7 +9,7 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse
 from django.template import loader
 
-from apps.results.patience import is_away
+from durable.database.retry import is_away
 
 from .problems import PROBLEM_JSON, problem
 

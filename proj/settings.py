@@ -13,9 +13,10 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
+from durable.environment.reader import ConfigurationError
+
 from .celery_settings import *  # noqa: F403 - CELERY_*, each with its reason
-from .delivery_settings import *  # noqa: F403 - OUTBOX_*, RESULTS_*, BEAT_*
-from .env import ConfigurationError
+from .delivery_settings import *  # noqa: F403 - DURABLE_*, RESULTS_*, BEAT_*
 from .environment import BASE_DIR, env
 from .own_settings import OWN_APPS
 
@@ -57,24 +58,24 @@ INSTALLED_APPS = [
     "ninja",  # serves Swagger UI from here instead of from a CDN
     "django_celery_results",
     "django_celery_beat",
-    "apps.checks",
-    "apps.outbox",
-    "apps.results",
-    "apps.health",
-    "apps.metrics",
-    "apps.schedules",
-    "apps.schema",
-    "apps.housekeeping",
-    "apps.backups",
-    "apps.logs",
+    "durable.checks",
+    "durable.queue",
+    "durable.results",
+    "durable.health",
+    "durable.metrics",
+    "durable.schedules",
+    "durable.schema",
+    "durable.housekeeping",
+    "durable.backups",
+    "durable.logs",
     *OWN_APPS,
 ]
 
 MIDDLEWARE = [
-    "apps.logs.middleware.RequestIdMiddleware",  # the outermost: what any other logs has the id
+    "durable.logs.middleware.RequestIdMiddleware",  # the outermost: what any other logs has the id
     # Before the others: a probe must not depend on hosts, sessions, redirects or the database.
-    "apps.health.middleware.ProbeMiddleware",
-    "apps.metrics.middleware.MetricsMiddleware",
+    "durable.health.middleware.ProbeMiddleware",
+    "durable.metrics.middleware.MetricsMiddleware",
     "proj.middleware.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -149,10 +150,10 @@ _database["OPTIONS"] = {
 }
 if DATABASE_POOL_MAX_SIZE:
     # With one for each thread, who waits for a connection waits for a database that is away, and
-    # proj/postgresql lets only one do so; with fewer, for another request that is about to end.
+    # durable/database/postgresql lets only one do so; with fewer, for another request that is about to end.
     _one_each = DATABASE_POOL_MAX_SIZE >= WEB_THREADS
     if _one_each:
-        _database["ENGINE"] = "proj.postgresql"
+        _database["ENGINE"] = "durable.database.postgresql"
     _database["OPTIONS"]["pool"] = {
         "min_size": DATABASE_POOL_MIN_SIZE,
         "max_size": DATABASE_POOL_MAX_SIZE,
@@ -161,7 +162,7 @@ if DATABASE_POOL_MAX_SIZE:
         "reconnect_timeout": 5,
     }
 elif ROLE in {"worker", "beat"}:
-    _database["CONN_MAX_AGE"] = None  # kept until it breaks; see proj/connections.py
+    _database["CONN_MAX_AGE"] = None  # kept until it breaks; see durable/database/connections.py
 DATABASES = {"default": _database}
 
 # In PostgreSQL, so that every process of every role sees the same entries, and so that the result
@@ -301,7 +302,7 @@ LOG_LEVEL = env.get(
     lambda value: {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR")}[value.upper()],
     "DEBUG, INFO, WARNING or ERROR",
 )
-# text for people, json for what collects logs: one object a line (apps/logs). docker/entrypoint.sh
+# text for people, json for what collects logs: one object a line (durable/logs). docker/entrypoint.sh
 # and docker/gunicorn.conf.py read it as well.
 LOG_FORMAT = env.get(
     "LOG_FORMAT", "text", lambda value: {"text": "text", "json": "json"}[value], "text or json"
@@ -311,7 +312,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "text": {"format": "[%(asctime)s: %(levelname)s/%(name)s] %(message)s"},
-        "json": {"()": "apps.logs.formatter.JsonFormatter"},
+        "json": {"()": "durable.logs.formatter.JsonFormatter"},
     },
     "handlers": {
         "console": {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.logs.context import carrying
-from apps.outbox.task import OutboxTask
+from durable.logs.context import carrying
+from durable.queue.task import OutboxTask
 
 
 class Task(OutboxTask):
@@ -16,7 +16,7 @@ class Task(OutboxTask):
     """
 
     abstract = True
-    Strategy = "apps.logs.receivers:strategy"
+    Strategy = "durable.logs.receivers:strategy"
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
         """Call the task, on commit or at once; it carries the id of the request that calls it."""

@@ -11,17 +11,17 @@ import pytest
 from celery.result import AsyncResult
 from django.db import connection, transaction
 
-from apps.outbox import broker, fastpath
-from apps.outbox.models import Entry
-from apps.outbox.relay import Relay
+from durable.queue import broker, fastpath
+from durable.queue.models import Task
+from durable.queue.relay import Relay
 from proj.celery import app
 from tests import outbox_tasks as tasks
 from tests.fixtures_worker import free_port
 
 TASKS = {
     "CELERY_IMPORTS": "tests.outbox_tasks",
-    "OUTBOX_HEARTBEAT": "1",
-    "OUTBOX_DEAD_AFTER": "3",
+    "DURABLE_HEARTBEAT": "1",
+    "DURABLE_DEAD_AFTER": "3",
     "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT": "1",
 }
 
@@ -29,9 +29,9 @@ TASKS = {
 @pytest.fixture
 def quick(settings: Any) -> None:
     """The same times for the relay of this process as for the workers."""
-    settings.OUTBOX_HEARTBEAT = 1
-    settings.OUTBOX_DEAD_AFTER = 3
-    settings.OUTBOX_POLL = 0.1
+    settings.DURABLE_HEARTBEAT = 1
+    settings.DURABLE_DEAD_AFTER = 3
+    settings.DURABLE_POLL = 0.1
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def names(count: int) -> list[str]:
     return [f"t{number}" for number in range(count)]
 
 
-def quarantined() -> list[Entry]:
-    return list(Entry.objects.exclude(quarantined_at=None))
+def quarantined() -> list[Task]:
+    return list(Task.objects.exclude(quarantined_at=None))
 
 
 def all_done() -> bool:
-    return not Entry.objects.filter(quarantined_at=None).exists()
+    return not Task.objects.filter(quarantined_at=None).exists()
 
 
 def started(folder: Path, count: int) -> Callable[[], list[Path]]:

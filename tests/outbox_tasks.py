@@ -395,7 +395,7 @@ def breaks_database(label: str, times: int = 1) -> None:
     """Lose the database connection in the middle of the first runs."""
     write(label)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT starts FROM outbox_entry WHERE worker IS NOT NULL")
+        cursor.execute("SELECT starts FROM durable_task WHERE worker IS NOT NULL")
         if cursor.fetchone()[0] <= times:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
@@ -410,4 +410,4 @@ def interrupted(label: str) -> None:
     names = ("dbname", "user", "host", "port", "password")
     plain = {name: settings[name] for name in names if name in settings}
     with psycopg.connect(**plain, autocommit=True) as other:
-        other.execute("UPDATE outbox_entry SET starts = starts + 1")
+        other.execute("UPDATE durable_task SET starts = starts + 1")

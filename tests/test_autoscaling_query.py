@@ -10,7 +10,7 @@ import yaml
 from django.db import connection
 from django.utils import timezone
 
-from apps.outbox.models import Entry
+from durable.queue.models import Task
 
 from .containers import ROOT
 
@@ -28,8 +28,8 @@ def wanted(queues: str = "default,mail") -> int:
 
 
 def rows(number: int, queue: str = "default", **columns: Any) -> None:
-    Entry.objects.bulk_create(
-        Entry(task="t", task_id="", body="[]", queue=queue, **columns) for _ in range(number)
+    Task.objects.bulk_create(
+        Task(task="t", task_id="", body="[]", queue=queue, **columns) for _ in range(number)
     )
 
 

@@ -49,7 +49,7 @@ def client(env: dict[str, str]) -> Any:
 
 def store(env: dict[str, str], folder: Path, what: str, **more: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "apps.backups.store", what],
+        [sys.executable, "-m", "durable.backups.store", what],
         cwd=ROOT, env={**env, "BACKUP_DIR": str(folder), **more},
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from django.db import connection, connections
 
-from apps.backups.models import Backup
-from apps.outbox import broker, store
-from apps.outbox.models import Entry, Worker
-from apps.outbox.relay import Relay
+from durable.backups.models import Backup
+from durable.queue import broker, store
+from durable.queue.models import Task, Worker
+from durable.queue.relay import Relay
 from tests import outbox_tasks as tasks
 from tests.backups import Backups
 from tests.fixtures_outbox import TASKS, all_done, client, send
@@ -57,12 +57,12 @@ def test_what_was_called_before_the_dump_runs_and_what_was_called_after_it_does_
     send(tasks.effect, ["a", "b"])
     name = own.dump()
     send(tasks.effect, ["undone-1", "undone-2"])
-    undone = set(Entry.objects.values_list("id", flat=True))
+    undone = set(Task.objects.values_list("id", flat=True))
     assert client().llen("default") == 4
 
     own.restore(name)
     send(tasks.effect, ["c", "d"])
-    assert not undone & set(Entry.objects.filter(body__regex='"[cd]"').values_list("id", flat=True))
+    assert not undone & set(Task.objects.filter(body__regex='"[cd]"').values_list("id", flat=True))
     start_role("worker", **TASKS)
     relay = Relay()
     relay.start()
@@ -102,14 +102,14 @@ def test_no_message_from_before_the_restore_can_start_a_row(
     """Not even one of the same row: it may carry the arguments of a retry that was undone."""
     [result] = send(tasks.effect, ["a"])
     name = own.dump()
-    entry = Entry.objects.get(task_id=result.id)
+    entry = Task.objects.get(task_id=result.id)
     # The row went on to a second start, with other arguments.
     body = entry.body.replace('"a"', '"from the undone history"')
     row = store.Row(entry.id, result.id, entry.task, entry.queue, 0, body, 2, 1, 0.0)
     own.restore(name)
     send(tasks.effect, ["starts"])
     client().delete("default")
-    first = Entry.objects.get(task_id=result.id)
+    first = Task.objects.get(task_id=result.id)
     assert first.starts > entry.starts + 1_000_000
     assert first.starts == first.reported
     broker.publish([row, row._replace(starts=0)])
@@ -118,20 +118,20 @@ def test_no_message_from_before_the_restore_can_start_a_row(
     wait_for(lambda: not client().exists("unacked"), "and done with")
     wait_for(lambda: Worker.objects.exists(), "the worker gives signs of life")
     assert tasks.effects() == {}
-    assert Entry.objects.filter(task_id=result.id).exists()
+    assert Task.objects.filter(task_id=result.id).exists()
 
 
 def test_what_ran_during_the_dump_is_sent_again_and_is_not_blamed(own: Own) -> None:
     [running, waiting] = send(tasks.effect, ["running", "waiting"])
-    row = Entry.objects.get(task_id=running.id)
+    row = Task.objects.get(task_id=running.id)
     for _ in range(4):
-        Entry.objects.filter(pk=row.pk).update(worker=None)
-        store.claim(row.pk, Entry.objects.get(pk=row.pk).starts, "a worker of that time")
+        Task.objects.filter(pk=row.pk).update(worker=None)
+        store.claim(row.pk, Task.objects.get(pk=row.pk).starts, "a worker of that time")
     own.restore(own.dump())
     row.refresh_from_db()
     assert (row.worker, row.starts - row.reported) == (None, 0)
     assert row.history[-1]["what"] == "came back with a restore"
-    due = set(Entry.objects.exclude(due_at=None).values_list("task_id", flat=True))
+    due = set(Task.objects.exclude(due_at=None).values_list("task_id", flat=True))
     assert due == {running.id, waiting.id}
 
 
@@ -139,7 +139,7 @@ def test_tasks_can_be_held_back_until_a_person_starts_them(own: Own) -> None:
     """After a restore of an old dump, its mails would come late."""
     send(tasks.effect, ["a"])
     own.restore(own.dump(), BACKUP_HOLD_TASKS="true")
-    entry = Entry.objects.get()
+    entry = Task.objects.get()
     assert entry.quarantined_at
     assert entry.due_at is None
     assert "BACKUP_HOLD_TASKS" in entry.error
@@ -147,9 +147,9 @@ def test_tasks_can_be_held_back_until_a_person_starts_them(own: Own) -> None:
 
 def test_what_is_in_quarantine_stays_there(own: Own) -> None:
     send(tasks.effect, ["a"])
-    Entry.objects.update(quarantined_at="2026-01-01T00:00Z", starts=7, reported=2, due_at=None)
+    Task.objects.update(quarantined_at="2026-01-01T00:00Z", starts=7, reported=2, due_at=None)
     own.restore(own.dump())
-    entry = Entry.objects.get()
+    entry = Task.objects.get()
     assert entry.quarantined_at
     assert entry.due_at is None
     assert entry.starts - entry.reported == 5
@@ -159,11 +159,11 @@ def test_settle_does_the_same_for_a_database_that_was_brought_back_by_other_mean
     [result] = send(tasks.effect, ["a"])
     connections.close_all()
     own.run("settle")
-    entry = Entry.objects.get(task_id=result.id)
+    entry = Task.objects.get(task_id=result.id)
     assert entry.starts > 1_000_000
     assert entry.due_at
     [other] = send(tasks.effect, ["b"])
-    assert Entry.objects.get(task_id=other.id).pk > 10**15
+    assert Task.objects.get(task_id=other.id).pk > 10**15
 
 
 def test_the_backups_write_down_what_became_of_them(own: Own) -> None:

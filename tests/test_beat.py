@@ -13,7 +13,7 @@ from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
-from apps.health.tests.healthcheck import Health, healthcheck
+from durable.health.tests.healthcheck import Health, healthcheck
 
 from .cable import Cable, through
 from .fixtures_worker import StartRole, database_url, wait_for

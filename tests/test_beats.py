@@ -15,9 +15,9 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from apps.health.tests.healthcheck import healthcheck
-from apps.outbox.models import Entry
-from apps.schedules.leader import KEY
+from durable.health.tests.healthcheck import healthcheck
+from durable.queue.models import Task
+from durable.schedules.leader import KEY
 from tests import outbox_tasks
 
 from .cable import Cable, through
@@ -128,7 +128,7 @@ def assert_each_tick_counted_once(*beats: Beat) -> None:
     """Stop *beats*; there are as many effects as ticks, and a second lies between two of them."""
     for beat in beats:
         beat.role.stop()
-    wait_for(lambda: not Entry.objects.exists(), "all that was sent has run")
+    wait_for(lambda: not Task.objects.exists(), "all that was sent has run")
     task = PeriodicTask.objects.get()
     assert effects() == task.total_run_count
     with connection.cursor() as cursor:
@@ -208,7 +208,7 @@ def test_a_tick_while_the_broker_is_away_runs_later_once(
     start_role("worker", **TASKS)
     broker.pull()
     beat = start_beat("a", CELERY_BROKER_URL=through(broker, os.environ["CELERY_BROKER_URL"]))
-    wait_for(lambda: Entry.objects.filter(task="tests.outbox_tasks.effect"), "it is written")
+    wait_for(lambda: Task.objects.filter(task="tests.outbox_tasks.effect"), "it is written")
     beat.goes_round()
     assert effects() == 0
     broker.plug()
@@ -230,7 +230,7 @@ def test_a_restart_repeats_nothing(
     second = start_beat("b")
     wait_for(lambda: second.part() == "leader", "it leads")
     second.goes_round()
-    wait_for(lambda: not Entry.objects.exists(), "nothing waits")
+    wait_for(lambda: not Task.objects.exists(), "nothing waits")
     assert effects() == 1
 
 
@@ -241,7 +241,7 @@ def test_what_was_missed_while_all_was_down_runs_once(
     beat = start_beat("a")
     wait_for(effects, "it runs")
     beat.goes_round()
-    wait_for(lambda: not Entry.objects.exists(), "nothing waits")
+    wait_for(lambda: not Task.objects.exists(), "nothing waits")
     assert effects() == 1
 
 
@@ -250,6 +250,6 @@ def test_what_was_missed_is_skipped_if_a_person_wants_that(
 ) -> None:
     start_role("worker", **TASKS)
     start_beat("a", BEAT_RUN_MISSED="false").goes_round()
-    assert not Entry.objects.exists()
+    assert not Task.objects.exists()
     due.refresh_from_db()
     assert due.total_run_count == 0

@@ -43,7 +43,9 @@ def test_the_nightly_job_run_by_hand_proves_a_backup(cluster_stack: Stack) -> No
     status, said = by_hand(cluster_stack)
     assert status.get("succeeded") == 1, said
     assert ": proven, " in said
-    newest = "SELECT proven_at IS NOT NULL FROM backups_backup ORDER BY started_at DESC LIMIT 1"
+    newest = (
+        "SELECT proven_at IS NOT NULL FROM durable_backups_backup ORDER BY started_at DESC LIMIT 1"
+    )
     assert cluster_stack.sql(newest) == [["t"]]
 
 
@@ -53,14 +55,14 @@ def test_a_restore_brings_back_what_was_and_the_same_replicas(cluster_stack: Sta
         return {one["metadata"]["name"]: one["spec"]["replicas"] for one in found}
 
     before = replicas()
-    cluster_stack.sql("INSERT INTO backups_backup (file) VALUES ('marker')")
+    cluster_stack.sql("INSERT INTO durable_backups_backup (file) VALUES ('marker')")
     assert backup(cluster_stack, "dump").returncode == 0
     listed = backup(cluster_stack, "list").stdout
     name = listed.split()[0]
-    cluster_stack.sql("DELETE FROM backups_backup WHERE file = 'marker'")
+    cluster_stack.sql("DELETE FROM durable_backups_backup WHERE file = 'marker'")
     done = backup(cluster_stack, "restore", name)
     assert done.returncode == 0, done.stdout + done.stderr
-    marked = "SELECT count(*) FROM backups_backup WHERE file = 'marker'"
+    marked = "SELECT count(*) FROM durable_backups_backup WHERE file = 'marker'"
     assert cluster_stack.sql(marked) == [["1"]]
     assert replicas() == before
     assert cluster_stack.is_ready()

@@ -74,7 +74,7 @@ class ScaledStack(Stack):
 
     def most_starts(self) -> int:
         """Return how often the task was started that was started most often."""
-        ((starts,),) = self.sql("SELECT coalesce(max(starts), 0) FROM outbox_entry")
+        ((starts,),) = self.sql("SELECT coalesce(max(starts), 0) FROM durable_task")
         return int(starts)
 
     def blind(self) -> float:

@@ -31,8 +31,8 @@ def test_a_scale_down_takes_the_idle_workers_and_the_busy_one_stays(cluster_stac
 
     def busy() -> list[list[str]]:
         return cluster_stack.sql(
-            "SELECT hostname FROM outbox_entry AS entry"
-            " JOIN outbox_worker AS w ON entry.worker = w.id WHERE queue = 'reports'"
+            "SELECT hostname FROM durable_task AS entry"
+            " JOIN durable_worker AS w ON entry.worker = w.id WHERE queue = 'reports'"
         )
 
     kubectl.wait(busy, "a worker runs the task", 60)

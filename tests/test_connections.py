@@ -14,7 +14,7 @@ from django.db import InternalError, OperationalError, connection
 from django.db.utils import ConnectionHandler
 from pytest_django import Settings
 
-from apps.schedules.leader import Leader
+from durable.schedules.leader import Leader
 from tests.cable import Cable, through
 from tests.fixtures_worker import StartRole, database_url
 from tests.probe_tasks import backend_pid
@@ -70,7 +70,7 @@ def test_a_connection_to_a_server_that_only_reads_by_now_is_not_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Django asks a connection whether it answers, and a replica does."""
-    from proj.connections import drop_broken_connections
+    from durable.database.connections import drop_broken_connections
 
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")

@@ -74,7 +74,7 @@ def test_a_backup_under_load_is_proven_row_by_row(stack: Stack) -> None:
         said = stack.run("make", "backup").stdout + stack.run("make", "restore-drill").stdout
     (name,) = set(names(stack)) - before
     assert f"{name}: proven" in said
-    age = stack.manage("from apps.backups.metrics import proven_age; print(proven_age())")
+    age = stack.manage("from durable.backups.metrics import proven_age; print(proven_age())")
     assert 0 < float(age) < 600
 
 
@@ -93,7 +93,7 @@ def test_a_restore_brings_back_what_was_and_starts_what_ran(stack: Stack) -> Non
         assert container["State"]["Health"]["Status"] == "healthy"
     # And tasks run.
     stack.manage("from proj.celery import debug_task; debug_task.delay_on_commit()")
-    count = "from apps.outbox.models import Entry; print(Entry.objects.count())"
+    count = "from durable.queue.models import Task; print(Task.objects.count())"
     wait_until(lambda: stack.manage(count) == "0", "all tasks are done")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from proj.celery_env import options
+from durable.environment.celery_settings import options
 
 ROOT = Path(settings.BASE_DIR)
 

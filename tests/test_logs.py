@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from apps.logs.context import bind, unbind
-from apps.outbox.calls import durable
-from apps.outbox.relay import Relay
+from durable.logs.context import bind, unbind
+from durable.queue.calls import durable
+from durable.queue.relay import Relay
 from tests import log_tasks as tasks
 from tests.fixtures_worker import StartRole, wait_for
 from tests.log_lines import JSON, SECRET, lines

@@ -67,7 +67,7 @@ def test_the_readme_says_how_many_connections_they_take(
     name: str,
     component: str,
 ) -> None:
-    from apps.checks import capacity
+    from durable.checks import capacity
     from proj.celery import app
 
     env = app_env(objects(rendered[name]))

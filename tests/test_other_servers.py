@@ -14,10 +14,10 @@ from django.db import connection
 from django.db.models.functions import Now
 from kombu.connection import Connection
 
-from apps.outbox import broker
-from apps.outbox.losses import is_empty
-from apps.outbox.models import Entry
-from apps.outbox.relay import Relay
+from durable.queue import broker
+from durable.queue.losses import is_empty
+from durable.queue.models import Task
+from durable.queue.relay import Relay
 from tests import outbox_tasks as tasks
 from tests.fixtures_outbox import TASKS, all_done, names, send
 from tests.fixtures_worker import ROOT, StartRole, database_url, free_port, wait_for
@@ -35,7 +35,7 @@ COUNT = 100
 @pytest.fixture
 def rows_only(settings: object) -> None:
     """This process writes rows and publishes nothing: the roles alone speak to the broker."""
-    settings.OUTBOX_PUBLISH_MAX = 0  # type: ignore[attr-defined]
+    settings.DURABLE_PUBLISH_MAX = 0  # type: ignore[attr-defined]
 
 
 def write_rows() -> None:
@@ -97,12 +97,12 @@ class TestRabbitMQ:
             connection_.default_channel.queue_declare("transient", durable=False)
         for queue in ("one", "two", "transient", "default"):
             tasks.effect.apply_async_on_commit([queue], queue=queue)
-        Entry.objects.filter(queue__in=["one", "two"]).update(due_at=None, sent_at=Now())
+        Task.objects.filter(queue__in=["one", "two"]).update(due_at=None, sent_at=Now())
         with broker.connect() as connection_:
             assert all(is_empty(connection_, queue) for queue in ("one", "two", "transient"))
-        Entry.objects.update(due_at=Now())
+        Task.objects.update(due_at=Now())
         Relay().run_once()
-        [refused] = Entry.objects.exclude(due_at=None)
+        [refused] = Task.objects.exclude(due_at=None)
         assert refused.queue == "transient"
         assert "inequivalent arg 'durable'" in refused.error
         broker._forget()

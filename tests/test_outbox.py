@@ -13,9 +13,9 @@ from django.db import connection
 from django.utils import timezone
 from kombu.utils.json import dumps, loads
 
-from apps.outbox import broker, conf, store
-from apps.outbox.models import Entry
-from apps.outbox.relay import Relay
+from durable.queue import broker, conf, store
+from durable.queue.models import Task
+from durable.queue.relay import Relay
 from proj.celery import app
 from tests import outbox_tasks as tasks
 from tests.fixtures_outbox import (
@@ -119,11 +119,11 @@ def test_a_late_copy_does_not_end_the_start_that_runs(
     """A copy that the broker kept, or that the relay sent once more, is discarded by the worker."""
     worker = start_role("worker", **TASKS)
     result = tasks.gate.apply_async_on_commit(["a", str(tmp_path)], expires=3600)
-    copy = store.Row._make([*Entry.objects.values_list(*store.Row._fields[:7]).get(), 0, 0.0])
+    copy = store.Row._make([*Task.objects.values_list(*store.Row._fields[:7]).get(), 0, 0.0])
     wait_for(started(tmp_path, 1), "it runs")
     if how == "expired":
         past = timezone.now() - timedelta(seconds=1)  # its time is over
-        Entry.objects.update(expires=past)
+        Task.objects.update(expires=past)
         args, kwargs, options = loads(copy.body)
         copy = copy._replace(body=dumps([args, kwargs, {**options, "expires": past}]))
     else:
@@ -186,7 +186,7 @@ def test_a_task_that_the_workers_do_not_know_yet_waits_for_those_that_do(
     old = start_role("worker", **{**TASKS, "CELERY_IMPORTS": "tests.probe_tasks"})
     told = tasks.effect.si("it has failed")
     result = tasks.effect.apply_async_on_commit(["a"], link_error=told)
-    wait_for(lambda: len(Entry.objects.get().history) > 1, "they gave it back twice")
+    wait_for(lambda: len(Task.objects.get().history) > 1, "they gave it back twice")
     assert result.state == states.PENDING
     start_role("worker", "-n", "new@%h", **TASKS)
     old.stop()
@@ -203,7 +203,7 @@ def test_a_plain_message_of_an_unknown_task_has_failed_as_in_celery(start_role: 
 
 
 def test_beat_runs_a_relay(start_role: StartRole, settings: Any) -> None:
-    settings.OUTBOX_PUBLISH_MAX = 0
+    settings.DURABLE_PUBLISH_MAX = 0
     send(tasks.effect, ["a"])
     start_role("worker", **TASKS)
     start_role("beat", **TASKS)
@@ -216,5 +216,5 @@ def test_the_header_names_the_row_and_the_start(settings: Any) -> None:
     with app.connection_for_read() as broker_:
         message = broker_.SimpleQueue("default").get(timeout=5)
         message.ack()
-    row = Entry.objects.get()
+    row = Task.objects.get()
     assert message.headers[conf.HEADER][:2] == [row.id, 0]

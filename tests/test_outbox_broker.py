@@ -13,10 +13,10 @@ import pytest
 from celery import states
 from django.db import connection
 
-from apps.outbox import broker, fastpath, store
-from apps.outbox.losses import MARKER
-from apps.outbox.models import Entry
-from apps.outbox.relay import Relay
+from durable.queue import broker, fastpath, store
+from durable.queue.losses import MARKER
+from durable.queue.models import Task
+from durable.queue.relay import Relay
 from proj.celery import app
 from tests import outbox_tasks as tasks
 from tests.fixtures_outbox import (
@@ -40,12 +40,12 @@ pytestmark = [
 def test_duplicates_of_a_message_change_nothing(
     start_role: StartRole, tmp_path: Path, settings: Any
 ) -> None:
-    settings.OUTBOX_PUBLISH_MAX = 0  # left to this test
+    settings.DURABLE_PUBLISH_MAX = 0  # left to this test
     [result] = send(tasks.gate, ["a"], str(tmp_path))
     rows = store.lease(10)
     broker.publish([*rows] * 10)
     store.mark_sent(rows)
-    settings.OUTBOX_PUBLISH_MAX = 500
+    settings.DURABLE_PUBLISH_MAX = 500
     start_role("worker", "-c", "4", **TASKS)
     wait_for(started(tmp_path, 1), "it runs")
     wait_for(lambda: not client().llen("default"), "the copies were taken")
@@ -89,7 +89,7 @@ def test_a_long_backlog_is_not_multiplied(
     start_role: StartRole, relay: Relay, settings: Any
 ) -> None:
     """A worker dies while thousands wait: only what it held is sent again."""
-    settings.OUTBOX_PUBLISH_MAX = 20_000
+    settings.DURABLE_PUBLISH_MAX = 20_000
     count = 10_000
     labels = names(count)
     for first in range(0, count, 2000):
@@ -100,22 +100,22 @@ def test_a_long_backlog_is_not_multiplied(
     wait_for(lambda: len(tasks.effects()) > 50, "some are done")
     for process in [*main_process(worker).children(recursive=True), main_process(worker)]:
         process.kill()
-    sent_twice = Entry.objects.filter(sends__gt=1)
+    sent_twice = Task.objects.filter(sends__gt=1)
     start_role("worker", "-n", "second@%h", "-c", "1", **TASKS)
     wait_for(lambda: sent_twice.exists() or len(tasks.effects()) > 500, "it goes on")
     wait_for(lambda: len(tasks.effects()) > 1500, "it goes on for a while", seconds=120)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(sum(sends - 1), 0) FROM outbox_entry WHERE sends > 1")
+        cursor.execute("SELECT coalesce(sum(sends - 1), 0) FROM durable_task WHERE sends > 1")
         [extra] = cursor.fetchone()
-    waiting = Entry.objects.count()
+    waiting = Task.objects.count()
     assert waiting > 5000
     assert extra < waiting / 100
     assert set(tasks.effects().values()) == {1}
 
 
 def test_two_relays_send_each_row_once(start_role: StartRole, settings: Any) -> None:
-    settings.OUTBOX_PUBLISH_MAX = 0
-    settings.OUTBOX_BATCH = 20
+    settings.DURABLE_PUBLISH_MAX = 0
+    settings.DURABLE_BATCH = 20
     send(tasks.effect, names(500))
     assert client().llen("default") == 0
     relays = [Relay(), Relay()]
@@ -123,7 +123,7 @@ def test_two_relays_send_each_row_once(start_role: StartRole, settings: Any) -> 
     for thread in threads:
         thread.start()
     wait_for(lambda: client().llen("default") == 500, "all are sent")
-    wait_for(lambda: not Entry.objects.exclude(due_at=None).exists(), "and marked")
+    wait_for(lambda: not Task.objects.exclude(due_at=None).exists(), "and marked")
     for relay in relays:
         relay.stop()
     for thread in threads:
@@ -163,7 +163,7 @@ class TestAFrozenBroker:
         server.stop()
 
     def test_one_request_waits_for_the_timeout_and_the_next_do_not(self, settings: Any) -> None:
-        settings.OUTBOX_PUBLISH_TIMEOUT = 0.5
+        settings.DURABLE_PUBLISH_TIMEOUT = 0.5
         took = []
         for label in ("first", "second", "third"):
             begin = time.monotonic()
@@ -172,7 +172,7 @@ class TestAFrozenBroker:
             assert fastpath.breaker.is_open
         print(f"seconds for each call with a frozen broker: {took}")
         assert fastpath.breaker.is_open
-        assert Entry.objects.filter(sent_at=None).count() == 3
+        assert Task.objects.filter(sent_at=None).count() == 3
 
     def test_the_breaker_closes_when_the_broker_is_back(self, own_broker: psutil.Process) -> None:
         send(tasks.effect, ["first"])
@@ -180,4 +180,4 @@ class TestAFrozenBroker:
         own_broker.resume()
         wait_for(lambda: not fastpath.breaker.is_open, "the breaker has closed")
         send(tasks.effect, ["second"])
-        assert Entry.objects.exclude(sent_at=None).count() == 2
+        assert Task.objects.exclude(sent_at=None).count() == 2

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from celery import states
 
-from apps.outbox.models import Entry, Worker
-from apps.outbox.relay import Relay
+from durable.queue.models import Task, Worker
+from durable.queue.relay import Relay
 from tests import outbox_tasks as tasks
 from tests.fixtures_outbox import (
     TASKS,
@@ -87,7 +87,7 @@ def test_a_stopped_worker_hands_back_what_it_ran(
     send(tasks.gate, ["a"], str(tmp_path))
     wait_for(started(tmp_path, 1), "it runs")
     assert worker.stop() == 0
-    row = Entry.objects.get()
+    row = Task.objects.get()
     assert (row.worker, row.reported) == (None, row.starts)
     assert [entry["what"] for entry in row.history] in (
         ["its worker stopped"],
@@ -101,7 +101,7 @@ def test_a_stopped_worker_hands_back_what_it_ran(
 
 
 def test_a_task_that_kills_its_process_is_quarantined(start_role: StartRole, relay: Relay) -> None:
-    start_role("worker", OUTBOX_MAX_STARTS="2", **TASKS)
+    start_role("worker", DURABLE_MAX_STARTS="2", **TASKS)
     [bad] = send(tasks.poison, ["bad"])
     good = send(tasks.effect, ["good"])[0]
     assert good.get(timeout=180) == "good"
@@ -117,7 +117,7 @@ def test_a_task_that_kills_its_process_is_quarantined(start_role: StartRole, rel
 def test_a_task_whose_failure_cannot_be_handled_is_quarantined(
     start_role: StartRole, relay: Relay
 ) -> None:
-    start_role("worker", OUTBOX_MAX_STARTS="2", **TASKS)
+    start_role("worker", DURABLE_MAX_STARTS="2", **TASKS)
     unsendable = tasks.effect.si("told").set(serializer="of another planet")
     result = tasks.fails.apply_async_on_commit(["bad"], link_error=unsendable)
     row = wait_for(quarantined, "it is quarantined")[0]
@@ -156,10 +156,10 @@ def test_where_a_killed_process_is_a_failure_the_task_is_told_so(
 def test_a_task_that_kills_the_whole_worker_is_quarantined(
     start_role: StartRole, relay: Relay, settings: Any
 ) -> None:
-    settings.OUTBOX_MAX_STARTS = 2
+    settings.DURABLE_MAX_STARTS = 2
     send(tasks.poison_parent, ["bad"])
     for number in (1, 2):
-        worker = start_role("worker", "-n", f"w{number}@%h", OUTBOX_MAX_STARTS="2", **TASKS)
+        worker = start_role("worker", "-n", f"w{number}@%h", DURABLE_MAX_STARTS="2", **TASKS)
         assert worker.process.wait(180) == -signal.SIGKILL
     row = wait_for(quarantined, "it is quarantined")[0]
     assert (row.starts, row.error) == (2, "the worker that ran it died")

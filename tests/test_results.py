@@ -32,7 +32,7 @@ print(sent.id, result.get(timeout=180), result.state, f"{kind.__module__}.{kind.
 @pytest.mark.parametrize(
     ("backend", "name"),
     [
-        ("", "apps.results.backend.DatabaseBackend"),
+        ("", "durable.results.backend.DatabaseBackend"),
         ("django-db", "django_celery_results.backends.database.DatabaseBackend"),
         ("django-cache", "django_celery_results.backends.cache.CacheBackend"),
     ],

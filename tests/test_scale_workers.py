@@ -13,10 +13,10 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from apps.outbox.models import Entry, Worker
 from deploy.k8s.cluster import ClusterError
 from deploy.k8s.scaling import __main__ as scaling
 from deploy.k8s.scaling import idle
+from durable.queue.models import Task, Worker
 
 from .containers import ROOT, clean_env, run
 from .manifests import need
@@ -86,8 +86,8 @@ def test_the_ledger_says_which_worker_runs_and_holds_what(
     began = timezone.now()
     for _ in range(2):
         started = began - timedelta(seconds=50)
-        Entry.objects.create(task="t", body="[]", worker="a", started_at=started)
-    call_command("outbox_workers", "--json")
+        Task.objects.create(task="t", body="[]", worker="a", started_at=started)
+    call_command("durable_workers", "--json")
     later = (timezone.now() - began).total_seconds()
     first, second = json.loads(capsys.readouterr().out)
     assert 99 <= first.pop("seconds") <= 101 + 2 * later

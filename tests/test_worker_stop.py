@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from celery import states
 
-from apps.health.tests.healthcheck import healthcheck
-from apps.outbox.models import Entry, Worker
-from apps.outbox.relay import Relay
+from durable.health.tests.healthcheck import healthcheck
+from durable.queue.models import Task, Worker
+from durable.queue.relay import Relay
 from tests import outbox_tasks as tasks
 from tests import probe_tasks
 from tests.fixtures_outbox import TASKS, all_done, client, names, send, started
@@ -137,7 +137,7 @@ def test_tasks_that_take_too_long_are_handed_back_and_count_once(
     results = send(task, names(2), str(tmp_path))
     wait_for(started(tmp_path, 2), "both slots are busy")
     assert worker.stop() == 0
-    for row in Entry.objects.all():
+    for row in Task.objects.all():
         assert (row.worker, row.reported) == (None, row.starts)  # no crash
     finished_elsewhere(start_role, tmp_path, *names(2))
     assert [result.state for result in results] == [states.SUCCESS] * 2
@@ -174,7 +174,7 @@ def test_a_time_limit_holds_while_the_worker_stops(start_role: StartRole, relay:
     tell(worker)
     assert worker.process.wait(180) == 0
     assert result.state == states.FAILURE
-    assert not Entry.objects.filter(task_id=result.id).exists()
+    assert not Task.objects.filter(task_id=result.id).exists()
 
 
 def test_a_second_signal_ends_the_waiting(
@@ -186,7 +186,7 @@ def test_a_second_signal_ends_the_waiting(
     tell(worker)
     worker.process.terminate()
     assert worker.process.wait(180) == 0
-    row = Entry.objects.get()
+    row = Task.objects.get()
     assert (row.worker, row.reported) == (None, row.starts)
 
 
@@ -208,10 +208,10 @@ def test_a_worker_is_alive_while_it_stops(
         assert health.status == 0, health.line
         if "(stopping)" in health.line:
             seen.add((folder / "proj-worker.heartbeat").read_text())
-        return len(seen) > 7  # longer than one beat lasts, and than OUTBOX_DEAD_AFTER
+        return len(seen) > 7  # longer than one beat lasts, and than DURABLE_DEAD_AFTER
 
     wait_for(beaten, "the heart goes on beating")
-    assert Entry.objects.get().starts == 1
+    assert Task.objects.get().starts == 1
     (tmp_path / "go").touch()
     assert worker.process.wait(180) == 0
     assert tasks.effects() == {"a": 1}

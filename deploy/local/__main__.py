@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 
-from proj.env import load_env_files
+from durable.environment.reader import load_env_files
 
 from . import processes
 from .errors import StackError

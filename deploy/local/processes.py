@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from proj.env import Reader
+from durable.environment.reader import Reader
 
 MARK = "LOCAL_STACK"
 SERVERS = ("valkey-server", "postgres")

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from proj.env import Reader, load_env_files
+from durable.environment.reader import Reader, load_env_files
 
 from . import processes
 from .errors import StackError

@@ -105,7 +105,7 @@ def is_seen(stack: Target, operation: str) -> bool:
     if not has_outbox(stack):
         return False
     ((waiting,),) = stack.sql(
-        "SELECT count(*) FROM outbox_entry WHERE quarantined_at IS NOT NULL"
+        "SELECT count(*) FROM durable_task WHERE quarantined_at IS NOT NULL"
         f" AND body LIKE {pattern}"
     )
     return bool(int(waiting))
@@ -113,7 +113,7 @@ def is_seen(stack: Target, operation: str) -> bool:
 
 def has_outbox(stack: Target) -> bool:
     """Tell whether the stack has an outbox."""
-    return stack.sql("SELECT to_regclass('outbox_entry') IS NOT NULL") == [["t"]]
+    return stack.sql("SELECT to_regclass('durable_task') IS NOT NULL") == [["t"]]
 
 
 def waiting(stack: Target) -> int:
@@ -122,7 +122,7 @@ def waiting(stack: Target) -> int:
     found = sum(int(stack.redis("LLEN", key)) for key in keys)
     found += int(stack.redis("HLEN", "unacked"))
     if has_outbox(stack):
-        ((rows,),) = stack.sql("SELECT count(*) FROM outbox_entry WHERE quarantined_at IS NULL")
+        ((rows,),) = stack.sql("SELECT count(*) FROM durable_task WHERE quarantined_at IS NULL")
         found += int(rows)
     return found
 

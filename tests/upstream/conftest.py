@@ -46,7 +46,7 @@ def pytest_collection(session: pytest.Session) -> None:
     """Put the backend there before the test modules import it."""
     from django_celery_results.backends import database
 
-    from apps.results.backend import DatabaseBackend
+    from durable.results.backend import DatabaseBackend
 
     celery.worker.request.Request = Request
     if "UPSTREAMS_OWN" not in os.environ:  # to see that the tests are right

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
 
-from apps.outbox.models import Entry
+from durable.queue.models import Task
 
 from .test_welcome_email import ANN, new_user
 
@@ -57,7 +57,7 @@ def test_a_broker_that_is_away_costs_neither_the_account_nor_the_mail(client: Cl
     assert response.status_code == 302
     assert User.objects.filter(username="ann").exists()
     assert "_auth_user_id" in client.session
-    assert Entry.objects.get().task == "apps.accounts.tasks.send_welcome_email"
+    assert Task.objects.get().task == "apps.accounts.tasks.send_welcome_email"
 
 
 def test_logging_in_and_out(client: Client) -> None:

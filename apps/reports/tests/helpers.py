@@ -6,11 +6,11 @@ from typing import Any
 
 from kombu.utils.json import loads
 
-from apps.outbox.models import Entry
 from apps.reports import tasks
 from apps.reports.models import Chunk, Report
 from apps.reports.services import start_upload
 from bench.csv_files import flights_csv
+from durable.queue.models import Task
 
 __all__ = ["called", "flights_csv", "run", "upload", "work"]
 
@@ -30,7 +30,7 @@ def run(task: Any, argument: Any) -> None:
 
 def called() -> list[tuple[str, list[Any]]]:
     """Return which tasks wait with which arguments, in the order in which they were called."""
-    rows = Entry.objects.order_by("id").values_list("task", "body")
+    rows = Task.objects.order_by("id").values_list("task", "body")
     return [(task, loads(body)[0]) for task, body in rows]
 
 

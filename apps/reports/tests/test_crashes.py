@@ -6,10 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from apps.outbox.models import Entry
-from apps.outbox.relay import Relay
 from apps.reports.models import Chunk, Report
 from bench.csv_files import flights
+from durable.queue.models import Task
+from durable.queue.relay import Relay
 from tests.fixtures_outbox import TASKS, main_process
 from tests.fixtures_worker import StartRole, wait_for
 
@@ -30,7 +30,7 @@ def test_a_report_is_the_same_when_processes_and_a_worker_are_killed_in_the_midd
     owner = User.objects.create_user("ada")
     data = b"".join(flights(1))
     expected = work(upload(owner, data))
-    Entry.objects.all().delete()
+    Task.objects.all().delete()
     survivor, victim = (
         main_process(start_role("worker", "-n", f"{name}@%h", **TASKS))
         for name in ("survivor", "victim")
@@ -44,5 +44,5 @@ def test_a_report_is_the_same_when_processes_and_a_worker_are_killed_in_the_midd
     assert report.state == Report.State.DONE
     assert report.result == expected.result
     assert report.chunks_done == report.chunks_total > 200
-    wait_for(lambda: not Entry.objects.exists(), "nothing is left to do")
+    wait_for(lambda: not Task.objects.exists(), "nothing is left to do")
     assert not Chunk.objects.exists()

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from apps.reports import expiry, tasks
 from apps.reports.models import Chunk, Report
-from apps.schedules.declare import declared
+from durable.schedules.declare import declared
 from proj.celery import app
 
 from .helpers import upload, work

@@ -9,10 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import DjangoDbBlocker
 
-from apps.outbox.models import Entry
 from apps.reports.models import Chunk, Report
 from apps.reports.profile.nulls import NULLS
 from bench.csv_files import flights_csv, nycflights
+from durable.queue.models import Task
 
 from .helpers import upload, work
 
@@ -32,7 +32,7 @@ def report(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Any:
         owner = User.objects.create_user("flights")
         yield work(upload(owner, flights_csv()))
         owner.delete()
-        Entry.objects.all().delete()  # the calls that nobody has taken
+        Task.objects.all().delete()  # the calls that nobody has taken
 
 
 def _columns(report: Report) -> list[dict[str, Any]]:

@@ -14,14 +14,14 @@ from celery.exceptions import Retry, SoftTimeLimitExceeded, TimeLimitExceeded
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 
-from apps.outbox import failures
-from apps.outbox.models import Entry
-from apps.outbox.results import Quarantined
-from apps.outbox.tasks import call_on_failure
 from apps.reports import processing, profile
 from apps.reports.models import Chunk, Report
 from apps.reports.services import delete_report
 from apps.reports.tasks import merge_report, profile_chunk, start_profiling
+from durable.queue import failures
+from durable.queue.models import Task
+from durable.queue.results import Quarantined
+from durable.queue.tasks import call_on_failure
 
 from .helpers import called, run, upload, work
 
@@ -49,7 +49,7 @@ def merges() -> list[str]:
 
 
 def test_start_calls_a_task_for_each_chunk(report: Report) -> None:
-    Entry.objects.all().delete()
+    Task.objects.all().delete()
     run(start_profiling, str(report.pk))
     assert called() == [(profile_chunk.name, [chunk_id]) for chunk_id in chunk_ids(report)]
 
@@ -57,7 +57,7 @@ def test_start_calls_a_task_for_each_chunk(report: Report) -> None:
 def test_start_again_calls_only_what_is_left(report: Report) -> None:
     first, *others = chunk_ids(report)
     run(profile_chunk, first)
-    Entry.objects.all().delete()
+    Task.objects.all().delete()
     run(start_profiling, str(report.pk))
     assert called() == [(profile_chunk.name, [chunk_id]) for chunk_id in others]
 
@@ -256,7 +256,7 @@ def test_one_that_was_called_by_keyword_and_revoked_does_so_too(report: Report) 
 
 def test_a_chunk_in_quarantine_fails_the_report_with_a_reason(report: Report) -> None:
     """The outbox has that told by a task; tests/test_outbox_crashes.py has real crashes."""
-    row = Entry.objects.create(
+    row = Task.objects.create(
         task_id="t", task=profile_chunk.name, body=json.dumps([[chunk_ids(report)[0]], {}, {}])
     )
     failures.tell(row.pk, Quarantined("the process that ran it died"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
-from apps.outbox.models import Entry
 from apps.reports.models import Report
 from apps.reports.tasks import profile_chunk, start_profiling
+from durable.queue.models import Task
 from proj.celery import app
 from tests.fixtures_worker import StartRole, wait_for
 
@@ -29,7 +29,7 @@ def test_the_report_of_a_revoked_task_fails_and_says_so(
     report = upload(owner, TABLE)
     if name == profile_chunk.name:
         run(start_profiling, str(report.pk))
-    task = Entry.objects.filter(task=name).order_by("id")[0]
+    task = Task.objects.filter(task=name).order_by("id")[0]
     app.control.revoke(task.task_id, reply=True, timeout=60, limit=1)
     app.control.add_consumer("reports", reply=True, timeout=60, limit=1)
 
@@ -40,4 +40,4 @@ def test_the_report_of_a_revoked_task_fails_and_says_so(
     wait_for(failed, "the report has failed")
     assert report.error.endswith(": its task was revoked.")
     assert not report.chunks.exists()
-    wait_for(lambda: not Entry.objects.filter(pk=task.pk).exists(), "its row is gone")
+    wait_for(lambda: not Task.objects.filter(pk=task.pk).exists(), "its row is gone")

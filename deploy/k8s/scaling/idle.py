@@ -34,7 +34,7 @@ def loads(cluster: Cluster) -> dict[str, Load]:
     # Django's start takes a second or two, on a busy node many.
     said = cluster(
         "exec", "deployment/web", "--container=app", "--",
-        "python", "manage.py", "outbox_workers", "--json", timeout=120,
+        "python", "manage.py", "durable_workers", "--json", timeout=120,
     )  # fmt: skip
     rows = json.loads(said.splitlines()[-1])
     return {row.pop("hostname"): Load(**row) for row in rows}

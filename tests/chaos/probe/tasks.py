@@ -73,9 +73,9 @@ def tick(self: Any, every: int) -> None:
 def _sent_at(request: Any) -> float:
     """Return when beat decided to send: the outbox' row knows, else the message."""
     with connection.cursor() as cursor:
-        if "outbox_entry" in connection.introspection.table_names(cursor):
+        if "durable_task" in connection.introspection.table_names(cursor):
             cursor.execute(
-                "SELECT extract(epoch FROM created_at)::float8 FROM outbox_entry"
+                "SELECT extract(epoch FROM created_at)::float8 FROM durable_task"
                 " WHERE task_id = %s",
                 [request.id],
             )

@@ -1,9 +1,0 @@
-"""The app's place in Django."""
-
-from django.apps import AppConfig
-
-
-class HealthConfig(AppConfig):
-    """Probes: is the process alive, can it serve, does it consume."""
-
-    name = "apps.health"

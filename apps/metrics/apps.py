@@ -1,9 +1,0 @@
-"""The app's place in Django."""
-
-from django.apps import AppConfig
-
-
-class MetricsConfig(AppConfig):
-    """Numbers for a monitoring system."""
-
-    name = "apps.metrics"

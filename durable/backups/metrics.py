@@ -1,0 +1,37 @@
+"""How old the last proven backup is; durable/metrics finds this by its name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from django.utils import timezone
+
+from .models import Backup
+
+
+def proven_age(now: datetime | None = None) -> float | None:
+    """Return how many seconds of work a restore of the last proven backup would lose.
+
+    :return: ``math.inf`` if there are backups and none is proven, so that an alarm on a limit
+        rings; ``None`` if this installation makes no backups here at all.
+    """
+    newest = (
+        Backup.objects.exclude(proven_at=None)
+        .order_by("-dumped_at")
+        .values_list("dumped_at", flat=True)
+        .first()
+    )
+    if newest is not None:
+        return ((now or timezone.now()) - newest).total_seconds()
+    return math.inf if Backup.objects.exists() else None
+
+
+def metrics() -> Iterator[tuple[str, str, tuple[str, ...], Mapping[tuple[str, ...], float]]]:
+    """Yield the gauge, where backups are made."""
+    if (age := proven_age()) is not None:
+        meaning = (
+            "Seconds since the moment that the last proven backup shows; +Inf: none is proven."
+        )
+        yield "proj_backup_proven_age_seconds", meaning, (), {(): age}

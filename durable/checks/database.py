@@ -1,0 +1,97 @@
+"""How each role is connected to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from celery import current_app, signals
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
+
+from .facts import conf
+from .invariant import Finding, invariant
+
+
+def database() -> dict[str, Any]:
+    """Return the settings of the default database."""
+    found: dict[str, Any] = settings.DATABASES[DEFAULT_DB_ALIAS]
+    return found
+
+
+def pool() -> dict[str, Any] | None:
+    """Return the settings of the connection pool, ``None`` if there is none."""
+    found = database().get("OPTIONS", {}).get("pool")
+    return {} if found is True else found or None
+
+
+@invariant(
+    "proj.W051",
+    "CONN_HEALTH_CHECKS where connections are kept (a pool, CONN_MAX_AGE)",
+    "set CONN_HEALTH_CHECKS to True in DATABASES",
+)
+def kept_connections_are_checked() -> Iterator[Finding]:
+    """Find connections that a restart of PostgreSQL breaks under whoever gets them next."""
+    kept = pool() is not None or database().get("CONN_MAX_AGE", 0) != 0
+    if kept and not database().get("CONN_HEALTH_CHECKS"):
+        yield (
+            "CONN_HEALTH_CHECKS=False, and connections are kept: after a restart of PostgreSQL "
+            "each of them fails one request or task.",
+            "Set CONN_HEALTH_CHECKS to True in DATABASES.",
+        )
+
+
+@invariant(
+    "proj.W052",
+    "DATABASE_POOL_MAX_SIZE ≥ WEB_THREADS (role web)",
+    "raise DATABASE_POOL_MAX_SIZE, or unset it: it then follows WEB_THREADS",
+)
+def every_thread_finds_a_connection() -> Iterator[Finding]:
+    """Find a pool in which the threads of one process wait for each other."""
+    if settings.ROLE != "web" or (options := pool()) is None:
+        return
+    size, threads = options.get("max_size") or options.get("min_size", 4), settings.WEB_THREADS
+    if size < threads:
+        yield (
+            f"DATABASE_POOL_MAX_SIZE={size} is less than WEB_THREADS={threads}: under load, "
+            "threads wait for each other's connections.",
+            "Unset DATABASE_POOL_MAX_SIZE: it then follows WEB_THREADS.",
+        )
+
+
+@invariant(
+    "proj.W053",
+    "no pool in the roles worker and beat",
+    "leave DATABASE_POOL_MAX_SIZE unset there; CELERY_DB_REUSE_MAX keeps connections",
+)
+def workers_have_no_pool() -> Iterator[Finding]:
+    """Find a pool that Celery closes and opens again around every task (celery#10554)."""
+    if settings.ROLE in {"worker", "beat"} and (options := pool()) is not None:
+        yield (
+            f"DATABASE_POOL_MAX_SIZE={options.get('max_size')} in a {settings.ROLE}: Celery closes "
+            "the pool around every task, and each pays for new connections.",
+            "Leave DATABASE_POOL_MAX_SIZE unset for workers and beat.",
+        )
+
+
+@invariant(
+    "proj.E051",
+    "CELERY_DB_REUSE_MAX with the hooks of durable/database/connections.py (role worker)",
+    "call `durable.database.connections.install()` at `worker_init`, or set CELERY_DB_REUSE_MAX=0",
+)
+def broken_connections_are_dropped() -> Iterator[Finding]:
+    """Find a worker that gives a connection which PostgreSQL has closed to task after task."""
+    from durable.database.connections import drop_broken_connections
+
+    reuse = conf().get("CELERY_DB_REUSE_MAX")
+    # worker_init, which installs them, comes in a worker alone: not in a command typed beside it.
+    if settings.ROLE != "worker" or not reuse or not current_app.loader.worker_initialized:
+        return
+    for signal in (signals.task_prerun, signals.task_postrun):
+        if drop_broken_connections not in signal._live_receivers(None):
+            yield (
+                f"CELERY_DB_REUSE_MAX={reuse}, and nothing drops a broken connection at "
+                f"{signal.name}: after a restart of PostgreSQL task after task fails.",
+                "Call durable.database.connections.install() at worker_init, as proj/celery.py does, or set "
+                "CELERY_DB_REUSE_MAX=0.",
+            )

@@ -1,0 +1,35 @@
+"""Statements that are run again and again: prepared on their connection, bound on the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from django.db import connections
+
+
+def run_prepared(
+    alias: str, statement: str, values: dict[str, Any], *, prepare: bool
+) -> list[tuple[Any, ...]]:
+    """Run a statement that is run again and again; return its rows.
+
+    The connection need not be asked first whether it still answers (``CONN_HEALTH_CHECKS``), if the
+    caller does this again on a new one.
+
+    :param prepare: whether the connection keeps the statement, which some poolers lose.
+    :raises django.db.Error: nothing, or an unknown part of it, was done.
+    """
+    connection = connections[alias]
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    raw = connection.connection
+    threshold = raw.prepare_threshold
+    # Django's own cursor binds values on the client and can't prepare, and its connections don't.
+    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+        try:
+            raw.prepare_threshold = 0 if prepare else None
+            cursor.execute(statement, values)
+        finally:
+            raw.prepare_threshold = threshold
+        connection.health_check_done = True  # type: ignore[attr-defined] # it has just answered
+        return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,24 @@
+"""When the expired rows go; not all at once, and not at the full hour."""
+
+from durable.schedules.declare import Schedule
+
+SCHEDULES = [
+    Schedule(
+        name="housekeeping: delete expired results",
+        task="durable.housekeeping.tasks.purge_results",
+        crontab="13 * * * *",
+        description="Deletes results of tasks older than CELERY_RESULT_EXPIRES, in batches.",
+    ),
+    Schedule(
+        name="housekeeping: delete expired cache entries",
+        task="durable.housekeeping.tasks.purge_cache",
+        crontab="28 * * * *",
+        description="Deletes expired entries of the caches in the database, in batches.",
+    ),
+    Schedule(
+        name="housekeeping: delete expired sessions",
+        task="durable.housekeeping.tasks.purge_sessions",
+        crontab="43 4 * * *",
+        description="Deletes expired sessions, in batches.",
+    ),
+]

@@ -1,0 +1,129 @@
+"""A request's id: where it comes from, and where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+from structlog.contextvars import get_contextvars
+
+from durable.logs.context import bind, sane, unbind
+from durable.logs.middleware import RequestIdMiddleware
+from durable.queue.relay import Relay
+from proj.celery import app
+from tests import log_tasks as tasks
+from tests.fixtures_worker import purge_queues
+
+
+@pytest.fixture
+def asked() -> Iterator[None]:
+    """Be in a request whose id is ``asked-for``."""
+    before = bind(request_id="asked-for")
+    yield
+    unbind(before)
+
+
+def carried() -> list[Any]:
+    """Take the messages that wait; return the request's id that each carries."""
+    with app.connection_for_read() as broker:
+        queue = broker.SimpleQueue("default")
+        messages = [queue.get(timeout=5) for _ in range(queue.qsize())]
+        for message in messages:
+            message.ack()
+        return [message.headers.get("request_id") for message in messages]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["7b0c1a52-9d1e-4f6b-8e3f-0f2f6f0b7a11", "Root=1-67891233-abcdef", "a", "x" * 128, "aGk+/w=="],
+)
+def test_an_id_from_a_proxy_is_kept(given: str) -> None:
+    answer = Client().get("/livez", headers={"X-Request-ID": given})
+    assert answer.headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "x" * 129, "two words", "a\nb", "a\n", "\x1b[31m", "é", "<b>", "a,b", '"', "${jndi}"],
+)
+def test_anything_else_is_replaced(given: str) -> None:
+    answer = Client().get("/livez", headers={"X-Request-ID": given})
+    made = answer.headers["X-Request-ID"]
+    assert made != given
+    assert sane(made)
+
+
+def test_two_requests_get_two_ids() -> None:
+    first, second = (Client().get("/livez").headers["X-Request-ID"] for _ in range(2))
+    assert first != second
+
+
+@pytest.mark.parametrize("value", [None, 7, ["a"], b"a"])
+def test_what_is_no_text_is_no_id(value: Any) -> None:
+    assert sane(value) is None
+
+
+def test_the_id_is_bound_within_the_request_alone() -> None:
+    seen: list[Any] = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(get_contextvars().get("request_id"))
+        return HttpResponse()
+
+    answer = RequestIdMiddleware(view)(RequestFactory().get("/"))
+    assert seen == [answer.headers["X-Request-ID"]]
+    assert "request_id" not in get_contextvars()
+
+
+def test_nothing_is_left_of_a_request_that_raises() -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        RequestIdMiddleware(view)(RequestFactory().get("/"))
+    assert "request_id" not in get_contextvars()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/nowhere/", "/api/nowhere"])
+def test_an_error_has_the_header_as_well(path: str) -> None:
+    assert Client().get(path, headers={"X-Request-ID": "mine"}).headers["X-Request-ID"] == "mine"
+
+
+@pytest.mark.django_db(transaction=True)
+class TestCalls:
+    @pytest.fixture(autouse=True)
+    def empty(self) -> None:
+        purge_queues()
+
+    @pytest.mark.usefixtures("asked")
+    @pytest.mark.parametrize("call", ["delay", "delay_on_commit"])
+    def test_a_task_that_is_called_carries_the_id(self, call: str) -> None:
+        getattr(tasks.says, call)("a word")
+        assert carried() == ["asked-for"]
+
+    @pytest.mark.parametrize("call", ["delay", "delay_on_commit"])
+    def test_without_a_request_there_is_none(self, call: str) -> None:
+        getattr(tasks.says, call)("a word")
+        assert carried() == [None]
+
+    @pytest.mark.usefixtures("asked")
+    def test_the_headers_of_a_caller_stay(self) -> None:
+        tasks.says.apply_async(("a word",), headers={"mine": 1, "request_id": "another"})
+        assert carried() == ["another"]
+
+    def test_the_relay_sends_the_id_of_the_caller(self) -> None:
+        """A row that its caller left: the relay has a context of its own."""
+        before = bind(request_id="asked-for")
+        with transaction.atomic():
+            tasks.says.apply_async_on_commit(("a word",), countdown=0.01)
+        unbind(before)
+        before = bind(request_id="the-relays")
+        while not Relay().run_once():
+            pass
+        unbind(before)
+        assert carried() == ["asked-for"]

@@ -1,0 +1,91 @@
+"""Tasks that are not finished, in the admin: what waits, what runs, and the quarantine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from . import quarantine
+from .discard import discard
+from .models import Task, Worker
+
+
+class StateFilter(admin.SimpleListFilter):
+    """The states of a task's life, as the page docs/delivery.md draws them."""
+
+    title = "state"
+    parameter_name = "state"
+
+    STATES: dict[str, dict[str, Any]] = {
+        "quarantined": {"quarantined_at__isnull": False},
+        "running": {"worker__isnull": False},
+        "to be sent": {"due_at__isnull": False},
+        "sent": {"due_at": None, "worker": None, "quarantined_at": None},
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in self.STATES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        return queryset.filter(**self.STATES.get(self.value() or "", {}))
+
+
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that only the outbox writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [field.name for field in self.model._meta.fields]
+
+
+@admin.register(Task)
+class EntryAdmin(ReadOnly):
+    """Unfinished tasks; those in quarantine can be started again, all but what runs given up."""
+
+    list_display = ("task", "error", "queue", "starts", "worker", "due_at", "sends", "task_id")
+    list_filter = (StateFilter, "task", "queue")
+    search_fields = ("task_id", "task")
+    ordering = ("-id",)
+    show_full_result_count = False
+    actions = ("requeue", "discard")
+
+    @admin.action(description="Start again (quarantined tasks)", permissions=["change"])
+    def requeue(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        """Let the relay send them again, with all their starts before them."""
+        who = request.user.get_username()
+        count = quarantine.start_again(list(queryset.values_list("pk", flat=True)), who)
+        self.message_user(request, f"{count} tasks are sent again.", messages.SUCCESS)
+
+    @admin.action(
+        description="Discard: end for good, without running (leaves those that run now)",
+        permissions=["change"],
+    )
+    def discard(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        """End them: what is in quarantine has failed for good, what waits is revoked."""
+        who = request.user.get_username()
+        done = discard(list(queryset.values_list("pk", flat=True)), who)
+        for trouble in done.troubles:
+            self.message_user(request, trouble, messages.WARNING)
+        if done.running:
+            self.message_user(
+                request,
+                f"{done.running} tasks run now and are left; "
+                "app.control.revoke(id, terminate=True) ends one.",
+                messages.WARNING,
+            )
+        self.message_user(request, f"{done.ended} tasks are discarded.", messages.SUCCESS)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly):
+    """Workers that give signs of life."""
+
+    list_display = ("hostname", "pid", "started_at", "seen_at")

@@ -1,0 +1,35 @@
+"""Has a task's ``on_failure()`` called where Celery can't, or could not with success."""
+
+from __future__ import annotations
+
+from celery import Task, current_app
+from celery.exceptions import QueueNotFound
+from celery.utils.serialization import ensure_serializable
+from kombu.utils.json import dumps, loads
+
+from . import store
+
+
+def tell(row_id: int, error: Exception) -> None:
+    """Let a worker call ``on_failure()`` for the task of a row that ends by *error*.
+
+    Call it in the transaction that ends the row, before it is deleted. The call is a durable task
+    of its own: neither a heartbeat nor the relay can wait for what a project does there.
+    """
+    from .tasks import call_on_failure
+
+    for task_id, name, queue, body in store.run(
+        "SELECT task_id, task, queue, body FROM durable_task WHERE id = %s FOR UPDATE", [row_id]
+    ):
+        task = current_app.tasks.get(name)
+        if task is not None and type(task).on_failure is Task.on_failure:
+            continue  # Celery's own, which does nothing
+        args, kwargs, _ = loads(body)
+        arguments = (
+            name, task_id, args, kwargs, type(error).__qualname__,
+            list(ensure_serializable(error.args, dumps)), type(error).__module__,
+        )  # fmt: skip
+        try:
+            call_on_failure.apply_async_on_commit(arguments, queue=queue or None)
+        except QueueNotFound:  # which may be why it could not be sent
+            call_on_failure.apply_async_on_commit(arguments)

@@ -1,0 +1,178 @@
+"""A call on commit is seen by routes, base classes and logs as the same call by ``delay()`` is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from celery import shared_task
+from celery.app import routes
+from django.core.exceptions import SynchronousOnlyOperation
+from kombu.common import Broadcast
+from kombu.utils.json import loads
+
+from durable.queue.calls import durable
+from durable.queue.models import Task
+from proj.celery import app
+from proj.task import Task
+from tests.fixtures_worker import purge_queues
+from tests.outbox_tasks import effect, retries
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: Both ways to call a task.
+both = pytest.mark.parametrize("method", ["apply_async", "apply_async_on_commit"])
+
+
+@pytest.fixture(autouse=True)
+def empty_broker() -> None:
+    purge_queues()
+
+
+def message(queue: str = "default") -> Any:
+    """Take the one message that waits in *queue*."""
+    with app.connection_for_read() as connection:
+        found = connection.SimpleQueue(queue).get(timeout=5)
+        found.ack()
+    return found
+
+
+class Tenant(Task):
+    """Adds to each call what it is made for."""
+
+    abstract = True
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Call the task, for a tenant."""
+        headers = {**(options.pop("headers", None) or {}), "tenant": "acme"}
+        return super().apply_async(args, kwargs, headers=headers, **options)
+
+
+@shared_task(base=Tenant)
+def for_tenant() -> None:
+    """Do nothing."""
+
+
+@both
+def test_a_base_class_that_changes_each_call_changes_this_one(method: str) -> None:
+    getattr(for_tenant, method)(headers={"mine": 1})
+    headers = message().headers
+    assert (headers["tenant"], headers["mine"]) == ("acme", 1)
+    assert Task.objects.count() == (method == "apply_async_on_commit")
+
+
+def test_what_a_base_class_hands_on_by_position_is_kept() -> None:
+    with durable():
+        effect.apply_async(["a"], None, "my-id")
+    assert Task.objects.get().task_id == "my-id"
+
+
+@pytest.fixture
+def route(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Set ``CELERY_TASK_ROUTES`` to one function."""
+
+    def set_route(function: Any) -> None:
+        router = routes.Router((function,), app.amqp.queues, create_missing=True, app=app)
+        monkeypatch.setattr(app.amqp, "router", router)
+
+    return set_route
+
+
+@both
+def test_a_route_sees_the_task_and_all_options_of_the_call(method: str, route: Any) -> None:
+    seen: list[Any] = []
+
+    def look(name: str, args: Any, kwargs: Any, options: Any, task: Any = None) -> Any:
+        seen.append((name, tuple(args), dict(kwargs), options.get("headers"), task))
+        return {"queue": "mail"} if (options.get("headers") or {}).get("mine") else None
+
+    route(look)
+    getattr(effect, method)(["a"], {}, headers={"mine": 1})
+    assert seen[0] == (effect.name, ("a",), {}, {"mine": 1}, effect)
+    assert message("mail").headers["mine"] == 1
+    assert set(Task.objects.values_list("queue", flat=True)) <= {"mail"}
+
+
+@shared_task
+def parent(method: str, **options: Any) -> None:
+    """Call another task."""
+    getattr(effect, method)(["a"], **options)
+
+
+@pytest.fixture
+def inherits() -> Iterator[None]:
+    """Set ``CELERY_TASK_INHERIT_PARENT_PRIORITY``."""
+    app.conf.task_inherit_parent_priority = True
+    yield
+    app.conf.task_inherit_parent_priority = False
+
+
+@both
+@pytest.mark.usefixtures("inherits")
+@pytest.mark.parametrize(("options", "priority"), [({}, 6), ({"priority": 2}, 2)])
+def test_a_tasks_priority_is_handed_on_to_what_it_calls(
+    method: str, options: Any, priority: int
+) -> None:
+    parent.apply([method], options, priority=6)
+    assert message().properties["priority"] == priority
+    assert set(Task.objects.values_list("priority", flat=True)) <= {priority}
+
+
+@pytest.mark.parametrize("options", [{"queue": "all"}, {"exchange": "all", "routing_key": "all"}])
+def test_a_call_to_every_worker_is_refused_since_one_row_is_for_one_of_them(
+    options: dict[str, str],
+) -> None:
+    app.amqp.queues.add(Broadcast("all", "all-here", routing_key="all"))
+    try:
+        with pytest.raises(TypeError, match=r"a Broadcast queue .* call it by apply_async"):
+            effect.apply_async_on_commit(["a"], **options)
+    finally:
+        app.amqp.queues.pop("all-here")
+    assert not Task.objects.exists()
+
+
+@both
+def test_secret_arguments_are_shown_as_the_call_says(method: str) -> None:
+    getattr(effect, method)(["secret"], argsrepr="(***)", kwargsrepr="{***}")
+    headers = message().headers
+    assert (headers["argsrepr"], headers["kwargsrepr"]) == ("(***)", "{***}")
+
+
+@both
+def test_arguments_are_shown_as_they_were_passed(method: str) -> None:
+    getattr(retries, method)(("a", 1), {})
+    assert message().headers["argsrepr"] == "('a', 1)"
+
+
+@both
+@pytest.mark.parametrize("args", ["a", {"x": 1}, {1}, (n for n in [1])], ids=repr)
+def test_arguments_that_are_no_list_are_refused(method: str, args: Any) -> None:
+    with pytest.raises(TypeError, match="task args must be a list or tuple"):
+        getattr(effect, method)(args)
+
+
+@both
+def test_keyword_arguments_that_are_no_mapping_are_refused(method: str) -> None:
+    with pytest.raises(TypeError, match=r"must be a mapping"):
+        getattr(untyped, method)([], ["a"])
+
+
+@shared_task(typing=False)
+def untyped() -> None:
+    """Do nothing."""
+
+
+def test_on_an_event_loop_it_is_called_in_a_thread() -> None:
+    """A row is written by Django's ORM, which refuses to hold up the loop."""
+
+    async def view() -> None:
+        with pytest.raises(SynchronousOnlyOperation):
+            effect.delay_on_commit("a")
+        with pytest.raises(SynchronousOnlyOperation), durable():
+            pass
+        await sync_to_async(effect.delay_on_commit)("b")
+
+    async_to_sync(view)()
+    assert loads(Task.objects.get().body)[0] == ["b"]

@@ -1,0 +1,45 @@
+"""A beat in this process, whose ticks a test makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from durable.schedules.scheduler import DatabaseScheduler
+from proj.celery import app
+from tests.fixtures_worker import purge_queues
+
+from .scheduling import StartBeat
+
+
+@pytest.fixture
+def heartbeat(settings: Settings, tmp_path: Path) -> Path:
+    settings.HEARTBEAT_DIR = str(tmp_path)
+    return tmp_path / "proj-beat.heartbeat"
+
+
+@pytest.fixture
+def no_messages() -> Iterator[None]:
+    purge_queues()
+    yield
+    purge_queues()
+
+
+@pytest.fixture
+def beat(heartbeat: Path, no_messages: None) -> Iterator[StartBeat]:
+    """Start a beat; each in the place of the one before."""
+    running: list[DatabaseScheduler] = []
+
+    def start(**options: Any) -> DatabaseScheduler:
+        for scheduler in running:
+            scheduler.close()
+        running.append(DatabaseScheduler(app, **options))
+        return running[-1]
+
+    yield start
+    for scheduler in running:
+        scheduler.close()

@@ -1,0 +1,38 @@
+"""What the tests of the scheduler share: a due task, a round of ticks, and what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from kombu.utils.json import loads
+
+from durable.queue.models import Task
+from durable.schedules.scheduler import DatabaseScheduler
+
+StartBeat = Callable[..., DatabaseScheduler]
+
+
+def sent() -> list[str]:
+    """Return the names of the periodic tasks in the outbox, oldest first, and empty it."""
+    rows = Task.objects.order_by("id")
+    names = [loads(row.body)[2]["headers"]["periodic_task_name"] for row in rows]
+    rows.delete()
+    return names
+
+
+def tick(scheduler: DatabaseScheduler) -> None:
+    """Tick until nothing is due."""
+    while scheduler.tick() == 0:
+        pass
+
+
+def periodic(name: str = "p", **fields: Any) -> PeriodicTask:
+    """Make a task that was due an hour ago."""
+    fields.setdefault("interval", IntervalSchedule.objects.create(every=30, period="minutes"))
+    fields.setdefault("last_run_at", timezone.now() - timedelta(hours=1))
+    fields.setdefault("task", "proj.celery.debug_task")
+    return PeriodicTask.objects.create(name=name, **fields)

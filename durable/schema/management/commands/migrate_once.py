@@ -1,0 +1,31 @@
+"""``manage.py migrate_once``: the role `migrate` of docker/entrypoint.sh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+
+from durable.schema.lock import alone
+from durable.schema.progress import Progress, add_wait_option
+
+
+class Command(BaseCommand):
+    """Bring schema, cache table and periodic tasks up to date, while no other process does."""
+
+    help = (
+        "Waits for the database, and for another migration that runs; then migrates, makes the "
+        "cache table and writes the periodic tasks. Changes nothing when run again."
+    )
+    # They need the database, which may not be there yet; `migrate` runs its own.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_wait_option(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with alone(Progress(self.stdout.write, options["wait"])):
+            call_command("migrate", interactive=False, verbosity=options["verbosity"])
+            call_command("createcachetable", verbosity=options["verbosity"])
+            call_command("sync_schedules", verbosity=options["verbosity"])

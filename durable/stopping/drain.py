@@ -1,0 +1,92 @@
+"""Drives the worker's event loop while it stops."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+
+from durable.health.heartbeat import HeartbeatFile
+
+from . import handback
+
+logger = logging.getLogger(__name__)
+
+#: Seconds after which a turn must have waited for the broker; its sockets give up after 5. Whoever
+#: is taken for frozen and isn't gets its acknowledgements all the same.
+FROZEN = 4.0
+
+
+class Drain:
+    """Turns the loop, with the broker or without it.
+
+    Without it no more is read from it, and no new connection is made: what a new one could bring
+    is not wanted any more. An acknowledgement makes one of its own, and may succeed.
+
+    :param waker: has ``register_with_event_loop(worker, hub)``, which lets a signal end a wait.
+    """
+
+    def __init__(self, worker: Any, waker: Any) -> None:
+        self._worker, self._waker = worker, waker
+        self._hub = worker.hub
+        self._file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
+        # The consumer's own heart beats only while it consumes.
+        self._hub.call_repeatedly(1.0, self._file.touch, "stopping")
+        self._has_broker = True
+        self._loop = self._hub.create_loop()
+        if worker.consumer.connection is None:  # it was just trying to reconnect
+            self._go_on_without_broker()
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Turn the loop until *condition* holds, for *seconds*; return whether it does."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() >= end:
+                return False
+            self.turn(end - time.monotonic())
+        self.turn(0)  # acknowledgements are sent by the turn after
+        return True
+
+    def turn(self, seconds: float = 0) -> None:
+        """Turn the loop once, which waits for its next event for *seconds* and 1 s at most."""
+        timer = self._hub.call_later(min(max(seconds, 0), 1), _nothing)
+        start = time.monotonic()
+        try:
+            next(self._loop)
+        except StopIteration:
+            self._loop = self._hub.create_loop()
+        except Exception as error:
+            consumer = self._worker.consumer
+            if isinstance(error, (*consumer.connection_errors, *consumer.channel_errors)):
+                logger.warning("the broker is away while the worker stops: %s", error)
+                self._go_on_without_broker()
+            else:
+                logger.exception("an error on the event loop while the worker stops")
+                self._loop = self._hub.create_loop()
+        else:
+            if self._has_broker and time.monotonic() - start > FROZEN:
+                logger.warning("the broker seems to be frozen while the worker stops")
+                self._go_on_without_broker()
+        finally:
+            timer.cancel()
+
+    def _go_on_without_broker(self) -> None:
+        hub, pool = self._hub, self._worker.pool
+        self._has_broker = False
+        handback.expect_no_answer(self._worker.consumer)
+        self._worker.consumer._cancel_connection_timer_entries()
+        hub.reset()  # forgets the pool's pipes as well
+        hub.propagate_errors = ()
+        hub.on_tick.clear()
+        pool.register_with_event_loop(hub)
+        if on_tick := getattr(getattr(pool, "_pool", None), "on_poll_start", None):
+            hub.on_tick.add(on_tick)
+        self._waker.register_with_event_loop(self._worker, hub)
+        self._loop = hub.create_loop()
+
+
+def _nothing() -> None:
+    """Be the timer that ends a wait."""
