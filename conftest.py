@@ -12,7 +12,7 @@ import django
 
 from tests.servers import start_postgres, start_valkey, temporary_folder
 
-pytest_plugins = ["tests.fixtures_worker", "tests.fixtures_outbox", "tests.cluster.fixtures"]
+pytest_plugins = ["tests.fixtures_worker", "tests.fixtures_durable", "tests.cluster.fixtures"]
 
 #: Settings of the project, and what libpq reads by itself.
 PREFIXES = (
@@ -38,7 +38,7 @@ def _prepare_environment() -> None:
     # As long as the checks allow: on a busy machine, half a second is no outage of the broker. Not
     # for the benchmarks, which come here without pytest: they measure what is shipped.
     if "PYTEST_VERSION" in os.environ:
-        os.environ["DURABLE_PUBLISH_TIMEOUT"] = "5"
+        os.environ["BEAT_PUBLISH_TIMEOUT"] = "5"
     folder = temporary_folder()
     os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
     os.environ["EMAIL_FILE_PATH"] = str(folder / "mail")

@@ -37,7 +37,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from durable.queue import broker, fastpath, store
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 from tests.fixtures_worker import Role, free_port
 from tests.other_servers import listens, running
 
@@ -74,7 +74,7 @@ class Site:
         env = {
             **os.environ,
             "CELERY_BROKER_URL": self.url,
-            "CELERY_IMPORTS": "tests.outbox_tasks",
+            "CELERY_IMPORTS": "tests.durable_tasks",
             "HEARTBEAT_DIR": str(heartbeats),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",

@@ -22,12 +22,6 @@ app.autodiscover_tasks()
 
 # Tells docker/healthcheck whether a worker really takes messages.
 app.steps["consumer"].add("durable.health.consumer:Heartbeat")
-# Gives back the tasks that a worker doesn't know.
-app.steps["consumer"].add("durable.queue.unknown:UnknownTasks")
-# Stops a worker as soon as its tasks end, and hands back the others.
-app.steps["worker"].add("durable.stopping.step:OrderlyStop")
-# Ends the task that a person terminates.
-app.steps["worker"].add("durable.stopping.terminate:Terminate")
 
 
 # What these import reads Django's settings, so not above.

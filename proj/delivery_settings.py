@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from .environment import env
 
-# --- Outbox: tasks called by delay_on_commit(), see docs/delivery.md ------------------------------
+# --- Durable tasks: see docs/delivery.md ---------------------------------------------------------
 
-# Seconds that a request waits for a broker that is frozen, once; the relay then takes over.
-DURABLE_PUBLISH_TIMEOUT = env.get("DURABLE_PUBLISH_TIMEOUT", 1.0, float, "a number of seconds")
-# Starts in a row that end without a report (killed, out of memory) until a task is quarantined.
-DURABLE_MAX_STARTS = env.integer("DURABLE_MAX_STARTS", 5, least=1)
+# Every delay() and apply_async() writes a row, those of libraries too; Celery's own calls without.
+DURABLE_DELAY = env.boolean("DURABLE_DELAY", False)
+# Attempts in a row that end without a word (killed, out of memory) until a task is quarantined.
+DURABLE_MAX_ATTEMPTS = env.integer("DURABLE_MAX_ATTEMPTS", 5, least=1)
 # Seconds between a worker's signs of life, and without any until its tasks are started elsewhere.
 DURABLE_HEARTBEAT = env.integer("DURABLE_HEARTBEAT", 2, least=1)
 DURABLE_DEAD_AFTER = env.integer("DURABLE_DEAD_AFTER", 10, least=2)
-# Seconds until a message that nothing was heard of is sent again, when no loss was noticed. It
-# must be longer than any backlog: this is the only rule that could multiply one.
-DURABLE_RESEND_AFTER = env.integer("DURABLE_RESEND_AFTER", 6 * 3600, least=60)
 
 # --- Results -------------------------------------------------------------------------------------
 
@@ -27,7 +24,7 @@ DURABLE_RESEND_AFTER = env.integer("DURABLE_RESEND_AFTER", 6 * 3600, least=60)
 RESULTS_PATIENCE = env.get("RESULTS_PATIENCE", 60.0, float, "a number of seconds")
 # false behind a pooler that hands out connections by transaction and loses prepared statements.
 RESULTS_PREPARE = env.boolean("RESULTS_PREPARE", True)
-DURABLE_PREPARE = RESULTS_PREPARE  # the same statements, and the same connections
+DURABLE_PREPARE = RESULTS_PREPARE  # the same statements and connections; and LISTEN
 
 # --- Beat ----------------------------------------------------------------------------------------
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from durable.logs.context import carrying
-from durable.queue.task import OutboxTask
+from durable.queue.worker.task import DurableTask
 
 
-class Task(OutboxTask):
-    """Celery's task class for Django, with the ledger behind ``delay_on_commit()``.
+class Task(DurableTask):
+    """Celery's task class for Django, with a row behind ``delay_on_commit()``.
 
     What all tasks of a project share (logging, tracing) goes here. It derives from Celery's
     ``DjangoTask``; a class of one's own that doesn't would lose ``delay_on_commit()``.
@@ -21,3 +22,7 @@ class Task(OutboxTask):
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
         """Call the task, on commit or at once; it carries the id of the request that calls it."""
         return super().apply_async(args, kwargs, *rest, **carrying(options))
+
+    def map_on_commit(self, arguments: Iterable[Any], **options: Any) -> int:
+        """Call the task many times; each carries that id too."""
+        return super().map_on_commit(arguments, **carrying(options))

@@ -16,9 +16,9 @@ from durable.backups.models import Backup
 from durable.queue import broker, store
 from durable.queue.models import Task, Worker
 from durable.queue.relay import Relay
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 from tests.backups import Backups
-from tests.fixtures_outbox import TASKS, all_done, client, send
+from tests.fixtures_durable import TASKS, all_done, client, send
 from tests.fixtures_worker import StartRole, wait_for
 
 pytestmark = [

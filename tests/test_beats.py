@@ -18,14 +18,14 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from durable.health.tests.healthcheck import healthcheck
 from durable.queue.models import Task
 from durable.schedules.leader import KEY
-from tests import outbox_tasks
+from tests import durable_tasks
 
 from .cable import Cable, through
 from .fixtures_worker import Role, StartRole, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TASKS = {"CELERY_IMPORTS": "tests.outbox_tasks"}
+TASKS = {"CELERY_IMPORTS": "tests.durable_tasks"}
 
 
 #: Keeps the time of each tick, as the beat that made it wrote it down.
@@ -43,7 +43,7 @@ CREATE TRIGGER test_tick AFTER UPDATE OF total_run_count ON django_celery_beat_p
 @pytest.fixture(autouse=True)
 def _effects(transactional_db: None) -> Iterator[None]:
     with connection.cursor() as cursor:
-        cursor.execute(outbox_tasks.CREATE)
+        cursor.execute(durable_tasks.CREATE)
         cursor.execute("TRUNCATE test_effect")
         cursor.execute(TICKS)
     yield
@@ -54,14 +54,14 @@ def _effects(transactional_db: None) -> Iterator[None]:
 
 def effects() -> int:
     """Count what the ticks have done."""
-    return outbox_tasks.effects().get("tick", 0)
+    return durable_tasks.effects().get("tick", 0)
 
 
 def schedule(every: int, period: str = "seconds", **fields: Any) -> PeriodicTask:
     """Make the periodic task whose effects are counted."""
     return PeriodicTask.objects.create(
         name="tick",
-        task="tests.outbox_tasks.effect",
+        task="tests.durable_tasks.effect",
         args='["tick"]',
         interval=IntervalSchedule.objects.create(every=every, period=period),
         **fields,
@@ -208,7 +208,7 @@ def test_a_tick_while_the_broker_is_away_runs_later_once(
     start_role("worker", **TASKS)
     broker.pull()
     beat = start_beat("a", CELERY_BROKER_URL=through(broker, os.environ["CELERY_BROKER_URL"]))
-    wait_for(lambda: Task.objects.filter(task="tests.outbox_tasks.effect"), "it is written")
+    wait_for(lambda: Task.objects.filter(task="tests.durable_tasks.effect"), "it is written")
     beat.goes_round()
     assert effects() == 0
     broker.plug()

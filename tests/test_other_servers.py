@@ -18,8 +18,8 @@ from durable.queue import broker
 from durable.queue.losses import is_empty
 from durable.queue.models import Task
 from durable.queue.relay import Relay
-from tests import outbox_tasks as tasks
-from tests.fixtures_outbox import TASKS, all_done, names, send
+from tests import durable_tasks as tasks
+from tests.fixtures_durable import TASKS, all_done, names, send
 from tests.fixtures_worker import ROOT, StartRole, database_url, free_port, wait_for
 from tests.other_servers import Sentinels, pgbouncer, rabbitmq
 
@@ -47,7 +47,7 @@ def write_rows() -> None:
 
 EXPECTED = dict.fromkeys([*names(COUNT), "slow-1", "slow-2", "retried-retried-id"], 1)
 
-CALL = "from tests.outbox_tasks import effect; effect.delay_on_commit('published by its caller')"
+CALL = "from tests.durable_tasks import effect; effect.delay_on_commit('published by its caller')"
 
 
 def call_from_a_process(env: dict[str, str]) -> dict[str, int]:

@@ -15,9 +15,9 @@ from celery import states
 from durable.health.tests.healthcheck import healthcheck
 from durable.queue.models import Task, Worker
 from durable.queue.relay import Relay
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 from tests import probe_tasks
-from tests.fixtures_outbox import TASKS, all_done, client, names, send, started
+from tests.fixtures_durable import TASKS, all_done, client, names, send, started
 from tests.fixtures_worker import Role, StartRole, wait_for
 
 pytestmark = [
@@ -27,7 +27,7 @@ pytestmark = [
 
 PATIENT = {
     **TASKS,
-    "CELERY_IMPORTS": "tests.outbox_tasks,tests.probe_tasks",
+    "CELERY_IMPORTS": "tests.durable_tasks,tests.probe_tasks",
     "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT": "600",
     "WORKER_GRACE_PERIOD": "700",
 }

@@ -20,10 +20,10 @@ from durable.queue import fastpath
 from durable.queue.models import Task
 from durable.queue.relay import Relay
 from proj.celery import app
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 from tests import probe_tasks
 from tests.cable import Cable, through
-from tests.fixtures_outbox import all_done, client, send, started
+from tests.fixtures_durable import all_done, client, send, started
 from tests.fixtures_worker import StartRole, database_url, free_port, wait_for
 from tests.test_worker_stop import HASTY, PATIENT, finished_elsewhere, tell, waiting
 

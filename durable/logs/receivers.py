@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import signals
-from celery.worker import strategy as celerys
 from django.conf import settings
+
+from durable.queue.worker import request as queue
 
 from .context import bind, of_message, unbind
 
@@ -31,8 +32,8 @@ def unbind_task(task: Any, **kwargs: Any) -> None:
 
 
 def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
-    """Celery's strategy; what it logs when a message arrives has the ids as well."""
-    handle: Callable[..., Any] = celerys.default(task, app, consumer, **options)
+    """The queue's strategy; what it logs when a message arrives has the ids as well."""
+    handle: Callable[..., Any] = queue.strategy(task, app, consumer, **options)
     if settings.LOG_FORMAT != "json":
         return handle
 

@@ -1,1 +1,1 @@
-"""A transactional outbox and a ledger: nothing is lost, no effect is written twice."""
+"""Durable tasks: rows in PostgreSQL that Celery's workers run. docs/protocol.md says how."""

@@ -6,35 +6,36 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest
 
-from . import quarantine
-from .discard import discard
+from .endings import quarantine
+from .endings.discard import discard
 from .models import Task, Worker
+from .states import STATES
 
 
 class StateFilter(admin.SimpleListFilter):
-    """The states of a task's life, as the page docs/delivery.md draws them."""
+    """The states of a task's row (states.py)."""
 
     title = "state"
     parameter_name = "state"
 
-    STATES: dict[str, dict[str, Any]] = {
-        "quarantined": {"quarantined_at__isnull": False},
-        "running": {"worker__isnull": False},
-        "to be sent": {"due_at__isnull": False},
-        "sent": {"due_at": None, "worker": None, "quarantined_at": None},
-    }
-
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in self.STATES]
+        return [(name, f"{name}: {state.meaning}") for name, state in STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        return queryset.filter(**self.STATES.get(self.value() or "", {}))
+        name = self.value()
+        if name not in STATES:
+            return queryset
+        queryset = queryset.filter(STATES[name].columns)
+        if name == "scheduled":
+            return queryset.filter(due_at__gt=Now())
+        return queryset.filter(due_at__lte=Now()) if name == "ready" else queryset
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that only the outbox writes."""
+    """Rows that only the queue writes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -50,7 +51,7 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
 class EntryAdmin(ReadOnly):
     """Unfinished tasks; those in quarantine can be started again, all but what runs given up."""
 
-    list_display = ("task", "error", "queue", "starts", "worker", "due_at", "sends", "task_id")
+    list_display = ("task", "error", "queue", "priority", "attempt", "worker", "due_at", "task_id")
     list_filter = (StateFilter, "task", "queue")
     search_fields = ("task_id", "task")
     ordering = ("-id",)
@@ -59,10 +60,10 @@ class EntryAdmin(ReadOnly):
 
     @admin.action(description="Start again (quarantined tasks)", permissions=["change"])
     def requeue(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        """Let the relay send them again, with all their starts before them."""
+        """Make them ready again, with all their attempts before them."""
         who = request.user.get_username()
-        count = quarantine.start_again(list(queryset.values_list("pk", flat=True)), who)
-        self.message_user(request, f"{count} tasks are sent again.", messages.SUCCESS)
+        count = quarantine.requeue(list(queryset.values_list("pk", flat=True)), who)
+        self.message_user(request, f"{count} tasks are ready again.", messages.SUCCESS)
 
     @admin.action(
         description="Discard: end for good, without running (leaves those that run now)",
@@ -88,4 +89,4 @@ class EntryAdmin(ReadOnly):
 class WorkerAdmin(ReadOnly):
     """Workers that give signs of life."""
 
-    list_display = ("hostname", "pid", "started_at", "seen_at")
+    list_display = ("hostname", "pid", "slots", "started_at", "seen_at")

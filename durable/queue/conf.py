@@ -1,4 +1,4 @@
-"""The settings of this app, each with its default: ``DURABLE_<NAME>`` in Django's settings."""
+"""The queue's settings, each with its default: ``DURABLE_<NAME>`` in Django's settings."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ from django.conf import settings
 from django.db import router
 
 DEFAULTS: dict[str, Any] = {
-    # Seconds that a caller waits for the broker, at most, before the relay takes over.
-    "PUBLISH_TIMEOUT": 1.0,
-    # Tasks of one transaction that the caller publishes itself; the relay sends the others.
-    "PUBLISH_MAX": 500,
-    # Starts in a row without a report (a crash, an out-of-memory kill) until the quarantine.
-    "MAX_STARTS": 5,
+    # Every delay() and apply_async() writes a row, those of libraries too.
+    "DELAY": False,
+    # Attempts in a row that end without a word (a crash, an out-of-memory kill) until quarantine.
+    "MAX_ATTEMPTS": 5,
     # Seconds between two signs of life of a worker, and without any until it counts as dead.
     "HEARTBEAT": 2,
     "DEAD_AFTER": 10,
-    # Seconds after which a message that nothing was heard of is sent again, as the last resort.
-    "RESEND_AFTER": 6 * 3600,
-    # Seconds between two looks of the relay for rows to send, and how many it sends at once.
+    # Seconds between two looks of an idle worker for rows; a call wakes it by NOTIFY before.
     "POLL": 0.5,
-    "BATCH": 500,
-    # Prepare the statements of each task's path on each connection. Not through a pooler that hands
-    # each transaction to another connection and doesn't follow prepared statements.
+    # Prepare the statements of each task's path on each connection, and listen for NOTIFY. Not
+    # through a pooler that hands each transaction to another connection.
     "PREPARE": True,
 }
 
@@ -40,8 +35,11 @@ def alias() -> str:
     return router.db_for_write(Task)
 
 
-#: Seconds that whoever publishes a row has for it, before the relay does.
-LEASE = 15
+#: Rows that one statement of the janitor or of *Discard* ends at most.
+BATCH = 500
 
-#: The message's header that makes a task durable: which row, which start it is to be, when sent.
+#: The header that ties a message to a row: its id, its attempts so far, the worker that holds it.
 HEADER = "durable"
+
+#: The channel on which a call wakes workers.
+CHANNEL = "durable_task"

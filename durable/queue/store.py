@@ -1,6 +1,8 @@
-"""Every statement on the rows, in one place. Each is one short transaction or part of the caller's.
+"""Every statement on the rows: no other file names their table.
 
-Plain SQL: each statement must be atomic in itself, and this is the path of every task.
+Plain SQL: each statement is atomic in itself, this is the path of every task, and what a state is
+stands in its predicate (states.py). Statements that lock several rows do so in the order of their
+ids, so that two of them never wait for each other in a circle.
 """
 
 # ruff: noqa: S608 - the parts of a statement are constants here; every value is a parameter
@@ -11,52 +13,96 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db import connections
+from psycopg.types.json import Jsonb
+
+from durable.database import statement
 from durable.database.text import storable
 
 from . import conf
-from .sql import Part, run_prepared, taking_along
-from .sql import run as run  # for the others: here is where statements are looked for
-from .tries import APPEND, note
+from .states import CASE, STATES
 
 
-class Row(NamedTuple):
-    """What is needed to send a row; *sends* and *starts* prove later that it hasn't moved on."""
-
-    id: int
-    task_id: str
-    task: str
-    queue: str
-    priority: int
-    body: str
-    sends: int
-    starts: int
-    at: float  # the database's time before it is sent, in seconds
+def run(sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
+    """Run one statement on the rows' database; return its rows."""
+    with connections[conf.alias()].cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall() if cursor.description else []
 
 
-ROW = (
-    "id, task_id, task, queue, priority, body, sends, starts,"
-    " extract(epoch FROM clock_timestamp())::float8"
-)
+def run_prepared(sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a statement of every task's path, prepared on its connection; return its rows.
 
-#: What makes a row "sent, and not started as far as anyone knows".
-WAITING = "due_at IS NULL AND worker IS NULL AND quarantined_at IS NULL"
-
-
-def insert(values: dict[str, Any]) -> Row:
-    """Write a new row. *values*: ``task_id, task, queue, priority, body, expires``, the time
-    ``due_at`` or the seconds until then ``due_in``, and ``sends``, 1 if the caller publishes it.
+    Django's own cursor binds on the client, and asks an idle connection first whether it still
+    answers (``CONN_HEALTH_CHECKS``). Here the statement itself finds that out; its caller must do
+    it again, on a new connection.
     """
-    return Row(
-        *run(
-            f"""INSERT INTO durable_task (task_id, task, queue, priority, body, expires, due_at,
-                    sends, starts, reported, history, error)
-                VALUES (%(task_id)s, %(task)s, %(queue)s, %(priority)s, %(body)s, %(expires)s,
-                    coalesce(%(due_at)s, clock_timestamp() + %(due_in)s * interval '1 s'),
-                    %(sends)s, 0, 0, '[]', '')
-                RETURNING {ROW}""",
-            values,
-        )[0]
+    return statement.run_prepared(conf.alias(), sql, params, prepare=conf.get("PREPARE"))
+
+
+class Part(NamedTuple):
+    """A statement that another one takes with it: one round trip, and all or nothing.
+
+    It does nothing unless the query ``mine`` of that statement has a row.
+    """
+
+    sql: str
+    values: dict[str, Any]
+
+
+def _with(part: Part | None) -> tuple[str, dict[str, Any]]:
+    return (f", part AS ({part.sql})", part.values) if part else ("", {})
+
+
+# --- What has happened to a row ------------------------------------------------------------------
+
+#: Appends to the history, with the time and the attempt, and keeps it from growing without end.
+_APPEND = """CASE WHEN jsonb_array_length(history) >= 50 THEN history - 0 ELSE history END
+    || jsonb_build_array(%(note)s::jsonb || jsonb_build_object(
+        'at', clock_timestamp(), 'attempt', attempt, 'worker', worker))"""
+
+
+def note(what: str, **more: Any) -> Jsonb:
+    """Return one line of a row's history."""
+    return Jsonb({"what": storable(what), **more})
+
+
+# --- Call ----------------------------------------------------------------------------------------
+
+#: The columns that a call writes, with their types.
+CALL = {
+    "task_id": "text", "task": "text", "queue": "text", "priority": "int2", "headers": "text",
+    "body": "text", "expires": "timestamptz", "due_at": "timestamptz",
+}  # fmt: skip
+
+_INSERT = f"INSERT INTO durable_task ({', '.join(CALL)}, attempt, clean_attempt, history, error)"
+
+
+def insert(values: dict[str, Any]) -> int:
+    """Write the row of one call; return its id.
+
+    :param values: ``CALL``; without ``due_at`` it is ready at once.
+    """
+    given = ", ".join(
+        "coalesce(%(due_at)s, statement_timestamp())" if name == "due_at" else f"%({name})s"
+        for name in CALL
     )
+    return int(run(f"{_INSERT} VALUES ({given}, 0, 0, '[]', '') RETURNING id", values)[0][0])
+
+
+def insert_many(rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Write the rows of many calls by one statement; return their ids in the same order."""
+    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in CALL.items())
+    columns = ", ".join(
+        "coalesce(due_at, statement_timestamp())" if name == "due_at" else name for name in CALL
+    )
+    found = run_prepared(
+        f"""{_INSERT} SELECT {columns}, 0, 0, '[]', ''
+            FROM unnest({arrays}) WITH ORDINALITY AS call({", ".join(CALL)}, number)
+            ORDER BY number RETURNING id""",
+        {name: [row[name] for row in rows] for name in CALL},
+    )
+    return [row[0] for row in found]
 
 
 def existing(ids: list[int]) -> set[int]:
@@ -64,182 +110,430 @@ def existing(ids: list[int]) -> set[int]:
     return {row[0] for row in run("SELECT id FROM durable_task WHERE id = ANY(%s)", [ids])}
 
 
-def lease(limit: int) -> list[Row]:
-    """Take up to *limit* rows that are due; nobody else sends them within ``LEASE`` seconds.
+def notify(lanes: Iterable[str]) -> None:
+    """Wake the workers of *lanes* (``caller/notify.py``); call it outside of a transaction."""
+    run("SELECT pg_notify(%s, lane) FROM unnest(%s::text[]) AS lane", [conf.CHANNEL, list(lanes)])
 
-    By ``statement_timestamp()``, which an index can be searched for: ``clock_timestamp()`` is
-    another one for each row, so that all rows that wait for their time would be read each time.
+
+# --- Hold ----------------------------------------------------------------------------------------
+
+
+class Held(NamedTuple):
+    """A row that a worker holds, with all that its message needs."""
+
+    id: int
+    attempt: int
+    clean_attempt: int
+    task_id: str
+    task: str
+    queue: str
+    priority: int
+    headers: str
+    body: str
+    redelivered: bool
+    due_at: datetime
+
+
+class Lane(NamedTuple):
+    """Where rows stand in line: a queue at one priority, from the time *since* on."""
+
+    queue: str
+    priority: int
+    since: datetime
+
+
+_FREE = "worker IS NULL AND quarantined_at IS NULL"
+
+_PICK = f"""WITH picked AS (
+    SELECT free.id FROM unnest(%(queues)s::text[], %(priorities)s::int2[], %(since)s::timestamptz[])
+        AS lane(queue, priority, since),
+    LATERAL (
+        SELECT id, due_at FROM durable_task task
+        WHERE task.queue = lane.queue AND task.priority = lane.priority
+            AND due_at >= lane.since AND due_at <= statement_timestamp() AND {_FREE}
+        ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS free
+    ORDER BY lane.priority, free.due_at LIMIT %(limit)s)"""
+
+_HELD = """task.id, attempt, clean_attempt, task_id, task, queue, priority, headers, body,
+    attempt > 0 AND coalesce(history -> -1 ->> 'what', '') NOT LIKE 'retry%%', due_at"""
+
+
+def hold(worker: str, lanes: Sequence[Lane], limit: int) -> list[Held]:
+    """Take up to *limit* ready rows in hand, by priority and age; no attempt of theirs begins.
+
+    *since* keeps the search off the dead rows that a long transaction of somebody else leaves: an
+    index holds them until it is vacuumed, and each search would walk over all of them.
     """
-    rows = run(
-        f"""WITH due AS (
-                SELECT id FROM durable_task WHERE due_at <= statement_timestamp()
-                ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
-            UPDATE durable_task SET sends = sends + 1,
-                due_at = clock_timestamp() + %s * interval '1 s'
-            WHERE id IN (SELECT id FROM due) RETURNING {ROW}""",
-        [limit, conf.LEASE],
+    return _picked("worker = %(worker)s", worker, lanes, limit)
+
+
+def take(worker: str, lanes: Sequence[Lane], limit: int) -> list[Held]:
+    """Begin an attempt of each of up to *limit* ready rows, as ``hold()`` finds them."""
+    begun = "worker = %(worker)s, attempt = attempt + 1, started_at = clock_timestamp()"
+    return _picked(begun, worker, lanes, limit)
+
+
+def _picked(change: str, worker: str, lanes: Sequence[Lane], limit: int) -> list[Held]:
+    rows = run_prepared(
+        f"""{_PICK} UPDATE durable_task task SET {change} FROM picked WHERE task.id = picked.id
+            RETURNING {_HELD}""",
+        {
+            "worker": worker, "limit": limit, "queues": [lane.queue for lane in lanes],
+            "priorities": [lane.priority for lane in lanes],
+            "since": [lane.since for lane in lanes],
+        },
+    )  # fmt: skip
+    return sorted((Held(*row) for row in rows), key=lambda row: (row.priority, row.due_at, row.id))
+
+
+def lanes(queues: Sequence[str]) -> list[Lane]:
+    """Return the lanes of *queues* in which free rows wait, each from its first row or now on.
+
+    A loose scan: as many steps in the index as there are lanes, however long they are.
+    """
+    first = f"SELECT queue, priority, due_at FROM durable_task WHERE {_FREE}"
+    order = "ORDER BY queue, priority, due_at LIMIT 1"
+    found = run(
+        f"""WITH RECURSIVE lane AS (
+                SELECT first.* FROM unnest(%(queues)s::text[]) AS name,
+                    LATERAL ({first} AND queue = name {order}) AS first
+                UNION ALL
+                SELECT following.* FROM lane, LATERAL (
+                    {first} AND queue = lane.queue AND priority > lane.priority {order}
+                ) AS following)
+            SELECT queue, priority, least(due_at, statement_timestamp()) FROM lane""",
+        {"queues": list(queues)},
     )
-    return sorted(Row(*row) for row in rows)
+    return [Lane(*row) for row in found]
 
 
-#: Rows as they were when they were taken; a worker or another relay may be further by now.
-_UNCHANGED = """FROM (
-        SELECT e.id FROM durable_task e
-        JOIN unnest(%s::bigint[], %s::int[], %s::int[]) AS was(id, sends, starts)
-            ON e.id = was.id AND e.sends = was.sends AND e.starts = was.starts
-        WHERE e.worker IS NULL ORDER BY e.id FOR UPDATE OF e
-    ) AS same WHERE entry.id = same.id"""
+# --- Begin and end -------------------------------------------------------------------------------
 
 
-def _columns(rows: Sequence[Row]) -> list[list[int]]:
-    return [[r.id for r in rows], [r.sends for r in rows], [r.starts for r in rows]]
-
-
-def mark_sent(rows: Sequence[Row]) -> None:
-    """Record that the messages of *rows* are with the broker."""
-    run(
-        "UPDATE durable_task entry SET due_at = NULL, sent_at = clock_timestamp() " + _UNCHANGED,
-        _columns(rows),
-    )
-
-
-def give_back(rows: Sequence[Row]) -> None:
-    """Let the relay send *rows* again; that they were not sent is no fault of theirs."""
-    run(
-        "UPDATE durable_task entry SET due_at = clock_timestamp(), error = '' " + _UNCHANGED,
-        _columns(rows),
-    )
-
-
-def claim(
-    row_id: int,
-    starts: int,
-    worker: str,
-    started: Part | None = None,
-    task_id: str | None = None,
+def begin(
+    row_id: int, attempt: int, worker: str, started: Part | None = None, task_id: str | None = None
 ) -> int | None:
-    """Start the row if it still is as its message says; return the fencing token.
+    """Begin an attempt of a row that *worker* holds; return its number, the fencing token.
 
-    ``None``: it is finished, runs elsewhere, waits for its next time, or is in quarantine.
+    ``None``: it is finished, was released, runs, or was begun by another copy of its message.
 
-    :param started: stores that the task runs, if there is a row in ``mine``.
-    :param task_id: the message's. Row numbers come again in a database that was made anew, and in
-        another one that sends through the same broker.
+    :param attempt: how many it had, as its message says.
+    :param started: stores that the task runs.
     """
+    part, values = _with(started)
     rows = run_prepared(
         f"""WITH mine AS (
-                UPDATE durable_task SET starts = starts + 1, worker = %(the_worker)s,
-                    due_at = NULL, started_at = clock_timestamp()
-                WHERE id = %(the_row)s AND starts = %(the_start)s AND worker IS NULL
-                    AND quarantined_at IS NULL
+                UPDATE durable_task SET attempt = attempt + 1, started_at = clock_timestamp(),
+                    worker = %(the_worker)s
+                WHERE id = %(the_row)s AND attempt = %(the_attempt)s AND started_at IS NULL
+                    AND worker = %(the_worker)s
                     AND task_id = coalesce(%(the_task)s::varchar, task_id)
-                RETURNING starts){taking_along(started)}
-            SELECT starts FROM mine""",
+                RETURNING attempt){part}
+            SELECT attempt FROM mine""",
         {
-            "the_worker": worker, "the_row": row_id, "the_start": starts,
-            "the_task": task_id, **(started.values if started else {}),
+            "the_worker": worker, "the_row": row_id, "the_attempt": attempt, "the_task": task_id,
+            **values,
         },
     )  # fmt: skip
     return int(rows[0][0]) if rows else None
 
 
-def starts_of(row_id: int) -> int:
-    """Return how often the row was started; -1 if there is none."""
-    rows = run("SELECT starts FROM durable_task WHERE id = %s", [row_id])
+def hold_one(row_id: int, worker: str) -> int:
+    """Take one row in hand for its caller, who runs it itself; return its attempts, -1 if gone."""
+    rows = run(
+        """UPDATE durable_task SET worker = %s WHERE id = %s AND started_at IS NULL
+           AND quarantined_at IS NULL RETURNING attempt""",
+        [worker, row_id],
+    )
     return int(rows[0][0]) if rows else -1
 
 
-def is_running(row_id: int, token: int) -> bool:
-    """Tell whether this start is still the row's latest one."""
-    return bool(run("SELECT 1 FROM durable_task WHERE id = %s AND starts = %s", [row_id, token]))
+def drop(row_id: int, worker: str) -> None:
+    """Delete a row that *worker* holds or runs."""
+    run("DELETE FROM durable_task WHERE id = %s AND worker = %s", [row_id, worker])
 
 
-def finish(starts: Iterable[tuple[int, int]], task_id: str | None = None) -> set[int]:
-    """Delete the rows of *starts*, ``(id, token)`` each, and return the ids that were deleted.
+def is_newest(row_id: int, attempt: int) -> bool:
+    """Return whether this attempt is still the row's newest one."""
+    return bool(run("SELECT 1 FROM durable_task WHERE id = %s AND attempt = %s", [row_id, attempt]))
 
-    Call it in the transaction that holds their effects. What isn't returned was taken over by a
-    later start, or was finished by one: its effects must be rolled back.
 
-    :param task_id: of starts that have not claimed their rows: what their message says.
+def finish(attempts: Iterable[tuple[int, int]], task_id: str | None = None) -> set[int]:
+    """Delete the rows of *attempts*, ``(id, attempt)`` each, and return the ids that were deleted.
+
+    Call it in the transaction that holds their effects. A row that isn't returned was taken over by
+    a later attempt, or finished by one: its effects must be rolled back.
+
+    :param task_id: of an attempt that has not begun: what its message says.
     """
-    pairs = sorted(starts)
-    rows = run(
-        """DELETE FROM durable_task entry USING (
+    pairs = sorted(attempts)
+    rows = run_prepared(
+        """DELETE FROM durable_task task USING (
                SELECT e.id FROM durable_task e
-               JOIN unnest(%s::bigint[], %s::int[]) AS s(id, token)
-                   ON e.id = s.id AND e.starts = s.token
-               WHERE e.task_id = coalesce(%s::varchar, e.task_id)
+               JOIN unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS s(id, attempt)
+                   ON e.id = s.id AND e.attempt = s.attempt
+               WHERE e.task_id = coalesce(%(task_id)s::varchar, e.task_id)
                ORDER BY e.id FOR UPDATE OF e
-           ) AS mine WHERE entry.id = mine.id RETURNING entry.id""",
-        [[pair[0] for pair in pairs], [pair[1] for pair in pairs], task_id],
-    )
+           ) AS mine WHERE task.id = mine.id RETURNING task.id""",
+        {
+            "ids": [pair[0] for pair in pairs], "attempts": [pair[1] for pair in pairs],
+            "task_id": task_id,
+        },
+    )  # fmt: skip
     return {row[0] for row in rows}
 
 
-def finish_one(row_id: int, token: int, result: Part | None = None) -> bool:
-    """Like ``finish()`` for one start, in one round trip with its result.
-
-    :param result: stores it, if there is a row in ``mine``.
-    """
+def finish_one(row_id: int, attempt: int, result: Part | None = None) -> bool:
+    """Like ``finish()`` for one attempt, in one round trip with its result."""
+    part, values = _with(result)
     return bool(
         run_prepared(
             f"""WITH mine AS (
-                    DELETE FROM durable_task WHERE id = %(the_row)s AND starts = %(the_start)s
-                    RETURNING id){taking_along(result)}
+                    DELETE FROM durable_task WHERE id = %(the_row)s AND attempt = %(the_attempt)s
+                    RETURNING id){part}
                 SELECT id FROM mine""",
-            {"the_row": row_id, "the_start": token, **(result.values if result else {})},
+            {"the_row": row_id, "the_attempt": attempt, **values},
         )
     )
 
 
 def reschedule(
-    row_id: int, token: int, due_at: datetime, why: str, call: dict[str, Any] | None = None
+    row_id: int, attempt: int, due_at: datetime, why: str, call: dict[str, Any] | None = None
 ) -> bool:
-    """End a start by a report: the row is to be started again at *due_at*.
+    """End an attempt in order: the next one may begin at *due_at*.
 
-    :param call: the ``body`` and ``expires`` of the call that this is to be from now, and
-        ``queue`` and ``priority`` if it changes them.
+    :param call: the columns of the call that this is to be from now (``CALL``); a queue or a
+        priority of ``None`` stays as it is.
     """
-    again = call or dict.fromkeys(("body", "queue", "priority", "expires"))
+    again = call or dict.fromkeys(CALL)
     return bool(
         run(
-            f"""UPDATE durable_task SET {APPEND}, worker = NULL, reported = starts,
-                    due_at = %(due_at)s, error = %(why)s,
+            f"""UPDATE durable_task SET history = {_APPEND}, worker = NULL, started_at = NULL,
+                    clean_attempt = attempt, due_at = %(due_at)s, error = %(why)s,
                     expires = CASE WHEN %(changed)s THEN %(expires)s ELSE expires END,
-                    body = coalesce(%(body)s, body), queue = coalesce(%(queue)s, queue),
-                    priority = coalesce(%(priority)s, priority)
-                WHERE id = %(id)s AND starts = %(token)s RETURNING id""",
+                    body = coalesce(%(body)s, body), headers = coalesce(%(headers)s, headers),
+                    queue = coalesce(%(queue)s, queue), priority = coalesce(%(priority)s, priority)
+                WHERE id = %(id)s AND attempt = %(attempt)s RETURNING id""",
             {
                 **again, "changed": call is not None, "note": note(why), "due_at": due_at,
-                "why": storable(why), "id": row_id, "token": token,
+                "why": storable(why), "id": row_id, "attempt": attempt,
             },
         )
     )  # fmt: skip
 
 
-_POISON = "NOT %(reported)s AND starts - reported >= %(most)s"
+class Released(NamedTuple):
+    """A row that a worker no longer holds or runs."""
+
+    id: int
+    task_id: str
+    task: str
+    quarantined: bool
+    was_running: bool
+
+
+_POISON = (
+    "was.started_at IS NOT NULL AND NOT %(clean)s AND task.attempt - task.clean_attempt >= %(most)s"
+)
 
 
 def release(
-    where: str, params: dict[str, Any], why: str, reported: bool = False
-) -> list[tuple[int, str, str, bool]]:
-    """End starts that will not finish: send their rows again, or quarantine them.
+    where: str, params: dict[str, Any], why: str = "", *, clean: bool = False
+) -> list[Released]:
+    """Let go of the rows that *where* finds: one that was held is ready again, in its old place.
 
-    :param reported: they were ended in order, and don't count towards the quarantine.
-    :return: id, task id, task's name and whether it is in quarantine now, for each row.
+    An attempt of one that was running has ended: the next one may begin, or it is quarantined.
+
+    :param clean: it ended in order, and doesn't count towards the quarantine.
     """
+    history = _APPEND.replace("history", "task.history")
     rows = run(
-        f"""UPDATE durable_task SET {APPEND}, worker = NULL,
-                reported = CASE WHEN %(reported)s THEN starts ELSE reported END,
+        f"""UPDATE durable_task task SET worker = NULL, started_at = NULL,
+                history = CASE WHEN was.started_at IS NULL THEN task.history ELSE {history} END,
+                clean_attempt = CASE WHEN was.started_at IS NOT NULL AND %(clean)s
+                    THEN task.attempt ELSE task.clean_attempt END,
+                due_at = CASE WHEN was.started_at IS NULL THEN due_at ELSE clock_timestamp() END,
                 error = CASE WHEN {_POISON} THEN %(why)s ELSE error END,
-                due_at = CASE WHEN {_POISON} THEN NULL ELSE clock_timestamp() END,
                 quarantined_at = CASE WHEN {_POISON} THEN clock_timestamp() END
-            WHERE id IN (SELECT id FROM durable_task WHERE worker IS NOT NULL AND {where}
-                ORDER BY id FOR UPDATE SKIP LOCKED)
-            RETURNING id, task_id, task, quarantined_at IS NOT NULL""",
+            FROM (SELECT id, started_at FROM durable_task WHERE worker IS NOT NULL AND {where}
+                ORDER BY id FOR UPDATE SKIP LOCKED) AS was
+            WHERE task.id = was.id
+            RETURNING task.id, task_id, task.task, quarantined_at IS NOT NULL,
+                was.started_at IS NOT NULL""",
         {
-            "note": note(why), "why": storable(why), "reported": reported,
-            "most": conf.get("MAX_STARTS"), **params,
+            "note": note(why), "why": storable(why), "clean": clean,
+            "most": conf.get("MAX_ATTEMPTS"), **params,
         },
     )  # fmt: skip
+    return [Released(*row) for row in rows]
+
+
+# --- Wait longer, or quarantine ------------------------------------------------------------------
+
+
+def locked(row_id: int, attempt: int, state: str) -> dict[str, Any] | None:
+    """Lock a row that is in *state* with so many attempts; return what decides about it."""
+    names = ("task_id", "task", "queue", "history", "worker")
+    rows = run(
+        f"""SELECT task_id, task, queue, history::text, worker FROM durable_task
+            WHERE id = %s AND attempt = %s AND {STATES[state].sql} FOR UPDATE""",
+        [row_id, attempt],
+    )
+    return dict(zip(names, rows[0], strict=True)) if rows else None
+
+
+def postpone(row_id: int, why: str, seconds: float, **more: Any) -> None:
+    """Let a locked row be ready again after a pause; an attempt of it ends in order by that.
+
+    :param more: is kept in the history as well.
+    """
+    run(
+        f"""UPDATE durable_task SET history = {_APPEND}, error = %(why)s, worker = NULL,
+                clean_attempt = CASE WHEN started_at IS NULL THEN clean_attempt ELSE attempt END,
+                started_at = NULL, due_at = clock_timestamp() + %(pause)s * interval '1 s'
+            WHERE id = %(id)s""",
+        {"id": row_id, "why": storable(why), "note": note(why, **more), "pause": seconds},
+    )
+
+
+def quarantine(row_id: int, why: str) -> None:
+    """Leave a locked row to a person; an attempt of it ends in order by that."""
+    run(
+        f"""UPDATE durable_task SET history = {_APPEND}, error = %(why)s, worker = NULL,
+                clean_attempt = CASE WHEN started_at IS NULL THEN clean_attempt ELSE attempt END,
+                started_at = NULL, quarantined_at = clock_timestamp()
+            WHERE id = %(id)s""",
+        {"id": row_id, "why": storable(why), "note": note(why)},
+    )
+
+
+def requeue(ids: list[int], why: str) -> int:
+    """Make quarantined rows ready again, with all attempts before them; return how many."""
+    return len(
+        run(
+            f"""UPDATE durable_task SET history = {_APPEND}, quarantined_at = NULL,
+                    clean_attempt = attempt, due_at = clock_timestamp(), error = ''
+                WHERE id IN (SELECT id FROM durable_task
+                    WHERE id = ANY(%(ids)s) AND quarantined_at IS NOT NULL ORDER BY id FOR UPDATE)
+                RETURNING id""",
+            {"ids": ids, "note": note(why)},
+        )
+    )
+
+
+# --- Without a worker ----------------------------------------------------------------------------
+
+
+def lock_idle(ids: list[int]) -> list[int]:
+    """Lock those of the rows that no worker runs; one that is held is taken from its worker."""
+    rows = run(
+        """SELECT id FROM durable_task WHERE id = ANY(%s) AND started_at IS NULL
+           ORDER BY id FOR UPDATE""",
+        [ids],
+    )
+    return [row[0] for row in rows]
+
+
+def lock_waiting(task_ids: Sequence[str]) -> list[int]:
+    """Lock the rows of the tasks *task_ids* that no worker runs and that aren't in quarantine."""
+    rows = run(
+        """SELECT id FROM durable_task WHERE task_id = ANY(%s) AND started_at IS NULL
+           AND quarantined_at IS NULL ORDER BY id FOR UPDATE""",
+        [list(task_ids)],
+    )
+    return [row[0] for row in rows]
+
+
+def running(ids: list[int]) -> int:
+    """Return how many of the rows run now."""
+    sql = "SELECT count(*) FROM durable_task WHERE id = ANY(%s) AND started_at IS NOT NULL"
+    return int(run(sql, [ids])[0][0])
+
+
+def lock_expired(limit: int) -> list[int]:
+    """Lock rows that expired before an attempt of theirs began, and that nothing else locks."""
+    rows = run(
+        """SELECT id FROM durable_task WHERE expires < statement_timestamp()
+           AND started_at IS NULL AND quarantined_at IS NULL
+           ORDER BY expires LIMIT %s FOR UPDATE SKIP LOCKED""",
+        [limit],
+    )
+    return [row[0] for row in rows]
+
+
+def delete(ids: list[int]) -> None:
+    """Delete rows that the caller has locked."""
+    run("DELETE FROM durable_task WHERE id = ANY(%s)", [ids])
+
+
+# --- Workers -------------------------------------------------------------------------------------
+
+
+def beat(worker: str, hostname: str, pid: int, slots: int) -> None:
+    """Write a worker's sign of life."""
+    run(
+        """INSERT INTO durable_worker (id, hostname, pid, slots) VALUES (%s, %s, %s, %s)
+           ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), slots = excluded.slots""",
+        [worker, hostname, pid, slots],
+    )
+
+
+def sign_off(worker: str) -> None:
+    """Forget a worker that stops."""
+    run("DELETE FROM durable_worker WHERE id = %s", [worker])
+
+
+def of_worker(worker: str) -> list[tuple[int, int, bool]]:
+    """Return id, attempt and whether it runs of each row that *worker* holds."""
+    rows = run(
+        "SELECT id, attempt, started_at IS NOT NULL FROM durable_task WHERE worker = %s", [worker]
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def forget_dead_workers() -> None:
+    """Delete the workers that have given no sign of life for ``DEAD_AFTER`` seconds."""
+    run(
+        "DELETE FROM durable_worker WHERE seen_at < clock_timestamp() - %s * interval '1 s'",
+        [conf.get("DEAD_AFTER")],
+    )
+
+
+#: For ``release()``: rows of workers that are not there.
+ORPHANED = """NOT EXISTS (SELECT 1 FROM durable_worker w WHERE w.id = durable_task.worker)
+    AND coalesce(started_at, '-infinity') < clock_timestamp() - %(age)s * interval '1 s'"""
+
+
+# --- What is to be seen --------------------------------------------------------------------------
+
+
+def counts() -> list[tuple[str, str, int, float]]:
+    """Return queue, state, number of rows, and the age of the oldest's due time in seconds."""
+    rows = run(
+        f"""SELECT queue, {CASE} AS state, count(*),
+                extract(epoch FROM max(clock_timestamp() - due_at))::float8
+            FROM durable_task GROUP BY 1, 2"""
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+_ALIVE = "seen_at > clock_timestamp() - %s * interval '1 s'"
+
+
+def workers_alive() -> int:
+    """Return how many workers have given a sign of life lately."""
+    found = run(f"SELECT count(*) FROM durable_worker WHERE {_ALIVE}", [conf.get("DEAD_AFTER")])
+    return int(found[0][0])
+
+
+def workload() -> list[tuple[str, int, int, int]]:
+    """Return each worker's host name, rows it runs, seconds they have run, rows it has in hand."""
+    rows = run(
+        f"""SELECT hostname, count(task.started_at),
+                coalesce(extract(epoch FROM sum(clock_timestamp() - task.started_at)), 0)::int,
+                count(task.id)
+            FROM durable_worker AS worker LEFT JOIN durable_task AS task ON task.worker = worker.id
+            WHERE {_ALIVE} GROUP BY worker.id ORDER BY hostname""",
+        [conf.get("DEAD_AFTER")],
+    )
     return [(row[0], row[1], row[2], row[3]) for row in rows]

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django_celery_beat.admin import PeriodicTaskAdmin as UpstreamPeriodicTaskAdmin
 from django_celery_beat.models import PeriodicTask
 
-from durable.queue.calls import durable
+from durable.queue.caller.calls import durable
 
 from .fields import of_row
 from .models import DeclaredSchedule

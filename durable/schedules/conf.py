@@ -13,6 +13,8 @@ DEFAULTS: dict[str, Any] = {
     "LEADER_TIMEOUT": 5,
     # Whether a task whose time came while no beat could send it runs once on return.
     "RUN_MISSED": True,
+    # Seconds that beat waits for the broker, at most, with a task of another project.
+    "PUBLISH_TIMEOUT": 1.0,
 }
 
 #: Seconds between two signs of life of a leader, and two tries of a standby to become it.

@@ -1,7 +1,7 @@
-"""A tick: a row in the outbox and the time of the run, in one transaction.
+"""A tick: a task's row and the time of the run, in one transaction.
 
 It either happened or it did not, whatever dies in between: the broker isn't needed, and two beats
-can't both find the row as they know it. The outbox sends the row, now or when the broker is back.
+can't both find the schedule's row as they know it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
 from django_celery_beat.models import PeriodicTask
 
-from durable.queue import broker
-from durable.queue import conf as outbox
-from durable.queue.task import OutboxTask
+from durable.queue import conf as queue
+from durable.queue.worker.task import DurableTask
 
-from . import conf
+from . import broker, conf
 from .entry import Entry
 
 logger = get_logger(__name__)
@@ -32,7 +31,7 @@ _BOUNDS = (
 
 
 class NotTakenError(Exception):
-    """A task without the outbox did not reach the broker: that is away, or the task is wrong."""
+    """A task without rows did not reach the broker: that is away, or the task is wrong."""
 
 
 def commit(entry: Entry) -> bool:
@@ -41,14 +40,14 @@ def commit(entry: Entry) -> bool:
     :return: ``False`` if nothing was sent: the database knows of a later run, or of a change that
         was not read yet, or the run was missed and is to be skipped.
     :raises django.db.Error: the database is away; whether the tick happened, its row will tell.
-    :raises NotTakenError: a task without the outbox could not be sent.
+    :raises NotTakenError: a task without rows could not be sent.
     :raises Exception: the task can't be called like that.
     """
     alias = router.db_for_write(PeriodicTask)
-    if outbox.alias() != alias:
+    if queue.alias() != alias:
         raise ImproperlyConfigured(
-            f"DATABASE_ROUTERS: periodic tasks are in {alias!r}, the outbox in "
-            f"{outbox.alias()!r}; a tick is one transaction, so they must share a database"
+            f"DATABASE_ROUTERS: periodic tasks are in {alias!r}, the tasks' rows in "
+            f"{queue.alias()!r}; a tick is one transaction, so they must share a database"
         )
     model = entry.model
     with transaction.atomic(using=alias, durable=True):
@@ -74,13 +73,13 @@ def _send(entry: Entry) -> None:
     args, kwargs = _evaluate_entry_args(entry.args), _evaluate_entry_kwargs(entry.kwargs)
     headers = {**entry.options.get("headers", {}), "celery_beat_task": True}
     options: dict[str, Any] = {**entry.options, "headers": headers}
-    if isinstance(task, OutboxTask):
+    if isinstance(task, DurableTask):
         task.apply_async_on_commit(args, kwargs, **options)
         return
-    # A task of another project, which has no ledger. Sent before the commit, for what is sent twice
+    # A task of another project, which has no rows. Sent before the commit, for what is sent twice
     # after a crash is less bad than what is never sent.
     call = task.apply_async if task else lambda *a, **k: app.send_task(entry.task, *a, **k)
-    timeout = outbox.get("PUBLISH_TIMEOUT")
+    timeout = conf.get("PUBLISH_TIMEOUT")
     try:
         with broker.producers().acquire(block=True, timeout=timeout) as producer:
             try:

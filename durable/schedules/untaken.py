@@ -1,6 +1,6 @@
-"""A task without the outbox that did not reach the broker: whose fault was that?
+"""A task without rows that did not reach the broker: whose fault was that?
 
-The error doesn't say (see :func:`durable.queue.broker.answers`). A task is wrong if it fails twice in
+The error doesn't say (see ``broker.answers()``). A task is wrong if it fails twice in
 a row, on a new connection each, and the broker takes messages after each of the two: after a stall
 that is over when it is asked, the second try succeeds.
 """
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from celery.utils.log import get_logger
 
-from durable.queue import broker, encoding
-
+from . import broker
 from .entry import Entry
 
 logger = get_logger(__name__)
@@ -40,7 +39,7 @@ class Untaken:
         """
         run = _run(entry)
         before = self._why.get(run)
-        if impediment := encoding.impediment():
+        if impediment := broker.serialization_problem():
             why = impediment
             if why != before:
                 logger.error("beat: %s is not sent, and waits: %s", entry.name, why)

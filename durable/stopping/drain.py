@@ -12,6 +12,7 @@ from django.conf import settings
 from durable.health.heartbeat import HeartbeatFile
 
 from . import handback
+from .event_loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +26,15 @@ class Drain:
 
     Without it no more is read from it, and no new connection is made: what a new one could bring
     is not wanted any more. An acknowledgement makes one of its own, and may succeed.
-
-    :param waker: has ``register_with_event_loop(worker, hub)``, which lets a signal end a wait.
     """
 
-    def __init__(self, worker: Any, waker: Any) -> None:
-        self._worker, self._waker = worker, waker
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
         self._hub = worker.hub
         self._file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
         # The consumer's own heart beats only while it consumes.
         self._hub.call_repeatedly(1.0, self._file.touch, "stopping")
-        self._has_broker = True
+        self._without_broker: EventLoop | None = None
         self._loop = self._hub.create_loop()
         if worker.consumer.connection is None:  # it was just trying to reconnect
             self._go_on_without_broker()
@@ -52,7 +51,11 @@ class Drain:
 
     def turn(self, seconds: float = 0) -> None:
         """Turn the loop once, which waits for its next event for *seconds* and 1 s at most."""
-        timer = self._hub.call_later(min(max(seconds, 0), 1), _nothing)
+        seconds = min(max(seconds, 0), 1)
+        if self._without_broker is not None:
+            self._without_broker.turn(seconds)
+            return
+        timer = self._hub.call_later(seconds, _nothing)
         start = time.monotonic()
         try:
             next(self._loop)
@@ -67,25 +70,16 @@ class Drain:
                 logger.exception("an error on the event loop while the worker stops")
                 self._loop = self._hub.create_loop()
         else:
-            if self._has_broker and time.monotonic() - start > FROZEN:
+            if time.monotonic() - start > FROZEN:
                 logger.warning("the broker seems to be frozen while the worker stops")
                 self._go_on_without_broker()
         finally:
             timer.cancel()
 
     def _go_on_without_broker(self) -> None:
-        hub, pool = self._hub, self._worker.pool
-        self._has_broker = False
         handback.expect_no_answer(self._worker.consumer)
         self._worker.consumer._cancel_connection_timer_entries()
-        hub.reset()  # forgets the pool's pipes as well
-        hub.propagate_errors = ()
-        hub.on_tick.clear()
-        pool.register_with_event_loop(hub)
-        if on_tick := getattr(getattr(pool, "_pool", None), "on_poll_start", None):
-            hub.on_tick.add(on_tick)
-        self._waker.register_with_event_loop(self._worker, hub)
-        self._loop = hub.create_loop()
+        self._without_broker = EventLoop(self._worker)
 
 
 def _nothing() -> None:

@@ -109,7 +109,7 @@ class OrderlyStop(bootsteps.StartStopStep):  # type: ignore[misc]
         logger.info("the worker has stopped, after %.1f s", time.monotonic() - self.told_at)
 
     def _finish(self) -> None:
-        drain = Drain(self.worker, self)
+        drain = Drain(self.worker)
         handback.stop_consuming(self.worker.consumer)
         handback.give_back(handback.withdraw(self.worker, self.pool))
         end = self.told_at + self.timeout

@@ -10,7 +10,7 @@ from apps.reports.models import Chunk, Report
 from bench.csv_files import flights
 from durable.queue.models import Task
 from durable.queue.relay import Relay
-from tests.fixtures_outbox import TASKS, main_process
+from tests.fixtures_durable import TASKS, main_process
 from tests.fixtures_worker import StartRole, wait_for
 
 from .helpers import upload, work

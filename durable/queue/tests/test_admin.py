@@ -15,7 +15,7 @@ from durable.queue import store
 from durable.queue.heartbeat import give_up
 from durable.queue.models import Task
 from tests.fixtures_worker import purge_queues
-from tests.outbox_tasks import effect, effects
+from tests.durable_tasks import effect, effects
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 

@@ -18,7 +18,7 @@ from durable.queue.models import Task
 from proj.celery import app
 from proj.task import Task
 from tests.fixtures_worker import purge_queues
-from tests.outbox_tasks import effect, retries
+from tests.durable_tasks import effect, retries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,8 +13,8 @@ from durable.queue.models import Task
 from durable.queue.request import Request
 from proj.celery import app
 from proj.task import Task
-from tests import outbox_tasks as tasks
-from tests.fixtures_outbox import client
+from tests import durable_tasks as tasks
+from tests.fixtures_durable import client
 from tests.fixtures_worker import purge_queues
 
 from .delivery import deliver

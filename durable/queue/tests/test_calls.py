@@ -23,7 +23,7 @@ from durable.queue.calls import Batch, durable
 from durable.queue.models import Task
 from proj.celery import app
 from tests.fixtures_worker import purge_queues
-from tests.outbox_tasks import add, effect, keeps_no_result
+from tests.durable_tasks import add, effect, keeps_no_result
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,7 +61,7 @@ def test_after_the_commit_the_message_is_with_the_broker_and_the_row_says_so() -
         assert messages() == []
     row = Task.objects.get()
     assert (row.task, row.queue, row.sends, row.starts) == (
-        "tests.outbox_tasks.effect", "default", 1, 0,
+        "tests.durable_tasks.effect", "default", 1, 0,
     )  # fmt: skip
     assert row.due_at is None
     assert row.sent_at is not None

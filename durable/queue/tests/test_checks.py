@@ -69,7 +69,7 @@ def test_what_would_break_every_message_is_named(name: str, value: Any, found: s
 def test_a_long_task_that_is_called_around_its_ledger_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests import outbox_tasks
+    from tests import durable_tasks
 
     (tmp_path / "views.py").write_text(
         "def view(request):\n"
@@ -80,7 +80,7 @@ def test_a_long_task_that_is_called_around_its_ledger_is_named(
     monkeypatch.setattr(apps.get_app_config("durable"), "path", str(tmp_path))
     [message] = run_checks(tags=["durable"])
     assert message.id == "durable.W002"
-    assert f"views.py:2: {outbox_tasks.long_gate.name}.delay()" in message.msg
+    assert f"views.py:2: {durable_tasks.long_gate.name}.delay()" in message.msg
 
 
 def does_nothing() -> None:

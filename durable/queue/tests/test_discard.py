@@ -17,9 +17,9 @@ from durable.queue.calls import durable
 from durable.queue.discard import discard
 from durable.queue.models import Task
 from tests.containers import wait_until
-from tests.fixtures_outbox import client as broker
+from tests.fixtures_durable import client as broker
 from tests.fixtures_worker import purge_queues
-from tests.outbox_tasks import add, effect, keeps_no_result
+from tests.durable_tasks import add, effect, keeps_no_result
 
 from .test_admin import act
 
@@ -68,7 +68,7 @@ def test_a_message_that_arrives_later_is_turned_away(start_role: Callable[..., A
     call = effect.delay_on_commit("late")
     assert broker().llen("default") == 1
     discard(every_id(), "me")
-    start_role("worker", CELERY_IMPORTS="tests.outbox_tasks")
+    start_role("worker", CELERY_IMPORTS="tests.durable_tasks")
     after = effect.delay_on_commit("after")
     assert after.get(timeout=180) == "after"
     wait_until(lambda: not Task.objects.exists(), "the other one is done")

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from durable.queue.models import Task
 from proj.celery import app
-from tests.outbox_tasks import effect, effects, fails, retries
+from tests.durable_tasks import effect, effects, fails, retries
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

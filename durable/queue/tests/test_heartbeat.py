@@ -12,7 +12,7 @@ import pytest
 from durable.queue import conf, identity, store
 from durable.queue.heartbeat import UNWRITTEN, Heartbeat
 from durable.queue.models import Task, Worker
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 

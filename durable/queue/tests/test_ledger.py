@@ -14,7 +14,7 @@ from django.db import transaction
 from durable.queue import store
 from durable.queue.calls import durable
 from durable.queue.models import Task
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 from tests.fixtures_worker import purge_queues
 
 from .delivery import deliver

@@ -19,7 +19,7 @@ from durable.queue.models import Task, Worker
 from durable.queue.relay import Relay
 from proj.celery import app
 from tests.fixtures_worker import purge_queues
-from tests.outbox_tasks import effect
+from tests.durable_tasks import effect
 
 SECOND = timedelta(seconds=1)
 

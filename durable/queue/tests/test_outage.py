@@ -13,7 +13,7 @@ from psycopg.errors import OperationalError
 
 from durable.queue import outage, store, tries
 from durable.queue.models import Task
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 
 from .delivery import deliver
 from .test_admin import act

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from durable.queue.models import Task
-from tests.outbox_tasks import effect, effects, write
+from tests.durable_tasks import effect, effects, write
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 

@@ -10,7 +10,7 @@ from celery.exceptions import Ignore
 from django.db import transaction
 
 from durable.queue.models import Task
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 
 from .delivery import deliver
 

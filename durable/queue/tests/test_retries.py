@@ -13,7 +13,7 @@ from durable.queue import expiry
 from durable.queue.models import Task
 from durable.queue.relay import Relay
 from proj.celery import app
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 from tests.fixtures_worker import purge_queues
 
 from .delivery import deliver

@@ -14,11 +14,11 @@ from durable.queue import broker, conf, store, unknown
 from durable.queue.models import Task
 from durable.queue.tries import LONGEST_PAUSE
 from durable.queue.unsent import MOST
-from tests.fixtures_outbox import TASKS, send
+from tests.fixtures_durable import TASKS, send
 from tests.fixtures_worker import StartRole, purge_queues, wait_for
-from tests.outbox_tasks import effect
+from tests.durable_tasks import effect
 
-WHY = "tests.outbox_tasks.effect is unknown to it"
+WHY = "tests.durable_tasks.effect is unknown to it"
 
 
 @pytest.fixture(autouse=True)

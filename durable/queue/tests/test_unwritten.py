@@ -11,7 +11,7 @@ from durable.queue import store
 from durable.queue.heartbeat import UNWRITTEN
 from durable.queue.models import Task
 from durable.queue.tasks import call_on_failure
-from tests import outbox_tasks as tasks
+from tests import durable_tasks as tasks
 from tests.fixtures_worker import purge_queues
 
 from .delivery import deliver

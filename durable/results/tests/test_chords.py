@@ -14,7 +14,7 @@ from durable.results import chords
 from durable.results.backend import DatabaseBackend
 from durable.results.models import ChordPart
 from proj.celery import app
-from tests.outbox_tasks import add
+from tests.durable_tasks import add
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -1,0 +1,59 @@
+"""Waking workers after the commit, by a NOTIFY in a statement of its own.
+
+A NOTIFY inside of the transactions would make all commits of the server queue up behind one lock,
+and it is a hint only: a worker looks by itself every ``DURABLE_POLL`` seconds. Of the calls within
+``QUIET`` seconds the first one wakes them; a worker that was woken looks once more after that time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from django.db import Error, connections, transaction
+
+from .. import conf, store
+
+logger = logging.getLogger(__name__)
+
+#: Seconds in which a process wakes the workers of a lane once.
+QUIET = 0.005
+
+_woken: dict[str, float] = {}
+
+
+def lane(queue: str, priority: int) -> str:
+    """Return the name of a lane, as it is sent."""
+    return f"{priority} {queue}"
+
+
+class Hint:
+    """The lanes that a transaction has written to, woken once it has committed."""
+
+    def __init__(self, name: str) -> None:
+        self.lanes = {name}
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        lanes = [name for name in self.lanes if not 0 <= now - _woken.get(name, -1.0) < QUIET]
+        if not lanes:
+            return
+        _woken.update(dict.fromkeys(lanes, now))
+        try:
+            store.notify(lanes)
+        except Error as error:  # the commit stands, and the workers look by themselves
+            logger.debug("no worker was woken: %s", error)
+
+
+def after_commit(name: str) -> None:
+    """Wake the workers of the lane *name* when the transaction commits; at once without one."""
+    connection: Any = connections[conf.alias()]
+    if connection.in_atomic_block and connection.run_on_commit:
+        savepoints, callback = connection.run_on_commit[-1][:2]
+        # The one before, if it goes with this very block: of many calls one statement remains. One
+        # that is rolled back with a savepoint inside is woken for in vain.
+        if isinstance(callback, Hint) and savepoints == set(connection.savepoint_ids):
+            callback.lanes.add(name)
+            return
+    transaction.on_commit(Hint(name), using=conf.alias(), robust=True)

@@ -1,0 +1,91 @@
+"""Ending tasks that no worker runs, because a person says so: a backlog, or the quarantine."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import NamedTuple
+
+from celery import current_app
+from django.db import transaction
+
+from durable.database.retry import is_away
+
+from .. import conf, results, store
+from ..models import Task
+
+#: Two that discard wait for each other: their tasks may be parts of the same chords, which are
+#: locked as they are met. The number is this lock's alone ("disc" in ASCII).
+ONE_AT_A_TIME = 0x64697363
+
+
+class Discarded(NamedTuple):
+    """What became of a selection of rows."""
+
+    ended: int
+    #: How many run now and were left alone.
+    running: int
+    #: A sentence for each whose end could not be told, or not be stored, and why.
+    troubles: list[str]
+
+
+def discard(ids: list[int], who: str) -> Discarded:
+    """End the tasks of the rows *ids* that no worker runs: all that can be ended, or nothing.
+
+    One in quarantine has failed, and so have its chain and its chord, and its error callbacks are
+    called. Any other is revoked, as one that has expired. A worker that holds one of them finds it
+    gone when it wants to begin.
+
+    :param who: who wants it, for the result.
+    :raises Exception: the database or the result backend is away; nothing has changed.
+    """
+    ended, troubles = 0, []
+    with transaction.atomic(using=conf.alias()):
+        store.run("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
+        rest = iter(store.lock_idle(ids))
+        running = store.running(ids)
+        while some := list(islice(rest, conf.BATCH)):  # their bodies may be large
+            over = []
+            for row in Task.objects.using(conf.alias()).filter(pk__in=some).order_by("pk"):
+                done, trouble = _end(row, f"discarded by {who}")
+                if done:
+                    over.append(row.pk)
+                if trouble:
+                    troubles.append(trouble)
+            store.delete(over)
+            ended += len(over)
+    return Discarded(ended, running, troubles)
+
+
+def _end(row: Task, why: str) -> tuple[bool, str]:
+    """Store the end of *row*'s task; return whether it is stored, and what went wrong."""
+    trouble = ""
+    for whole in (True, False):
+        try:
+            with transaction.atomic(using=conf.alias()):
+                _store_end(row, why, whole)
+        except Exception as error:
+            if is_away(error):
+                raise
+            # What can't be read or sent may be what brought it here; it ends all the same.
+            what = "those that depend on it could not be told" if whole else "it could not be ended"
+            trouble = f"{row}: {what}: {error!r}"
+        else:
+            return True, trouble
+    return False, trouble
+
+
+def _store_end(row: Task, why: str, whole: bool) -> None:
+    """Store that *row*'s task has failed or is revoked, and if *whole*, tell those that depend."""
+    backend = current_app.backend
+    try:
+        parts = (row.headers, row.body) if whole else ("", "")
+        request = results.context(row.task_id, row.task, *parts)
+    except Exception:  # a body that can't be read
+        request = results.context(row.task_id, row.task)
+    if row.quarantined_at:
+        error = results.Quarantined(row.error)
+        backend.mark_as_failure(row.task_id, error, request=request, call_errbacks=whole)
+    else:
+        backend.mark_as_revoked(
+            row.task_id, why, request=request, store_result=not request.ignore_result
+        )

@@ -1,0 +1,144 @@
+"""What is tried again later, and not for ever: a pause that doubles, and the quarantine after it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+from json import loads
+from typing import Any, NamedTuple
+
+from django.db import transaction
+
+from durable.database.retry import is_away
+
+from .. import conf, results, store
+from . import on_failure
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two tries: 1, 2, 4, … and at most this.
+LONGEST_PAUSE = 600
+
+#: How the line of a row's history begins that ends what was counted before.
+AGAIN = "started again by "
+
+
+class Cause(NamedTuple):
+    """Why an attempt, or a row that was held, can't go on now."""
+
+    #: How its lines in the history begin.
+    label: str
+    #: The state in which it is found.
+    state: str
+    #: Times until a person must look at it.
+    limit: int
+    #: Another line in between ends the count.
+    in_a_row: bool
+    #: What a person can do about it.
+    advice: str
+
+
+#: A query may be what ends the database (out of memory), and each time it takes the transactions of
+#: all others with it; in between it may end otherwise.
+OUTAGE = Cause("the database went away", "running", 20, False, "")
+
+#: With the pauses that is half an hour: a roll-out has come to its end by then.
+UNKNOWN = Cause(
+    "not accepted by a worker", "held", 12, True,
+    "Start workers with that task for the queue {queue} (a module that was removed or renamed, or "
+    "that CELERY_IMPORTS must name) and start it again; or discard it.",
+)  # fmt: skip
+
+#: ``Reject(requeue=True)``, as a task's own means.
+REJECTED = Cause(
+    "rejected", "running", 20, True, "Start it again once its reason is gone; or discard it."
+)
+
+
+def postpone_or_quarantine(
+    row_id: int, attempt: int, cause: Cause, why: str, worker: str | None = None
+) -> bool:
+    """Let a row be ready again later, each time after a longer pause, or quarantine it.
+
+    :param attempt: its number; a row that has moved on is left alone.
+    :param worker: its worker; ``None`` for any.
+    :return: whether the row was found.
+    """
+    why = f"{cause.label}: {why.strip()}"[:500]
+    with transaction.atomic(using=conf.alias()):
+        row = store.locked(row_id, attempt, cause.state)
+        if row is None or (worker is not None and row["worker"] != worker):
+            return False
+        times = 1 + count(loads(row["history"]), cause)
+        if times < cause.limit:
+            pause = min(LONGEST_PAUSE, 2 ** (times - 1))
+            store.postpone(row_id, why, pause)
+            say = logger.error if cause is UNKNOWN else logger.info
+            say("%s[%s] %s; it is tried again in %d s", row["task"], row["task_id"], why, pause)
+        else:
+            advice = cause.advice.format(queue=row["queue"])
+            why = f"{why}. It was tried {times} times. {advice}".strip()
+            store.quarantine(row_id, why)
+            announce(row_id, row["task_id"], row["task"], why)
+            logger.error("%s[%s] is in quarantine: %s", row["task"], row["task_id"], why)
+    return True
+
+
+def count(history: Iterable[dict[str, Any]], cause: Cause) -> int:
+    """Return how many lines of a row's *history* have this cause since it was requeued."""
+    times = 0
+    for line in reversed(list(history)):
+        what = line["what"]
+        if what.startswith(AGAIN):
+            break
+        if what.startswith(cause.label):
+            times += 1
+        elif cause.in_a_row:
+            break
+    return times
+
+
+def requeue(ids: list[int], who: str) -> int:
+    """Make quarantined rows ready again, with all attempts before them; return how many."""
+    return store.requeue(ids, f"{AGAIN}{who}")
+
+
+def release(where: str, params: dict[str, Any], why: str, *, clean: bool = False) -> int:
+    """Let go of the rows that *where* finds; show those that are in quarantine now as failed.
+
+    :param clean: an attempt of theirs ended in order, and doesn't count towards the quarantine.
+    :return: how many rows are ready again or in quarantine.
+    """
+    with transaction.atomic(using=conf.alias()):
+        released = store.release(where, params, why, clean=clean)
+        for row in released:
+            if row.quarantined:
+                announce(row.id, row.task_id, row.task, why)
+    for row in released:
+        if row.quarantined:  # an error, for what collects errors to tell a person
+            logger.error("%s[%s] is in quarantine: %s", row.task, row.task_id, why)
+        elif row.was_running:
+            logger.warning("%s[%s]: %s", row.task, row.task_id, why)
+    return len(released)
+
+
+def announce(row_id: int, task_id: str, task: str, why: str) -> None:
+    """Show the task as failed, and have its ``on_failure()`` called.
+
+    Call it in the transaction that puts the row into quarantine. What can't be told of one row is
+    logged: it must not keep that row out of the quarantine, nor the others from being looked at.
+
+    :raises django.db.Error: the database is away; all of it is done again.
+    """
+    for tell in (
+        partial(results.store_quarantined, task_id, task, why),
+        partial(on_failure.schedule, row_id, results.Quarantined(why)),
+    ):
+        try:
+            with transaction.atomic(using=conf.alias()):
+                tell()
+        except Exception as error:
+            if is_away(error):
+                raise
+            logger.exception("%s[%s] is in quarantine, which couldn't be told", task, task_id)

@@ -1,0 +1,241 @@
+"""One attempt of a task, from its begin to its end, and the transaction in which it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from enum import Enum
+from typing import Any, NamedTuple
+
+from celery import maybe_signature, states
+from celery.app.task import get_actual_ignore_result
+from celery.exceptions import Ignore, Reject, Retry
+from django.db import transaction
+from django.utils import timezone
+
+from .. import conf, results, store
+from ..caller import calls
+from ..endings import quarantine
+
+#: Seconds in which only its caller starts an eager task again.
+EAGER_PAUSE = 15
+
+
+class Superseded(Ignore):  # type: ignore[misc]
+    """A duplicate or overtaken attempt: its message is dropped, and nothing is stored."""
+
+
+#: The attribute of Celery's request that holds the attempt.
+NAME = "durable_attempt"
+
+
+class Phase(Enum):
+    """How far an attempt has come."""
+
+    NEW = "its row isn't begun"
+    RUNNING = "the task's body, or what comes before it"
+    FINISHED = "committed, with its effects and its result"
+    RESCHEDULED = "ended in order; another one comes"
+
+
+class Ticket(NamedTuple):
+    """What the message of a durable task says of its row: written and read here alone."""
+
+    row_id: int
+    #: How many attempts the row had when it was held.
+    attempt: int
+    worker: str
+
+    @classmethod
+    def of(cls, headers: Any) -> Ticket | None:
+        """Return the ticket among a message's *headers*; ``None`` of a plain task."""
+        found = (headers or {}).get(conf.HEADER)
+        return cls(int(found[0]), int(found[1]), str(found[2])) if found else None
+
+
+class Outcome:
+    """What a task hands over while it finishes: ``result`` is stored, and passed on to a chain."""
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.ignored: Ignore | None = None
+
+
+class Attempt:
+    """The attempt that a worker was told to make; it stands on Celery's request.
+
+    A plain task has one too, without a row.
+    """
+
+    def __init__(self, task: Any, ticket: Ticket | None) -> None:
+        self.task = task
+        # Kept: a task that calls itself as a function pushes a copy of it.
+        self.request = task.request
+        self.ticket = ticket
+        self.number = 0  # the fencing token, once it has begun
+        self.phase = Phase.NEW
+        self.entered = False  # the worker has called the task
+        self.own_call = False  # a __call__() of a project's own is to call super()
+        self.result: Any = None
+        self.retrying = False  # Task.retry() calls the task once more
+        self.retry: calls.Call | None = None
+        self.keeps: frozenset[str] = frozenset()  # columns that a retry leaves as they are
+        self.replacement: Any = None  # what replace() was called with
+
+    @property
+    def row_id(self) -> int:
+        """The row's id; of a plain task there is none."""
+        assert self.ticket is not None  # noqa: S101 - the callers know that it is durable
+        return self.ticket.row_id
+
+    @property
+    def runs_a_row(self) -> bool:
+        """Whether it has begun a row, and that has not ended in order."""
+        return self.ticket is not None and self.phase is Phase.RUNNING
+
+    @contextmanager
+    def finishing(self) -> Iterator[Outcome]:
+        """Everything inside, the row's end, the result and the next tasks: one transaction.
+
+        :raises Ignore: what was raised inside, ``replace()`` among others: that is not an error, so
+            nothing is rolled back.
+        :raises Superseded: a later attempt has taken over; all of it is rolled back.
+        """
+        outcome, request = Outcome(), self.request
+        # durable: inside of another transaction, leaving this block would commit nothing.
+        with transaction.atomic(using=conf.alias(), durable=True):
+            try:
+                yield outcome
+            except Ignore as ignored:
+                outcome.ignored = ignored
+            self.end(outcome)
+        self.committed(outcome)
+        # Done here already, so Celery must not do it again; it reads these after the task.
+        request.callbacks = request.chain = None
+        if results.is_transactional(self.task.backend):
+            request.chord, request.ignore_result = None, True
+        if outcome.ignored:
+            raise outcome.ignored
+
+    def committed(self, outcome: Outcome) -> None:
+        """Take note that the transaction with its end was committed."""
+        self.result = outcome.result
+        self.phase = Phase.RESCHEDULED if self.retry is not None else Phase.FINISHED
+
+    def end(self, outcome: Outcome) -> None:
+        """End the row with success, inside of the transaction of the effects.
+
+        In this order: a result names the tasks that were called, and a chord counts what has ended.
+        """
+        request, backend, part, wanted = self.request, self.task.backend, None, False
+        if self.replacement is not None and self.retry is None:
+            with calls.durable():
+                self.replacement.delay()
+        if not outcome.ignored:
+            with calls.durable():
+                self._call_next(outcome.result)
+            wanted = not get_actual_ignore_result(self.task, request)
+            wanted = wanted and (not request.is_eager or bool(self.task.store_eager_result))
+        if wanted and self.retry is None:
+            part = results.part_of(self.task, outcome.result, states.SUCCESS)
+        if self.retry is not None:  # retry(throw=False), and the task went on
+            ended = self._reschedule("retry")
+        else:
+            ended = store.finish_one(self.row_id, self.number, part)
+        if not ended:
+            raise Superseded(
+                f"attempt {self.number} of {self.task.name}[{request.id}] is overtaken"
+            )
+        if results.is_transactional(backend) and not outcome.ignored:
+            with calls.durable():  # a chord's body
+                backend.mark_as_done(request.id, outcome.result, request, wanted and not part)
+
+    def _call_next(self, result: Any) -> None:
+        """Write the rows of ``link=`` and of the chain's next task, as Celery would send them."""
+        app, request = self.task.app, self.request
+        options = {"parent_id": request.id, "root_id": request.root_id or request.id}
+        if app.conf.task_inherit_parent_priority:
+            options["priority"] = request.delivery_info.get("priority")
+        for callback in request.callbacks or ():
+            maybe_signature(callback, app=app).apply_async((result,), **options)
+        if request.chain:
+            following = maybe_signature(request.chain[-1], app=app)
+            following.apply_async((result,), chain=request.chain[:-1], **options)
+
+    def end_by(self, ending: Retry | Reject | Exception) -> None:
+        """Record how a task ended that did not succeed; its effects are rolled back by now.
+
+        A failure leaves the row: it is deleted once Celery has stored it (see receivers.py).
+
+        :raises Superseded: a later attempt has taken over.
+        """
+        if self.phase is Phase.FINISHED:
+            return
+        if isinstance(ending, Retry):
+            ended = self._reschedule(
+                f"retry: {storable_repr(ending.exc)}" if ending.exc else "retry"
+            )
+        elif isinstance(ending, Reject) and ending.requeue:
+            ended = self._rejected(ending)
+        else:
+            ended = store.is_newest(self.row_id, self.number)
+        if not ended:
+            raise Superseded(f"attempt {self.number} of {self.task.name} is overtaken")
+
+    def _reschedule(self, why: str) -> bool:
+        due_at, call = timezone.now(), None
+        if self.retry is not None:
+            due_at = self.retry.due_at or due_at
+            call = {**self.retry._asdict(), **dict.fromkeys(self.keeps)}
+        elif self.request.is_eager:  # started again by its caller
+            due_at += timedelta(seconds=EAGER_PAUSE)
+        ended = store.reschedule(self.row_id, self.number, due_at, why, call)
+        if ended:
+            self.phase = Phase.RESCHEDULED
+        return ended
+
+    def _rejected(self, ending: Reject) -> bool:
+        why = storable_repr(ending.reason) if ending.reason else "no reason given"
+        ended = quarantine.postpone_or_quarantine(
+            self.row_id, self.number, quarantine.REJECTED, why
+        )
+        if ended:
+            self.phase = Phase.RESCHEDULED
+        return ended
+
+    def drop(self) -> None:
+        """Delete the row of a task that failed for good."""
+        store.finish([(self.row_id, self.number)])
+
+
+def storable_repr(value: Any) -> str:
+    """Return ``repr(value)``; of an object whose own fails, its class."""
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__qualname__}, whose repr() raises {type(error).__name__}>"
+
+
+def current(request: Any) -> Attempt | None:
+    """Return the attempt on Celery's *request*, if a worker was told to make one."""
+    found: Attempt | None = getattr(request, NAME, None)
+    return found
+
+
+@contextmanager
+def without_a_row(attempt: Attempt | None) -> Iterator[Outcome]:
+    """What ``finishing()`` is for a plain task: a transaction.
+
+    :param attempt: the call's, which remembers that it has finished.
+    """
+    outcome = Outcome()
+    with transaction.atomic(using=conf.alias()):
+        try:
+            yield outcome
+        except Ignore as ignored:
+            outcome.ignored = ignored
+    if attempt is not None:
+        attempt.phase = Phase.FINISHED
+    if outcome.ignored:
+        raise outcome.ignored

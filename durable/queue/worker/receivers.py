@@ -1,0 +1,105 @@
+"""Where the queue is told what Celery does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery import signals
+from celery.exceptions import Reject
+from django.db import transaction
+
+from durable.database import background
+from durable.database.outage import lost_database
+from durable.database.retry import persist
+from durable.results import conf as results_conf
+
+from .. import conf, store
+from ..endings import on_failure, quarantine
+from .attempt import current, storable_repr
+
+T = TypeVar("T")
+
+
+@signals.task_postrun.connect
+def after_failure(sender: Any, state: str | None = None, retval: Any = None, **kwargs: Any) -> None:
+    """Delete the row of a task that has failed; its failure is stored by now.
+
+    Without a state, something has kept Celery from storing how it ended.
+    """
+    if not hasattr(sender, "tracks_start"):
+        return
+    from . import execute
+
+    if state is not None:
+        execute.forget_failed(sender, state, retval)
+    else:
+        _count_unrecorded(sender, sys.exc_info()[1])
+
+
+def _count_unrecorded(task: Any, error: BaseException | None) -> None:
+    """Count an attempt whose end could not be recorded as a crash, with *error* as its cause.
+
+    What keeps a failure from being stored (an error callback that can't be sent, a result that the
+    backend refuses) does so each time: past ``DURABLE_MAX_ATTEMPTS`` the row is quarantined. A
+    process that ends, or a database that is away, is the worker's matter.
+    """
+    attempt = current(task.request)
+    if attempt is None or not attempt.runs_a_row or attempt.request.is_eager:
+        return
+    if not isinstance(error, Exception) or isinstance(error, (Reject, MemoryError)):
+        return
+    if not lost_database(error, conf.alias()):
+        quarantine.release(
+            "id = %(row)s AND attempt = %(attempt)s AND started_at IS NOT NULL",
+            {"row": attempt.row_id, "attempt": attempt.number},
+            f"its end could not be recorded: {storable_repr(error)}"[:500],
+        )
+
+
+@signals.task_failure.connect
+def after_time_limit(sender: Any, task_id: str, exception: Any, **kwargs: Any) -> None:
+    """Delete the row of a task that the main process ended, and whose failure it has stored."""
+    from .rows import ticket_of_running
+
+    ended_here = isinstance(exception, (TimeLimitExceeded, WorkerLostError))
+    if ended_here and (ticket := ticket_of_running(task_id)):
+        beside_the_loop(partial(_end_failed, ticket.row_id, ticket.attempt + 1, exception))
+
+
+def _end_failed(row_id: int, attempt: int, exception: Exception) -> None:
+    with transaction.atomic(using=conf.alias()):
+        if isinstance(exception, WorkerLostError):  # Celery itself does it for a time limit
+            on_failure.schedule(row_id, exception)
+        if not store.finish([(row_id, attempt)]):  # another attempt has taken over
+            transaction.set_rollback(True, using=conf.alias())
+
+
+@signals.task_revoked.connect
+def after_revoke(request: Any, terminated: bool = False, **kwargs: Any) -> None:
+    """Delete the row of a task that was terminated by a person."""
+    from .rows import ticket_of_running
+
+    if terminated and (ticket := ticket_of_running(request.id)):
+        # Not begun yet, or begun from this very message.
+        attempts = [(ticket.row_id, ticket.attempt), (ticket.row_id, ticket.attempt + 1)]
+        beside_the_loop(partial(store.finish, attempts, request.id))
+
+
+def beside_the_loop(call: Callable[[], T]) -> T | None:
+    """Do *call*, on a worker's event loop beside it, after the failure was stored there.
+
+    A database that is away or frozen must not keep the loop from its messages and signals; *call*
+    then waits for it, as the result does (see durable/database/background.py). If both wait in
+    vain, the worker finds a row that none of its processes runs, and the task is tried again.
+
+    :return: what *call* returns; ``None`` if it still waits.
+    """
+    if not background.is_event_loop():
+        return call()
+    patiently = partial(persist, call, results_conf.get("PATIENCE"), [conf.alias()])
+    done: T | None = background.run(patiently, results_conf.SHORT, goes_on=True)
+    return done

@@ -1,0 +1,192 @@
+"""Celery's worker meets a row: the message that stands for it, and the request made of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from billiard.exceptions import WorkerLostError
+from celery.worker import strategy as celerys
+from celery.worker.request import Request as CelerysRequest
+from celery.worker.request import send_revoked, task_ready
+from django.db import transaction
+from kombu.message import Message
+from kombu.utils.json import loads
+
+from .. import conf, store
+from .attempt import Ticket
+from .receivers import beside_the_loop
+
+
+class Hand(Protocol):
+    """What holds the rows of a worker: rows.py."""
+
+    worker_id: str
+    stopping: bool
+
+    def left(self, message: RowMessage) -> None:
+        """Take note that a row is out of Celery's hands."""
+
+    def let_go(self, message: RowMessage, why: str) -> None:
+        """Give a row back that this worker can't end."""
+
+
+class RowMessage(Message):  # type: ignore[misc]
+    """A row that this worker holds, as a message: to reject it acts on the row.
+
+    There is nothing to acknowledge: the row ends in the transaction of its task.
+
+    :raises Exception: its headers can't be read.
+    """
+
+    def __init__(self, row: store.Held, hand: Hand) -> None:
+        headers = loads(row.headers)
+        self.row, self._hand = row, hand
+        self.request: Any = None  # Celery's, made of it
+        self.died = False  # the process that ran it
+        super().__init__(
+            body=row.body,
+            content_type="application/json",
+            content_encoding="utf-8",
+            accept={"application/json"},
+            headers={**headers, conf.HEADER: [row.id, row.attempt, hand.worker_id]},
+            properties={
+                "correlation_id": row.task_id, "reply_to": headers.pop("reply_to", ""),
+                "priority": row.priority,
+            },
+            delivery_info={
+                "exchange": "", "routing_key": row.queue, "redelivered": row.redelivered,
+            },
+        )  # fmt: skip
+
+    def ack(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing."""
+        self._state = "ACK"
+
+    def reject(self, requeue: bool = False) -> None:
+        """Let go of the row, if its task has not ended it."""
+        self._state = "REJECTED"
+        if requeue:
+            self._hand.let_go(
+                self,
+                "the process that ran it died" if self.died else "its end could not be recorded",
+            )
+
+    def requeue(self) -> None:
+        """Let go of the row."""
+        self.reject(requeue=True)
+
+    def ack_log_error(self, *args: Any, **kwargs: Any) -> None:
+        """Like ``ack()``: no broker is asked."""
+        self.ack()
+
+    def reject_log_error(self, logger: Any = None, errors: Any = (), requeue: bool = False) -> None:
+        """Like ``reject()``: no broker is asked."""
+        self.reject(requeue)
+
+
+class Request(CelerysRequest):  # type: ignore[misc]
+    """Celery's request; of a row, it says when that is out of Celery's hands."""
+
+    def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(message, *args, **kwargs)
+        if isinstance(message, RowMessage):
+            message.request = self
+            # On the object: Celery derives a class for each task, with an on_success() of its own.
+            self.on_success = partial(self._succeeded, self.on_success)
+
+    @property
+    def is_row(self) -> bool:
+        """Whether it was made of a row, and not of a broker's message."""
+        return isinstance(self.message, RowMessage)
+
+    def _left(self) -> None:
+        if self.is_row:
+            self.message._hand.left(self.message)
+
+    def cancel(self, *args: Any, **kwargs: Any) -> None:
+        """End the task because the worker stops; a row needs no broker, and goes on without."""
+        if not self.is_row or self.message._hand.stopping:
+            super().cancel(*args, **kwargs)
+
+    def _succeeded(self, celerys: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return celerys(*args, **kwargs)
+        finally:
+            self._left()
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """Handle a failure; the death of a row's process is none, and the row is let go."""
+        try:
+            if self.is_row and self._has_died(exc_info.exception):
+                task_ready(self)
+                self.message.died = True
+                self.message.requeue()
+                return None
+            return super().on_failure(exc_info, *args, **kwargs)
+        finally:
+            self._left()
+
+    def _has_died(self, error: Any) -> bool:
+        """Return whether the task's process is gone, and not because the worker ended it.
+
+        A task with ``acks_late=False`` of its own asks for this to be its failure; the setting for
+        all tasks is about the broker's messages.
+        """
+        error = getattr(error, "exc", error)  # billiard wraps what a process has pickled
+        # Billiard tells of a process that exits by itself before it is gone.
+        died = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
+        if not died or self._already_cancelled or self._already_revoked:
+            return False
+        return bool(self.task.acks_late or not self.app.conf.task_acks_late)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Handle a time limit."""
+        try:
+            super().on_timeout(soft, timeout)
+        finally:
+            if not soft:
+                self._left()
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        """Discard a row whose task was revoked or has expired; or end one that is terminated.
+
+        Celery's own stores REVOKED whatever became of the task: but another worker may have begun
+        the row meanwhile, or have ended it.
+        """
+        if terminated or not self.is_row:
+            super()._announce_revoked(reason, terminated, signum, expired)
+            return
+        task_ready(self)
+        ticket = Ticket.of(self.request_dict)
+        if beside_the_loop(partial(self._revoke_waiting, ticket, reason, expired)):
+            self.send_event("task-revoked", terminated=False, signum=signum, expired=expired)
+        self.acknowledge()
+        self._already_revoked = True
+        self._left()
+
+    def _revoke_waiting(self, ticket: Ticket, reason: str, expired: bool) -> bool:
+        with transaction.atomic(using=conf.alias()):
+            revoked = bool(store.finish([(ticket.row_id, ticket.attempt)], self.id))
+            if revoked:
+                self.task.backend.mark_as_revoked(
+                    self.id, reason, request=self._context, store_result=self.store_errors
+                )
+        if revoked:
+            send_revoked(
+                self.task, request=self._context, terminated=False, signum=None, expired=expired
+            )
+        return revoked
+
+
+def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
+    """Celery's strategy; a message of the broker's can't pass for a row."""
+    handle: Callable[..., Any] = celerys.default(task, app, consumer, **options)
+
+    def without_ticket(message: Any, *args: Any, **kwargs: Any) -> Any:
+        if conf.HEADER in message.headers and not isinstance(message, RowMessage):
+            del message.headers[conf.HEADER]
+        return handle(message, *args, **kwargs)
+
+    return without_ticket

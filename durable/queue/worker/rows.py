@@ -1,0 +1,383 @@
+"""A worker's rows: a thread takes them in hand, the event loop gives them to Celery.
+
+The thread has a connection of its own. It listens for calls, holds as many rows as there are free
+slots and a few ahead, gives signs of life, and lets go of what the worker can't end. All else
+happens on the event loop, where a row becomes a message of Celery's own kind, so that time limits,
+rate limits, revokes, events and signals mean what they always do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from celery import bootsteps, signals
+from celery.worker import state
+from django.db import connections
+
+from durable.database import background
+
+from .. import conf, store
+from ..caller.notify import QUIET
+from ..endings import janitor, quarantine
+from .attempt import Ticket
+from .request import RowMessage
+
+logger = logging.getLogger(__name__)
+
+#: Seconds of work that a worker holds ahead of its free slots, and the most rows that this can be.
+AHEAD, MOST_AHEAD = 0.05, 64
+#: Seconds after which rows that were held ahead go back, if no slot has become free.
+STALE = 1.0
+#: Seconds between two looks over all lanes, from their very beginning.
+RESCAN = 5.0
+#: Seconds by which a look goes back behind the newest row of the look before: a row is visible
+#: from its commit on, and stands in line from its call on.
+SLACK = timedelta(seconds=10)
+#: Earlier than all rows.
+EVER = datetime.min.replace(tzinfo=UTC)
+#: Seconds that a worker which stops waits for a database that is away, to sign off.
+SIGN_OFF = 4.0
+#: Seconds between two tries to reach the database.
+PAUSE = 1.0
+
+
+class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
+    """The worker's step that serves durable tasks."""
+
+    label = "Durable rows"
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        global _rows
+        _rows = worker.durable_rows = self
+        from .consumer import Consumer, is_default
+
+        if is_default(worker.consumer_cls):
+            worker.consumer_cls = Consumer
+        self.worker = worker
+        self.worker_id = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.stopping = False
+        self.seen_at = 0.0  # when the database answered last, by the monotonic clock
+        #: In this worker's hand: from hold to the end, by the row's id.
+        self.in_hand: dict[int, RowMessage] = {}
+        self._ahead: deque[tuple[float, store.Held]] = deque()  # held, and not with Celery yet
+        self._jobs: deque[Callable[[], Any]] = deque()
+        self._lanes: dict[tuple[str, int], store.Lane] = {}
+        self._called_for: set[tuple[str, int]] = set()  # since the last look over all lanes
+        self._missed: set[tuple[int, int]] = set()
+        self._ended = 0
+        self._rate, self._rate_at = 0.0, time.monotonic()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._waker, self._awake = -1, False
+        self._look_at = self._look_again_at = 0.0
+
+    # --- Celery's side ---------------------------------------------------------------------------
+
+    def start(self, worker: Any) -> None:
+        self._reader, self._waker = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._waker, False)
+        # What the broker's connection takes along when it breaks are its own messages: the consumer
+        # withdraws those (consumer.py), and the rest of the pool's work goes on.
+        worker.pool.flush = None
+        self._thread = threading.Thread(target=self._run, name="durable-rows", daemon=True)
+        self._thread.start()
+        signals.worker_shutting_down.connect(self.stop_holding)
+        signals.worker_shutdown.connect(self.sign_off)
+        # A cold shutdown sends no worker_shutdown; a pool's children leave by os._exit().
+        atexit.register(self.sign_off)
+
+    @property
+    def slots(self) -> int:
+        """How many tasks the worker runs at the same time."""
+        return int(self.worker.pool.num_processes or 1)
+
+    def give(self) -> None:
+        """Give rows to Celery while it has free slots; on the event loop."""
+        consumer = self.worker.consumer
+        if not consumer.strategies:  # the broker was not there yet
+            consumer.update_strategies()
+        while self._ahead and len(state.reserved_requests) < self.slots and not self.stopping:
+            try:
+                _, row = self._ahead.popleft()
+            except IndexError:  # the thread has let go of it
+                return
+            self._give(row)
+
+    def _give(self, row: store.Held) -> None:
+        consumer = self.worker.consumer
+        try:
+            message = RowMessage(row, self)
+            strategy = consumer.strategies[row.task]
+        except KeyError:
+            self._refuse(row, f"{row.task} is unknown to it")
+            return
+        except Exception as error:
+            self._refuse(row, f"its headers can't be read: {error!r}")
+            return
+        self.in_hand[row.id] = message
+        try:
+            strategy(message, None, message.ack_log_error, message.reject_log_error, ())
+        except Exception as error:
+            self._refuse(row, f"its message can't be read: {error!r}")
+
+    def _refuse(self, row: store.Held, why: str) -> None:
+        self._job(
+            quarantine.postpone_or_quarantine, row.id, row.attempt, quarantine.UNKNOWN, why,
+            self.worker_id,
+        )  # fmt: skip
+        self._forget(row.id)
+
+    def given(self) -> list[Any]:
+        """Return Celery's requests of rows that no process has begun."""
+        return [
+            message.request for message in list(self.in_hand.values())
+            if message.request is not None and message.request not in state.active_requests
+        ]  # fmt: skip
+
+    def give_again(self, message: RowMessage) -> None:
+        """Give a row to Celery that has lost it with the broker's connection."""
+        if not self.stopping:
+            self._give(message.row)
+
+    def left(self, message: RowMessage) -> None:
+        """Take note that a row is out of Celery's hands; of a pool of threads, in one of these."""
+        self._ended += 1
+        self._forget(message.row.id)
+        if self._ahead:
+            self.worker.consumer.call_soon(self.give)
+        if len(self._ahead) <= self._may_hold_ahead() // 2:
+            self._wake()
+
+    def let_go(self, message: RowMessage, why: str) -> None:
+        """Give a row back whose process died, that was rejected, or that the stop has withdrawn."""
+        row = message.row
+        self._job(
+            quarantine.release,
+            "id = %(id)s AND worker = %(me)s AND attempt IN (%(n)s, %(n)s + 1)",
+            {"id": row.id, "me": self.worker_id, "n": row.attempt},
+            why,
+            clean=self.stopping,
+        )
+        self._forget(row.id)
+
+    def _forget(self, row_id: int) -> None:
+        self.in_hand.pop(row_id, None)
+
+    # --- The thread's side -----------------------------------------------------------------------
+
+    def _job(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Let the thread do *call*. What fails there is found by the next sign of life."""
+        self._jobs.append(partial(call, *args, **kwargs))
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._awake:
+            self._awake = True
+            with suppress(BlockingIOError):
+                os.write(self._waker, b"\0")
+
+    def _run(self) -> None:
+        away = False
+        while not self._stop.is_set():
+            try:
+                self._session()
+            except Exception as error:
+                if not away:
+                    logger.warning("durable tasks wait for the database: %s", error)
+                away = time.monotonic() - self.seen_at > PAUSE
+                connections[conf.alias()].close()
+                self._stop.wait(PAUSE)
+        connections[conf.alias()].close()
+
+    def _session(self) -> None:
+        """Serve the rows over one connection.
+
+        :raises Exception: the database is away.
+        """
+        connection = connections[conf.alias()]
+        connection.ensure_connection()
+        raw: Any = connection.connection
+        listens = bool(conf.get("PREPARE"))
+        if listens:
+            raw.add_notify_handler(self._called)
+            store.run(f"LISTEN {conf.CHANNEL}")
+        self._beat()
+        beat_at = time.monotonic() + conf.get("HEARTBEAT")
+        rescan_at = self._look_at = 0.0
+        while not self._stop.is_set():
+            while self._jobs:
+                self._jobs.popleft()()
+            now = time.monotonic()
+            if now >= beat_at:
+                self._beat()
+                beat_at = now + conf.get("HEARTBEAT")
+            if now >= rescan_at:
+                self._rescan()
+                rescan_at = now + (RESCAN if listens else conf.get("POLL"))
+            wants = self._wants()
+            if wants and now >= self._look_at:
+                self._hold(wants)
+                self.seen_at = time.monotonic()
+                continue
+            until = min(beat_at, rescan_at, *([self._look_at] if wants else []))
+            self._wait(raw, until - time.monotonic())
+
+    def _called(self, notification: Any) -> None:
+        """Take note of a call, or of rows that were let go."""
+        priority, _, queue = notification.payload.partition(" ")
+        if queue in self.worker.app.amqp.queues.consume_from:
+            now = time.monotonic()
+            self._look_at, self._look_again_at = now, now + QUIET + 0.001
+            self._called_for.add((queue, int(priority)))
+            self._lanes.setdefault((queue, int(priority)), store.Lane(queue, int(priority), EVER))
+
+    def _rescan(self) -> None:
+        """Find the lanes in which rows wait, and where each begins."""
+        self._called_for.clear()
+        found = store.lanes(list(self.worker.app.amqp.queues.consume_from))
+        lanes = {(lane.queue, lane.priority): lane._replace(since=lane.since - SLACK)
+                 for lane in found}  # fmt: skip
+        for lane in self._called_for:  # while this has looked
+            lanes.setdefault(lane, store.Lane(*lane, EVER))
+        self._lanes = lanes
+
+    def _wait(self, raw: Any, seconds: float) -> None:
+        ready, _, _ = select.select([self._reader, raw.fileno()], [], [], max(0.0, seconds))
+        if self._reader in ready:
+            self._awake = False
+            with suppress(BlockingIOError):
+                os.read(self._reader, 4096)
+        if raw.fileno() in ready:
+            raw.pgconn.consume_input()
+            while found := raw.pgconn.notifies():
+                raw.pgconn.notify_handler(found)
+        # A connection that broke is readable for ever: let the next statement find out.
+        if raw.pgconn.status != 0:
+            raise ConnectionError("the database has closed the connection")
+
+    def _may_hold_ahead(self) -> int:
+        return min(MOST_AHEAD, int(self._rate * AHEAD))
+
+    def _wants(self) -> int:
+        """Return how many rows to hold now: as many slots as are free, and a few ahead."""
+        if self.stopping:
+            return 0
+        now, ahead = time.monotonic(), self._may_hold_ahead()
+        if now - self._rate_at >= 0.25:  # seconds
+            self._rate = 0.5 * self._rate + 0.5 * self._ended / (now - self._rate_at)
+            self._ended, self._rate_at = 0, now
+        busy = max(len(self.in_hand), len(state.reserved_requests)) + len(self._ahead)
+        free = self.slots - busy
+        wants = free + ahead
+        return wants if free > 0 or wants > ahead // 2 else 0
+
+    def _hold(self, wants: int) -> None:
+        rows = store.hold(self.worker_id, list(self._lanes.values()), wants) if self._lanes else []
+        now = time.monotonic()
+        for row in rows:
+            lane = (row.queue, row.priority)
+            newest = store.Lane(*lane, row.due_at - SLACK)
+            if newest.since > self._lanes[lane].since:
+                self._lanes[lane] = newest
+            self._ahead.append((now, row))
+        if rows:
+            self.worker.consumer.call_soon(self.give)
+        if len(rows) < wants:
+            again = self._look_again_at
+            self._look_at = again if again > now else now + conf.get("POLL")
+
+    def _beat(self) -> None:
+        """Give a sign of life; let go of rows of this worker that it neither holds nor runs."""
+        store.beat(self.worker_id, socket.gethostname(), os.getpid(), self.slots)
+        self.seen_at = time.monotonic()
+        stale = []
+        if self._ahead and time.monotonic() - self._ahead[0][0] > STALE:
+            with suppress(IndexError):
+                while True:
+                    stale.append(self._ahead.popleft()[1].id)
+        if stale:
+            self._release_held("id = ANY(%(ids)s)", {"ids": stale})
+        # First what the table says, then what the worker has: a row that ends in between is in the
+        # first only, but it is gone or has moved on, and the release finds nothing.
+        mine = store.of_worker(self.worker_id)
+        ahead = {row.id for _, row in list(self._ahead)}
+        missed = {
+            (row_id, attempt) for row_id, attempt, _ in mine
+            if row_id not in self.in_hand and row_id not in ahead
+        }  # fmt: skip
+        # Twice in a row: a process may just be recording how such an attempt has ended.
+        lost = sorted(missed & self._missed)
+        self._missed = missed
+        if lost:
+            quarantine.release(
+                "(id, attempt) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]))"
+                " AND worker = %(me)s",
+                {
+                    "ids": [row[0] for row in lost], "attempts": [row[1] for row in lost],
+                    "me": self.worker_id,
+                },
+                "its end could not be recorded",
+            )  # fmt: skip
+        janitor.sweep()
+
+    def _release_held(self, where: str, params: dict[str, Any]) -> None:
+        mine = {"me": self.worker_id, **params}
+        quarantine.release(f"worker = %(me)s AND started_at IS NULL AND {where}", mine, "")
+        store.notify([f"{lane.priority} {lane.queue}" for lane in self._lanes.values()])
+
+    # --- The stop --------------------------------------------------------------------------------
+
+    def stop_holding(self, **kwargs: Any) -> None:
+        """Hold no more rows, and let go of those that no process has begun, in one statement."""
+        if not self.stopping:
+            self.stopping = True
+            self._ahead.clear()
+            self._job(self._release_held, "TRUE", {})
+
+    def sign_off(self, **kwargs: Any) -> None:
+        """Hand back what was not finished: the worker has stopped, nothing runs here any more."""
+        if self._stop.is_set():
+            return
+        self.stopping = True
+        self._stop.set()
+        self._wake()
+        if self._thread:
+            self._thread.join(SIGN_OFF)
+        try:
+            background.run(self._sign_off, SIGN_OFF, goes_on=False)
+        except Exception as error:  # the janitor will notice by the missing signs of life
+            logger.warning("couldn't hand back what this worker ran: %r", error)
+
+    def _sign_off(self) -> None:
+        mine = {"me": self.worker_id}
+        store.sign_off(self.worker_id)
+        quarantine.release("worker = %(me)s", mine, "its worker stopped", clean=True)
+        if self._lanes:
+            store.notify([f"{lane.priority} {lane.queue}" for lane in self._lanes.values()])
+
+
+_rows: Rows | None = None
+
+
+def ticket_of_running(task_id: str) -> Ticket | None:
+    """Return what the message of a task says that this worker's main process has in hand."""
+    for message in list(_rows.in_hand.values()) if _rows else ():
+        if message.row.task_id == task_id:
+            return Ticket.of(message.headers)
+    return None

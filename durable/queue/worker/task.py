@@ -1,0 +1,199 @@
+"""The base class of durable tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from celery import Task as CelerysTask
+from celery.contrib.django.task import DjangoTask
+from celery.exceptions import Ignore, Retry
+from celery.result import AsyncResult
+from celery.utils import uuid
+
+from .. import results
+from ..caller import calls
+from . import execute, overrides
+from .attempt import NAME, Attempt, Outcome, Phase, Ticket, current, without_a_row
+
+
+class DurableTask(DjangoTask):  # type: ignore[misc]
+    """A task whose call can be a row, and that then runs under it.
+
+    ``__call__`` is where every pool and eager mode go through: Celery's tracer calls it instead of
+    ``run()`` as soon as a class defines it, inside of its handling of results, retries and
+    signals, and outside of ``autoretry_for``, which wraps ``run()``.
+    """
+
+    abstract = True
+    Request: Any = "durable.queue.worker.request:Request"
+    Strategy: Any = "durable.queue.worker.request:strategy"
+
+    #: The whole body is one transaction, with the row's end in it. ``False`` for a long task:
+    #: ``with self.finishing():`` then holds its last effects, and nothing else is held.
+    atomic = True
+
+    #: ``track_started``, which this class does itself (see ``on_bound``).
+    tracks_start: bool | None = None
+
+    @classmethod
+    def on_bound(cls, app: Any) -> None:
+        """Take over ``track_started``: Celery stores STARTED before it asks the row.
+
+        A late copy of a finished task would overwrite its result.
+        """
+        super().on_bound(app)
+        if cls.Request != DurableTask.Request:
+            overrides.check_request(cls)
+        if cls.__dict__.get("tracks_start") is None:
+            cls.tracks_start = bool(cls.track_started)
+        cls.track_started = False
+        if cls.on_failure is not CelerysTask.on_failure:
+            cls.on_failure = overrides.guarded(cls.on_failure)
+        if cls.__call__ is not DurableTask.__call__:
+            cls.__call__ = overrides.outermost(cls.__call__)  # type: ignore[method-assign]
+
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Call the task with the transaction: a row in it, and no task without its commit.
+
+        Unlike upstream's, it returns the ``AsyncResult``: the id is known from the start. Outside
+        of a transaction the row is committed at once.
+        """
+        return self.apply_async_on_commit(args, kwargs)
+
+    def apply_async_on_commit(
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> AsyncResult:
+        """Like ``delay_on_commit()``, with the options of ``apply_async()``.
+
+        :raises TypeError: an option that a row can't keep (see docs/celery.md).
+        """
+        with calls.as_rows():  # by apply_async(), which a base class may have changed
+            return self.apply_async(args, kwargs, **options)
+
+    def map_on_commit(self, arguments: Iterable[Any], **options: Any) -> int:
+        """Call the task once for each of *arguments*, all or none; return how many.
+
+        Each is a tuple or list of arguments, a dict of named ones, or one argument alone. One
+        statement writes a thousand rows, and no more than these are held in memory::
+
+            remind.map_on_commit(Customer.objects.values_list("pk").iterator())
+
+        :param options: of ``apply_async()``, for each call.
+        """
+        return calls.enqueue_many(self, arguments, options)
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
+        """Celery's own, but for what is durable, and for the retry of a durable task."""
+        attempt = current(self.request)
+        if attempt and attempt.retrying and attempt.runs_a_row:
+            # Celery's retry hands on what the broker has said of a message.
+            options.pop("redelivered", None)
+            keeps = frozenset({"queue", "priority"} - options.keys())
+            # Not asked for: they stay, whatever the routes say.
+            attempt.retry = calls.prepare(self, args, kwargs, options)
+            attempt.keeps = keeps
+            return self.AsyncResult(self.request.id)
+        if calls.is_durable():
+            options |= zip(
+                ("task_id", "producer", "link", "link_error", "shadow"), rest, strict=False
+            )
+            return calls.enqueue(self, args, kwargs, options)
+        return super().apply_async(args, kwargs, *rest, **options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        request = self.request
+        if overrides.is_told(request):
+            return self.attempt_it(self.run, args, kwargs)
+        if overrides.comes_from_outermost(request):
+            return self.run(*args, **kwargs)
+        return super().__call__(*args, **kwargs)  # a plain function call
+
+    def attempt_it(
+        self, body: Callable[..., Any], args: Any, kwargs: Any, *, own_call: bool = False
+    ) -> Any:
+        """Run *body* as what the worker was told to run: under its row, if it has one.
+
+        :param body: ``run()``, or the ``__call__()`` of a class that derives from this one.
+        """
+        attempt = self._attempt()
+        attempt.entered, attempt.own_call = True, own_call
+        if attempt.ticket:
+            return execute.execute(attempt, partial(body, *args, **kwargs))
+        results.store_started(self)
+        return body(*args, **kwargs)
+
+    def _attempt(self) -> Attempt:
+        request = self.request
+        attempt = current(request)
+        if attempt is None:
+            attempt = Attempt(self, Ticket.of(request.headers))
+            setattr(request, NAME, attempt)
+        return attempt
+
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
+        """Like Celery's; of a durable task it keeps the row, with the new time in it."""
+        before = overrides.is_told(self.request)  # in before_start()
+        if before and Ticket.of(self.request.headers):
+            execute.begin(self._attempt())
+        attempt = current(self.request)
+        if attempt is None or not attempt.runs_a_row:
+            return super().retry(*args, **kwargs)
+        attempt.retrying = True
+        try:
+            return super().retry(*args, **kwargs)
+        except Retry as retry:
+            if before:
+                attempt.end_by(retry)
+            raise
+        finally:
+            attempt.retrying = False
+
+    def on_replace(self, sig: Any) -> Any:
+        """Replace a durable task by a durable one, in the transaction that ends it.
+
+        Not here: the exception may go through a block that is rolled back by it.
+        """
+        attempt = current(self.request)
+        if attempt is None or attempt.ticket is None:
+            return super().on_replace(sig)
+        if self.request.is_eager or not attempt.runs_a_row:  # there is no end of it to come
+            with calls.durable():
+                return super().on_replace(sig)
+        attempt.replacement = sig
+        raise Ignore("Replaced by new task")
+
+    def finishing(self) -> AbstractContextManager[Outcome]:
+        """Hold the last effects of a task with ``atomic=False``, in one transaction with its row::
+
+            with self.finishing() as outcome:
+                report.save()
+                outcome.result = report.pk
+
+        Of a plain task, it is just a transaction.
+
+        :raises RuntimeError: the task is atomic already, or has finished: that is possible once.
+        """
+        if self.atomic:
+            raise RuntimeError(
+                f"{self.name}: finishing() is for tasks with atomic=False; this one's whole body "
+                "is its transaction"
+            )
+        request = self.request_stack.top  # none if run() itself was called
+        attempt = current(request)
+        if attempt and attempt.phase in (Phase.FINISHED, Phase.RESCHEDULED):
+            raise RuntimeError(
+                f"{self.name}: finishing() can be entered once, since it ends the task with its "
+                "result; put all last effects into one block (in a loop: around the loop)"
+            )
+        return attempt.finishing() if attempt and attempt.ticket else without_a_row(attempt)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same text at every attempt of this call: a Message-ID, an Idempotency-Key.
+
+        Called as a function, a task has no other attempt, and a new key each time.
+        """
+        return str(self.request.id or uuid())

@@ -1,0 +1,53 @@
+"""A worker's event loop, turned while there is no consumer: its broker is away, or it stops."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+class EventLoop:
+    """Turns the loop for the pool and the worker's other steps, and nothing of the broker's.
+
+    Celery's own loop (``asynloop``) resets the hub when a connection breaks, and with it forgets
+    the pool's pipes; no result would be read until the next connection.
+    """
+
+    def __init__(self, worker: Any) -> None:
+        self._hub, pool = worker.hub, worker.pool
+        before = self._timers()
+        self._hub.reset()
+        self._hub.propagate_errors = ()
+        self._hub.on_tick.clear()
+        worker.register_with_event_loop(self._hub)
+        if on_tick := getattr(getattr(pool, "_pool", None), "on_poll_start", None):
+            self._hub.on_tick.add(on_tick)
+        self._own_timers = self._timers() - before
+        self._loop = self._hub.create_loop()
+
+    def turn(self, seconds: float) -> None:
+        """Turn once; wait for the next event for so many seconds at most."""
+        timer = self._hub.call_later(max(seconds, 0), _nothing)
+        try:
+            next(self._loop)
+        except StopIteration:
+            self._loop = self._hub.create_loop()
+        except Exception:
+            logger.exception("an error on the worker's event loop")
+            self._loop = self._hub.create_loop()
+        finally:
+            timer.cancel()
+
+    def cancel_own_timers(self) -> None:
+        """Leave no timer twice when the consumer registers its own again."""
+        for entry in self._own_timers:
+            self._hub.timer.cancel(entry)
+
+    def _timers(self) -> set[Any]:
+        return {scheduled.entry for scheduled in self._hub.timer.queue}
+
+
+def _nothing() -> None:
+    """Be the timer that ends a wait."""
