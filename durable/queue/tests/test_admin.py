@@ -14,8 +14,8 @@ from django.urls import reverse
 from durable.queue import store
 from durable.queue.heartbeat import give_up
 from durable.queue.models import Task
-from tests.fixtures_worker import purge_queues
 from tests.durable_tasks import effect, effects
+from tests.fixtures_worker import purge_queues
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 

@@ -17,8 +17,8 @@ from durable.queue.calls import durable
 from durable.queue.models import Task
 from proj.celery import app
 from proj.task import Task
-from tests.fixtures_worker import purge_queues
 from tests.durable_tasks import effect, retries
+from tests.fixtures_worker import purge_queues
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

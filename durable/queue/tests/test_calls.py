@@ -22,8 +22,8 @@ from durable.queue import broker, conf, fastpath
 from durable.queue.calls import Batch, durable
 from durable.queue.models import Task
 from proj.celery import app
-from tests.fixtures_worker import purge_queues
 from tests.durable_tasks import add, effect, keeps_no_result
+from tests.fixtures_worker import purge_queues
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

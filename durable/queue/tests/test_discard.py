@@ -17,9 +17,9 @@ from durable.queue.calls import durable
 from durable.queue.discard import discard
 from durable.queue.models import Task
 from tests.containers import wait_until
+from tests.durable_tasks import add, effect, keeps_no_result
 from tests.fixtures_durable import client as broker
 from tests.fixtures_worker import purge_queues
-from tests.durable_tasks import add, effect, keeps_no_result
 
 from .test_admin import act
 

@@ -18,9 +18,9 @@ from durable.queue.calls import durable
 from durable.queue.losses import Losses
 from durable.queue.models import Task
 from durable.queue.relay import Relay
+from tests.durable_tasks import add, effect
 from tests.fixtures_durable import client, names
 from tests.fixtures_worker import purge_queues
-from tests.durable_tasks import add, effect
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 

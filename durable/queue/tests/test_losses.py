@@ -18,8 +18,8 @@ from durable.queue.losses import MARKER, Losses
 from durable.queue.models import Task, Worker
 from durable.queue.relay import Relay
 from proj.celery import app
-from tests.fixtures_worker import purge_queues
 from tests.durable_tasks import effect
+from tests.fixtures_worker import purge_queues
 
 SECOND = timedelta(seconds=1)
 

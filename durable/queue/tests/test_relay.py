@@ -17,9 +17,9 @@ from durable.queue.models import Task
 from durable.queue.relay import Relay
 from durable.queue.tasks import call_on_failure
 from proj.celery import app
+from tests.durable_tasks import effect, poison
 from tests.fixtures_durable import client, send
 from tests.fixtures_worker import purge_queues
-from tests.durable_tasks import effect, poison
 
 from .test_admin import act
 

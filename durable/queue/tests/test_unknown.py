@@ -14,9 +14,9 @@ from durable.queue import broker, conf, store, unknown
 from durable.queue.models import Task
 from durable.queue.tries import LONGEST_PAUSE
 from durable.queue.unsent import MOST
+from tests.durable_tasks import effect
 from tests.fixtures_durable import TASKS, send
 from tests.fixtures_worker import StartRole, purge_queues, wait_for
-from tests.durable_tasks import effect
 
 WHY = "tests.durable_tasks.effect is unknown to it"
 

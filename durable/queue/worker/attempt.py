@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
@@ -10,14 +11,20 @@ from typing import Any, NamedTuple
 
 from celery import maybe_signature, states
 from celery.app.task import get_actual_ignore_result
-from celery.exceptions import Ignore, Reject, Retry
-from django.db import transaction
+from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
 from django.utils import timezone
+
+from durable.database.outage import lost_database
+from durable.database.retry import is_away
 
 from .. import conf, results, store
 from ..caller import calls
 from ..endings import quarantine
 
+#: Seconds that a task waits for a database that is away, to begin and to say how it has ended.
+PATIENCE = 60.0
 #: Seconds in which only its caller starts an eager task again.
 EAGER_PAUSE = 15
 
@@ -94,6 +101,62 @@ class Attempt:
         """Whether it has begun a row, and that has not ended in order."""
         return self.ticket is not None and self.phase is Phase.RUNNING
 
+    def begin(self) -> None:
+        """Begin the row, and record that; wait for a database that is away.
+
+        :raises Superseded: it is finished or runs elsewhere.
+        :raises Reject: the database didn't come back; the worker lets go of the row.
+        """
+        task, ticket = self.task, self.ticket
+        assert ticket is not None  # noqa: S101 - it is durable
+        if self.request.is_eager:  # its retry comes with the headers of the first attempt
+            held = store.hold_one(ticket.row_id, ticket.worker)
+            ticket = self.ticket = ticket._replace(attempt=held)
+        end, pause = time.monotonic() + PATIENCE, 0.0
+        while True:
+            try:
+                number, stored = _begin(task, ticket)
+                break
+            except DatabaseError as error:
+                if self.request.is_eager or not lost_database(error, conf.alias()):
+                    raise
+                connections[conf.alias()].close()
+                if time.monotonic() > end:
+                    raise Reject(error, requeue=True) from error
+                time.sleep(pause)
+                pause = 0.5  # not the first time: an idle connection that was closed is no outage
+            except SoftTimeLimitExceeded as error:  # it has waited, and not begun
+                raise Reject(error, requeue=True) from error
+        if number is None:
+            raise Superseded(f"{task.name}[{self.request.id}] is done, or runs elsewhere")
+        self.number, self.phase = number, Phase.RUNNING
+        if not stored:
+            results.store_started(task)
+
+    def lost_database(self, error: BaseException) -> None:
+        """Let the row be ready again later; wait for the database that is away.
+
+        It doesn't count towards the quarantine of what kills its process. If the database doesn't
+        come back in time, the worker finds a row that none of its processes runs (rows.py).
+        """
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            connections[conf.alias()].close()
+            try:
+                quarantine.postpone_or_quarantine(
+                    self.row_id, self.number, quarantine.OUTAGE, str(error)
+                )
+                return
+            except DatabaseError as still:
+                if not is_away(still):
+                    raise
+            except SoftTimeLimitExceeded:
+                return
+            try:
+                time.sleep(0.5)
+            except SoftTimeLimitExceeded:
+                return
+
     @contextmanager
     def finishing(self) -> Iterator[Outcome]:
         """Everything inside, the row's end, the result and the next tasks: one transaction.
@@ -128,15 +191,8 @@ class Attempt:
 
         In this order: a result names the tasks that were called, and a chord counts what has ended.
         """
-        request, backend, part, wanted = self.request, self.task.backend, None, False
-        if self.replacement is not None and self.retry is None:
-            with calls.durable():
-                self.replacement.delay()
-        if not outcome.ignored:
-            with calls.durable():
-                self._call_next(outcome.result)
-            wanted = not get_actual_ignore_result(self.task, request)
-            wanted = wanted and (not request.is_eager or bool(self.task.store_eager_result))
+        request, backend, part = self.request, self.task.backend, None
+        wanted = self.call_next(outcome)
         if wanted and self.retry is None:
             part = results.part_of(self.task, outcome.result, states.SUCCESS)
         if self.retry is not None:  # retry(throw=False), and the task went on
@@ -151,9 +207,25 @@ class Attempt:
             with calls.durable():  # a chord's body
                 backend.mark_as_done(request.id, outcome.result, request, wanted and not part)
 
-    def _call_next(self, result: Any) -> None:
-        """Write the rows of ``link=`` and of the chain's next task, as Celery would send them."""
-        app, request = self.task.app, self.request
+    def call_next(self, outcome: Outcome) -> bool:
+        """Write the rows of what comes after; return whether the result is to be stored.
+
+        That is what replaces it, its ``link=`` and its chain's next task, as Celery would send them.
+        """
+        app, request, result = self.task.app, self.request, outcome.result
+        if self.replacement is not None and self.retry is None:
+            with calls.durable():
+                self.replacement.delay()
+        if outcome.ignored:
+            return False
+        if request.callbacks or request.chain:
+            with calls.durable():
+                self._apply(app, request, result)
+        wanted = not get_actual_ignore_result(self.task, request)
+        return wanted and (not request.is_eager or bool(self.task.store_eager_result))
+
+    @staticmethod
+    def _apply(app: Any, request: Any, result: Any) -> None:
         options = {"parent_id": request.id, "root_id": request.root_id or request.id}
         if app.conf.task_inherit_parent_priority:
             options["priority"] = request.delivery_info.get("priority")
@@ -209,6 +281,20 @@ class Attempt:
         store.finish([(self.row_id, self.number)])
 
 
+def _begin(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
+    """Begin the row; return the attempt's number, and whether STARTED is stored by now."""
+    who = (ticket.row_id, ticket.attempt, ticket.worker)
+    meta = results.started(task)
+    part = results.part_of(task, meta, states.STARTED) if meta else None
+    if part or not meta or not results.is_transactional(task.backend):
+        return store.begin(*who, part, task.request.id), bool(part or not meta)
+    with transaction.atomic(using=conf.alias()):  # upstream's backend: statements of its own
+        number = store.begin(*who, task_id=task.request.id)
+        if number is not None:
+            results.store_started(task)
+    return number, True
+
+
 def storable_repr(value: Any) -> str:
     """Return ``repr(value)``; of an object whose own fails, its class."""
     try:
@@ -221,6 +307,10 @@ def current(request: Any) -> Attempt | None:
     """Return the attempt on Celery's *request*, if a worker was told to make one."""
     found: Attempt | None = getattr(request, NAME, None)
     return found
+
+
+#: Makes the attempt of a task that a worker was told to run; a batch has a kind of its own.
+make: Callable[[Any, Ticket | None], Attempt] = Attempt
 
 
 @contextmanager

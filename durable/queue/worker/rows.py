@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -33,6 +32,7 @@ from .. import conf, store
 from ..caller.notify import QUIET
 from ..endings import janitor, quarantine
 from .attempt import Ticket
+from .lanes import RESCAN, Lanes
 from .request import RowMessage
 
 logger = logging.getLogger(__name__)
@@ -41,13 +41,6 @@ logger = logging.getLogger(__name__)
 AHEAD, MOST_AHEAD = 0.05, 64
 #: Seconds after which rows that were held ahead go back, if no slot has become free.
 STALE = 1.0
-#: Seconds between two looks over all lanes, from their very beginning.
-RESCAN = 5.0
-#: Seconds by which a look goes back behind the newest row of the look before: a row is visible
-#: from its commit on, and stands in line from its call on.
-SLACK = timedelta(seconds=10)
-#: Earlier than all rows.
-EVER = datetime.min.replace(tzinfo=UTC)
 #: Seconds that a worker which stops waits for a database that is away, to sign off.
 SIGN_OFF = 4.0
 #: Seconds between two tries to reach the database.
@@ -76,8 +69,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         self.in_hand: dict[int, RowMessage] = {}
         self._ahead: deque[tuple[float, store.Held]] = deque()  # held, and not with Celery yet
         self._jobs: deque[Callable[[], Any]] = deque()
-        self._lanes: dict[tuple[str, int], store.Lane] = {}
-        self._called_for: set[tuple[str, int]] = set()  # since the last look over all lanes
+        self._lanes = Lanes(lambda: worker.app.amqp.queues.consume_from)
         self._missed: set[tuple[int, int]] = set()
         self._ended = 0
         self._rate, self._rate_at = 0.0, time.monotonic()
@@ -215,8 +207,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         raw: Any = connection.connection
         listens = bool(conf.get("PREPARE"))
         if listens:
-            raw.add_notify_handler(self._called)
-            store.run(f"LISTEN {conf.CHANNEL}")
+            self._lanes.listen(raw, self._called)
         self._beat()
         beat_at = time.monotonic() + conf.get("HEARTBEAT")
         rescan_at = self._look_at = 0.0
@@ -228,7 +219,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
                 self._beat()
                 beat_at = now + conf.get("HEARTBEAT")
             if now >= rescan_at:
-                self._rescan()
+                self._lanes.rescan()
                 rescan_at = now + (RESCAN if listens else conf.get("POLL"))
             wants = self._wants()
             if wants and now >= self._look_at:
@@ -238,24 +229,10 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             until = min(beat_at, rescan_at, *([self._look_at] if wants else []))
             self._wait(raw, until - time.monotonic())
 
-    def _called(self, notification: Any) -> None:
+    def _called(self) -> None:
         """Take note of a call, or of rows that were let go."""
-        priority, _, queue = notification.payload.partition(" ")
-        if queue in self.worker.app.amqp.queues.consume_from:
-            now = time.monotonic()
-            self._look_at, self._look_again_at = now, now + QUIET + 0.001
-            self._called_for.add((queue, int(priority)))
-            self._lanes.setdefault((queue, int(priority)), store.Lane(queue, int(priority), EVER))
-
-    def _rescan(self) -> None:
-        """Find the lanes in which rows wait, and where each begins."""
-        self._called_for.clear()
-        found = store.lanes(list(self.worker.app.amqp.queues.consume_from))
-        lanes = {(lane.queue, lane.priority): lane._replace(since=lane.since - SLACK)
-                 for lane in found}  # fmt: skip
-        for lane in self._called_for:  # while this has looked
-            lanes.setdefault(lane, store.Lane(*lane, EVER))
-        self._lanes = lanes
+        self._look_at = time.monotonic()
+        self._look_again_at = self._look_at + QUIET + 0.001
 
     def _wait(self, raw: Any, seconds: float) -> None:
         ready, _, _ = select.select([self._reader, raw.fileno()], [], [], max(0.0, seconds))
@@ -264,12 +241,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             with suppress(BlockingIOError):
                 os.read(self._reader, 4096)
         if raw.fileno() in ready:
-            raw.pgconn.consume_input()
-            while found := raw.pgconn.notifies():
-                raw.pgconn.notify_handler(found)
-        # A connection that broke is readable for ever: let the next statement find out.
-        if raw.pgconn.status != 0:
-            raise ConnectionError("the database has closed the connection")
+            Lanes.read(raw)
 
     def _may_hold_ahead(self) -> int:
         return min(MOST_AHEAD, int(self._rate * AHEAD))
@@ -288,14 +260,11 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         return wants if free > 0 or wants > ahead // 2 else 0
 
     def _hold(self, wants: int) -> None:
-        rows = store.hold(self.worker_id, list(self._lanes.values()), wants) if self._lanes else []
+        lanes = self._lanes.now()
+        rows = store.hold(self.worker_id, lanes, wants) if lanes else []
         now = time.monotonic()
-        for row in rows:
-            lane = (row.queue, row.priority)
-            newest = store.Lane(*lane, row.due_at - SLACK)
-            if newest.since > self._lanes[lane].since:
-                self._lanes[lane] = newest
-            self._ahead.append((now, row))
+        self._ahead.extend((now, row) for row in rows)
+        self._lanes.passed(rows)
         if rows:
             self.worker.consumer.call_soon(self.give)
         if len(rows) < wants:
@@ -339,7 +308,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
     def _release_held(self, where: str, params: dict[str, Any]) -> None:
         mine = {"me": self.worker_id, **params}
         quarantine.release(f"worker = %(me)s AND started_at IS NULL AND {where}", mine, "")
-        store.notify([f"{lane.priority} {lane.queue}" for lane in self._lanes.values()])
+        self._lanes.wake_others()
 
     # --- The stop --------------------------------------------------------------------------------
 
@@ -368,8 +337,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         mine = {"me": self.worker_id}
         store.sign_off(self.worker_id)
         quarantine.release("worker = %(me)s", mine, "its worker stopped", clean=True)
-        if self._lanes:
-            store.notify([f"{lane.priority} {lane.queue}" for lane in self._lanes.values()])
+        self._lanes.wake_others()
 
 
 _rows: Rows | None = None

@@ -15,6 +15,7 @@ from celery.utils import uuid
 
 from .. import results
 from ..caller import calls
+from . import attempt as attempts
 from . import execute, overrides
 from .attempt import NAME, Attempt, Outcome, Phase, Ticket, current, without_a_row
 
@@ -129,7 +130,7 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         request = self.request
         attempt = current(request)
         if attempt is None:
-            attempt = Attempt(self, Ticket.of(request.headers))
+            attempt = attempts.make(self, Ticket.of(request.headers))
             setattr(request, NAME, attempt)
         return attempt
 
@@ -137,7 +138,7 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         """Like Celery's; of a durable task it keeps the row, with the new time in it."""
         before = overrides.is_told(self.request)  # in before_start()
         if before and Ticket.of(self.request.headers):
-            execute.begin(self._attempt())
+            self._attempt().begin()
         attempt = current(self.request)
         if attempt is None or not attempt.runs_a_row:
             return super().retry(*args, **kwargs)
