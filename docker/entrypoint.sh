@@ -40,6 +40,11 @@ worker)
   forget_heartbeat
   # SIGTERM means soft shutdown (Celery's SIGQUIT): finish for a while, hand back the rest.
   export REMAP_SIGTERM=SIGQUIT
+  # From 1 on: a worker of rows alone, so many in one transaction, without a broker.
+  if [ "${WORKER_BATCH:-0}" != 0 ]; then
+    exec python manage.py durable_batch --batch "$WORKER_BATCH" -l "${LOG_LEVEL:-INFO}" \
+      -Q "${WORKER_QUEUES:-default,reports,mail}" "$@"
+  fi
   exec celery ${quiet:+"$quiet"} -A proj worker -l "${LOG_LEVEL:-INFO}" -Q "${WORKER_QUEUES:-default,reports,mail}" \
     --without-gossip --without-mingle "$@"
   ;;

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery.signals import task_postrun, task_prerun
-from django.db import Error, close_old_connections, connections
+from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
@@ -25,14 +25,12 @@ def drop_broken_connections(sender: Any = None, **kwargs: Any) -> None:
     if sender.request.is_eager:
         return
     for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:  # of a batch, which its tasks share
+            continue
         # That it answers is not enough: after a failover a replica does so too.
-        if (
-            connection.errors_occurred
-            and not connection.in_atomic_block
-            and _only_reads(connection)
-        ):
+        if connection.errors_occurred and _only_reads(connection):
             connection.close()
-    close_old_connections()
+        connection.close_if_unusable_or_obsolete()  # what close_old_connections() does
 
 
 def _only_reads(connection: BaseDatabaseWrapper) -> bool:

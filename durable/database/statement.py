@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -28,7 +30,13 @@ def run_prepared(
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
         try:
             raw.prepare_threshold = 0 if prepare else None
-            cursor.execute(statement, values)
+            # What Django's cursor would go through as well (connection.execute_wrapper()).
+            execute: Callable[..., Any] = lambda sql, params, many, context: cursor.execute(
+                sql, params
+            )
+            for wrapper in reversed(connection.execute_wrappers):
+                execute = partial(wrapper, execute)
+            execute(statement, values, False, {"connection": connection, "cursor": cursor})
         finally:
             raw.prepare_threshold = threshold
         connection.health_check_done = True  # type: ignore[attr-defined] # it has just answered

@@ -40,6 +40,26 @@ def part_of(task: Any, result: Any, state: str) -> Part | None:
     return Part(*backend.part_of_statement("mine", request.id, result, state, request))
 
 
+def values_of(task: Any, result: Any) -> dict[str, Any] | None:
+    """Return the columns of a success, to be stored with others'; ``None`` if that can't be done.
+
+    :raises kombu.exceptions.EncodeError: JSON can't hold the result.
+    """
+    backend = task.backend
+    if not (is_transactional(backend) and hasattr(backend, "columns_of")):
+        return None
+    request = task.request
+    found: dict[str, Any] = backend.columns_of(request.id, result, states.SUCCESS, request)
+    return found
+
+
+def part_of_many(values: list[dict[str, Any]]) -> Part | None:
+    """Return what stores many successes as part of a statement on rows."""
+    if not values:
+        return None
+    return Part(*current_app.backend.part_of_many(values))
+
+
 def started(task: Any) -> dict[str, Any] | None:
     """Return what is to be stored when *task* starts; ``None`` if it isn't tracked."""
     request = task.request

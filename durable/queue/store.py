@@ -151,6 +151,7 @@ _PICK = f"""WITH picked AS (
         SELECT id, due_at FROM durable_task task
         WHERE task.queue = lane.queue AND task.priority = lane.priority
             AND due_at >= lane.since AND due_at <= statement_timestamp() AND {_FREE}
+            AND (expires IS NULL OR expires > statement_timestamp())
         ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS free
     ORDER BY lane.priority, free.due_at LIMIT %(limit)s)"""
 
@@ -280,6 +281,28 @@ def finish(attempts: Iterable[tuple[int, int]], task_id: str | None = None) -> s
             "task_id": task_id,
         },
     )  # fmt: skip
+    return {row[0] for row in rows}
+
+
+def finish_many(attempts: Iterable[tuple[int, int]], results: Part | None = None) -> set[int]:
+    """Like ``finish()`` for attempts that have begun, in one round trip with their results.
+
+    :param results: is stored whatever is deleted: the caller rolls back unless all were.
+    """
+    pairs = sorted(attempts)
+    part, values = _with(results)
+    rows = run_prepared(
+        f"""WITH locked AS (
+                SELECT task.id FROM durable_task task
+                JOIN unnest(%(the_ids)s::bigint[], %(the_attempts)s::int[]) AS s(id, attempt)
+                    ON task.id = s.id AND task.attempt = s.attempt
+                ORDER BY task.id FOR UPDATE OF task),
+            mine AS (
+                DELETE FROM durable_task task USING locked WHERE task.id = locked.id
+                RETURNING task.id){part}
+            SELECT id FROM mine""",
+        {"the_ids": [row[0] for row in pairs], "the_attempts": [row[1] for row in pairs], **values},
+    )
     return {row[0] for row in rows}
 
 
@@ -499,8 +522,9 @@ def forget_dead_workers() -> None:
     )
 
 
-#: For ``release()``: rows of workers that are not there.
-ORPHANED = """NOT EXISTS (SELECT 1 FROM durable_worker w WHERE w.id = durable_task.worker)
+#: For ``release()``: rows of workers that are not there. A process of a batch worker stands in them
+#: as the worker, `#` and its number.
+ORPHANED = """NOT EXISTS (SELECT 1 FROM durable_worker w WHERE w.id = split_part(durable_task.worker, '#', 1))
     AND coalesce(started_at, '-infinity') < clock_timestamp() - %(age)s * interval '1 s'"""
 
 
@@ -532,7 +556,8 @@ def workload() -> list[tuple[str, int, int, int]]:
         f"""SELECT hostname, count(task.started_at),
                 coalesce(extract(epoch FROM sum(clock_timestamp() - task.started_at)), 0)::int,
                 count(task.id)
-            FROM durable_worker AS worker LEFT JOIN durable_task AS task ON task.worker = worker.id
+            FROM durable_worker AS worker LEFT JOIN durable_task AS task
+                ON split_part(task.worker, '#', 1) = worker.id
             WHERE {_ALIVE} GROUP BY worker.id ORDER BY hostname""",
         [conf.get("DEAD_AFTER")],
     )

@@ -124,6 +124,20 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         table = connections[alias].ops.quote_name(self.TaskModel._meta.db_table)
         return statement.sql(table, source), values
 
+    def columns_of(self, task_id: str, result: Any, state: str, request: Any) -> dict[str, Any]:
+        """Return what ``part_of_many()`` stores for one task.
+
+        :raises kombu.exceptions.EncodeError: JSON can't hold the result.
+        """
+        return self._values(task_id, self.encode_result(result, state), state, None, request)
+
+    def part_of_many(self, rows: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+        """Return the statement that stores many results, and its values, as part of another one."""
+        alias = router.db_for_write(self.TaskModel)
+        table = connections[alias].ops.quote_name(self.TaskModel._meta.db_table)
+        values = {f"all_{name}": [row[name] for row in rows] for name in statement.COLUMNS}
+        return statement.sql_of_many(table), values
+
     def mark_as_done(
         self,
         task_id: str,

@@ -43,6 +43,18 @@ def sql(table: str, source: str = "") -> str:
         WHERE NOT %(outdated)s OR kept.status NOT IN ({_READY})"""
 
 
+@cache
+def sql_of_many(table: str) -> str:
+    """Return the statement that stores ends of many tasks; each column is one array."""
+    updates = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
+    arrays = ", ".join(f"%(all_{name})s::text[]" for name in COLUMNS)
+    return f"""
+        INSERT INTO {table} AS kept ({", ".join(COLUMNS)}, date_created, date_done)
+        SELECT *, statement_timestamp(), statement_timestamp()
+            FROM unnest({arrays}) AS given({", ".join(COLUMNS)})
+        ON CONFLICT (task_id) DO UPDATE SET {updates}, date_done = excluded.date_done"""
+
+
 def store(alias: str, table: str, values: dict[str, Any], *, outdated: bool) -> None:
     """Insert or update the row of a task; committed on return, unless inside a transaction.
 

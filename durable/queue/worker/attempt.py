@@ -165,7 +165,7 @@ class Attempt:
             nothing is rolled back.
         :raises Superseded: a later attempt has taken over; all of it is rolled back.
         """
-        outcome, request = Outcome(), self.request
+        outcome = Outcome()
         # durable: inside of another transaction, leaving this block would commit nothing.
         with transaction.atomic(using=conf.alias(), durable=True):
             try:
@@ -174,12 +174,20 @@ class Attempt:
                 outcome.ignored = ignored
             self.end(outcome)
         self.committed(outcome)
-        # Done here already, so Celery must not do it again; it reads these after the task.
+        self.leave_nothing_to_celery()
+        if outcome.ignored:
+            raise outcome.ignored
+
+    def leave_nothing_to_celery(self) -> None:
+        """Keep Celery from doing again what is done here; it reads these after the task."""
+        request = self.request
         request.callbacks = request.chain = None
         if results.is_transactional(self.task.backend):
             request.chord, request.ignore_result = None, True
-        if outcome.ignored:
-            raise outcome.ignored
+
+    def run(self, body: Callable[[], Any]) -> Any:
+        """Run the task's own code; a batch minds its soft time limit."""
+        return body()
 
     def committed(self, outcome: Outcome) -> None:
         """Take note that the transaction with its end was committed."""

@@ -31,7 +31,7 @@ def execute(attempt: Attempt, body: Callable[[], Any]) -> Any:
     try:
         if task.atomic:
             with attempt.finishing() as outcome:
-                outcome.result = body()
+                outcome.result = attempt.run(body)
         else:
             _run_long(attempt, body)
         return attempt.result
@@ -58,7 +58,7 @@ def execute(attempt: Attempt, body: Callable[[], Any]) -> Any:
 def _run_long(attempt: Attempt, body: Callable[[], Any]) -> None:
     result, ignored = None, None
     try:
-        result = body()
+        result = attempt.run(body)
     except Ignore as error:
         ignored = error
     if attempt.phase is Phase.RUNNING:

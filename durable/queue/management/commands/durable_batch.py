@@ -1,0 +1,37 @@
+"""``manage.py durable_batch``: a worker that serves rows in batches; the role worker starts it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from celery import current_app
+from django.core.management.base import BaseCommand, CommandParser
+
+
+class Command(BaseCommand):
+    """Serves durable tasks in batches, by processes without a broker (docs/batches.md)."""
+
+    help = __doc__
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, default=100, help="tasks of one batch at most")
+        parser.add_argument("-c", "--concurrency", type=int, default=0, help="processes")
+        parser.add_argument("-Q", "--queues", default="", help="names of queues, with commas")
+        parser.add_argument("-l", "--loglevel", default="INFO")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from celery.utils.log import mlevel
+
+        from durable.queue.batch.supervisor import Supervisor
+
+        app = current_app._get_current_object()
+        app.log.setup(mlevel(options["loglevel"]), redirect_stdouts=False, colorize=False)
+        queues = [name for name in options["queues"].split(",") if name]
+        concurrency = options["concurrency"] or app.conf.worker_concurrency or 2
+        supervisor = Supervisor(
+            app, max(1, options["batch"]), int(concurrency),
+            queues or [app.conf.task_default_queue],
+        )  # fmt: skip
+        sys.exit(supervisor.run())
