@@ -181,6 +181,8 @@ class Process:
                     self._trace(row)
                     if batch.lost is not None:
                         raise batch.lost
+                    if batch.apart:
+                        raise Together
                 self._slot.idle()
         except Exception as error:
             self._batch = None

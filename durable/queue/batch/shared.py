@@ -42,8 +42,10 @@ class Batch:
         self.connection: Any = connections[conf.alias()]
         self.ended: list[Ended] = []
         self.lost: BaseException | None = None  # the database is away
+        self.apart = False  # nothing of it can be kept: its tasks must run one by one
         self._sid = ""
-        self._has_savepoint = False
+        #: The task has opened a cursor; a savepoint stands before what it does; there is an old one.
+        self._touched = self._has_savepoint = self._has_old = False
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -51,29 +53,54 @@ class Batch:
 
         :raises Together: an end was taken over, so that effects must be rolled back.
         """
-        with (
-            self.connection.execute_wrapper(self._before_query),
-            transaction.atomic(using=conf.alias(), durable=True),
-        ):
-            yield
-            self._finish()
+        raw: Any = self.connection.connection
+        make = raw.cursor
+
+        def cursor(*args: Any, **kwargs: Any) -> Any:
+            self._touched = True
+            return make(*args, **kwargs)
+
+        raw.cursor = cursor
+        try:
+            with (
+                self.connection.execute_wrapper(self._before_query),
+                transaction.atomic(using=conf.alias(), durable=True),
+            ):
+                yield
+                self._finish()
+        finally:
+            del raw.cursor
 
     def _before_query(
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
     ) -> Any:
-        """Set the savepoint of a task with its first query: many tasks have none."""
-        if self._sid and not self._has_savepoint:
-            self._has_savepoint = True
-            self.connection.connection.execute(_SAVEPOINT)
-        return execute(sql, params, many, context)
+        """Set the savepoint of a task with its first query, and in its round trip."""
+        if not self._sid or self._has_savepoint:
+            return execute(sql, params, many, context)
+        raw = self.connection.connection
+        statements = [_RELEASE, _SAVEPOINT] if self._has_old else [_SAVEPOINT]
+        self._has_savepoint = self._has_old = True
+        with self.connection.wrap_database_errors:
+            if many or hasattr(context["cursor"], "name"):  # a cursor of the server's
+                for statement in statements:
+                    raw.execute(statement)
+                return execute(sql, params, many, context)
+            with raw.pipeline():
+                for statement in statements:
+                    raw.execute(statement)
+                return execute(sql, params, many, context)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Roll back what is written inside if it raises, and only that."""
+        """Roll back what is written inside if it raises, and only that.
+
+        What can't be told apart from what others have written sets ``apart``.
+        """
         connection = self.connection
-        self._sid, self._has_savepoint = f"task_{len(self.ended)}_{id(self):x}", False
+        sid = self._sid = f"task_{len(self.ended)}_{id(self):x}"
+        self._touched = self._has_savepoint = False
         # From the start: what waits for the commit is dropped with the savepoint as well.
-        connection.savepoint_ids.append(self._sid)
+        connection.savepoint_ids.append(sid)
         try:
             yield
             if connection.connection.info.transaction_status == TransactionStatus.INERROR:
@@ -82,24 +109,19 @@ class Batch:
                     "after a rollback. Put a transaction.atomic() around that query"
                 )
         except BaseException:
-            self._roll_back()
+            connection.run_on_commit = [
+                entry for entry in connection.run_on_commit if sid not in entry[0]
+            ]
+            if self._has_savepoint:
+                with connection.wrap_database_errors:
+                    connection.connection.execute(_ROLLBACK)
+            elif self._touched:  # COPY, a cursor of psycopg's own: it went past the savepoint
+                self.apart = True
+            connection.needs_rollback = False
             raise
         finally:
-            connection.savepoint_ids.remove(self._sid)
-            if self._has_savepoint and self.lost is None:
-                with connection.wrap_database_errors:
-                    connection.connection.execute(_RELEASE)
+            connection.savepoint_ids.remove(sid)
             self._sid = ""
-
-    def _roll_back(self) -> None:
-        connection, sid = self.connection, self._sid
-        connection.run_on_commit = [
-            entry for entry in connection.run_on_commit if sid not in entry[0]
-        ]
-        if self._has_savepoint:
-            with connection.wrap_database_errors:
-                connection.connection.execute(_ROLLBACK)
-        connection.needs_rollback = False
 
     def _finish(self) -> None:
         if not self.ended:
