@@ -5,6 +5,9 @@ settings.py takes these over. docs/delivery.md says what they are about.
 
 from __future__ import annotations
 
+from durable.results.conf import RESULTS as _RESULTS
+from durable.schedules.conf import BEAT as _BEAT
+
 from .environment import env
 
 # --- Durable tasks: see docs/delivery.md ---------------------------------------------------------
@@ -17,20 +20,8 @@ DURABLE_MAX_ATTEMPTS = env.integer("DURABLE_MAX_ATTEMPTS", 5, least=1)
 DURABLE_HEARTBEAT = env.integer("DURABLE_HEARTBEAT", 2, least=1)
 DURABLE_DEAD_AFTER = env.integer("DURABLE_DEAD_AFTER", 10, least=2)
 
-# --- Results -------------------------------------------------------------------------------------
+# --- Results and beat: declared in durable/results/conf.py and durable/schedules/conf.py ----------
 
-# Seconds that a task waits for a database that is away, to store its result; then its message goes
-# back, and it runs again.
-RESULTS_PATIENCE = env.get("RESULTS_PATIENCE", 60.0, float, "a number of seconds")
-# false behind a pooler that hands out connections by transaction and loses prepared statements.
-RESULTS_PREPARE = env.boolean("RESULTS_PREPARE", True)
-DURABLE_PREPARE = RESULTS_PREPARE  # the same statements and connections; and LISTEN
-
-# --- Beat ----------------------------------------------------------------------------------------
-
-# Where the leader's session goes past a pooler, if DATABASE_URL leads to one.
-BEAT_DATABASE_URL = env.text("BEAT_DATABASE_URL")
-# Seconds without a sign of life after which another beat takes a frozen leader's place.
-BEAT_LEADER_TIMEOUT = env.integer("BEAT_LEADER_TIMEOUT", 5, least=2)
-# Whether a periodic task that came due while beat or PostgreSQL was down runs once on return.
-BEAT_RUN_MISSED = env.boolean("BEAT_RUN_MISSED", True)
+_declared = _RESULTS.given(env) | _BEAT.given(env)
+globals().update(_declared)
+DURABLE_PREPARE = _declared["RESULTS_PREPARE"]  # the same statements and connections; and LISTEN

@@ -13,7 +13,8 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from durable.environment.reader import ConfigurationError
+from durable.environment.reader import ConfigurationError, check
+from durable.environment.time_zones import A_TIME_ZONE, time_zone
 
 from .celery_settings import *  # noqa: F403 - CELERY_*, each with its reason
 from .delivery_settings import *  # noqa: F403 - DURABLE_*, RESULTS_*, BEAT_*
@@ -36,12 +37,16 @@ if len(SECRET_KEY) < 32:
     )
 # Earlier keys, one a line: what they signed (sessions, links in mails) stays good.
 SECRET_KEY_FALLBACKS = [key for key in env.text("SECRET_KEY_FALLBACKS").splitlines() if key]
-ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS", [])
 # The site's name, by HTTPS, beside those above; Kubernetes' Ingress and Gateway read it too.
-if _site := env.text("SITE_HOST"):
+if _site := env.host("SITE_HOST"):
     ALLOWED_HOSTS.append(_site)
     CSRF_TRUSTED_ORIGINS.append(f"https://{_site}")
+# The path below which a proxy serves the site, /app, whether it takes it off its requests or not
+# (proj/wsgi.py). All links, redirects and cookies follow.
+SITE_PATH = env.path("SITE_PATH")
+FORCE_SCRIPT_NAME = SITE_PATH or None
 
 # --- Apps ----------------------------------------------------------------------------------------
 
@@ -332,3 +337,8 @@ LOGGING = {
 # --- Your own apps -------------------------------------------------------------------------------
 
 from .own_settings import *  # noqa: E402, F403
+
+# --- What must hold, wherever it was changed ----------------------------------------------------
+
+for _name in ("TIME_ZONE", "CELERY_TIMEZONE"):
+    check(_name, globals()[_name], time_zone, A_TIME_ZONE)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
+from durable.results import conf as results
 from durable.schedules import conf as beat
 from durable.schedules.scheduler import DatabaseScheduler
 
@@ -50,7 +51,7 @@ def a_leader_may_miss_a_sign_of_life() -> Iterator[Finding]:
 def the_leaders_session_goes_past_a_pooler() -> Iterator[Finding]:
     """Find a leader's lock that a pooler would hand to somebody else."""
     port = str(database.database().get("PORT") or "")
-    if beat.get("DATABASE_URL") or not (port in POOLERS or not settings.RESULTS_PREPARE):
+    if beat.get("DATABASE_URL") or not (port in POOLERS or not results.get("PREPARE")):
         return
     sign = f"its port {port}" if port in POOLERS else "RESULTS_PREPARE=false"
     yield (

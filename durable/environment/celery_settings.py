@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from celery.app import backends
 from celery.app.defaults import NAMESPACES, Option, flatten
 from celery.utils.imports import load_extension_class_names
 from kombu.transport import TRANSPORT_ALIASES
 
-from .reader import ConfigurationError, Reader, parse_bool, split_names, wrong
+from . import addresses
+from .reader import LIST, ConfigurationError, Reader, parse_bool, refused, split_names
+from .time_zones import A_TIME_ZONE, time_zone
 
 PREFIX = "CELERY_"
 
@@ -88,8 +89,8 @@ PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "float": (_number, "a number, 0 or more"),
     "bool": (parse_bool, "true or false"),
     "dict": (_json(dict), 'a JSON object, e.g. {"key": 1}'),
-    "list": (_list, "a comma-separated list or a JSON array"),
-    "tuple": (lambda value: tuple(_list(value)), "a comma-separated list or a JSON array"),
+    "list": (_list, f"a JSON array or {LIST}"),
+    "tuple": (lambda value: tuple(_list(value)), f"a JSON array or {LIST}"),
     "any": (_any, "a text or JSON"),
 }
 
@@ -104,6 +105,7 @@ def _scheme(known: Iterable[str]) -> Callable[[str], str]:
             scheme = url.partition("://")[0]
             if scheme not in names and scheme.split("+")[0] not in names and ":" not in scheme:
                 raise ValueError(value)
+            addresses.url(url)
         if "://" not in value.split(";")[0]:
             raise ValueError(value)
         return value
@@ -129,6 +131,8 @@ def _check_class(name: str, aliases: Iterable[str], entry_points: str) -> None:
 
 
 def _backend(value: str) -> str:
+    for url in value.split(";"):
+        addresses.url(url)
     name = value.partition("://")[0].partition("+")[0]
     _check_class(name, backends.BACKEND_ALIASES, "celery.result_backends")
     return value
@@ -136,11 +140,6 @@ def _backend(value: str) -> str:
 
 def _scheduler(value: str) -> str:
     _check_class(value, (), "celery.beat_schedulers")
-    return value
-
-
-def _time_zone(value: str) -> str:
-    ZoneInfo(value)
     return value
 
 
@@ -171,16 +170,20 @@ def _or_path(*kinds: type) -> Callable[[str], Any]:
 
 _BROKER = (
     _scheme(TRANSPORT_ALIASES),
-    "a URL such as redis://, rediss://, sentinel:// or amqp://USER:PASSWORD@HOST:PORT/PATH",
+    "a URL such as redis://, rediss://, sentinel:// or amqp://USER:PASSWORD@HOST:PORT/PATH "
+    f"({addresses.ESCAPES})",
 )
 
 #: Where Celery's type says less than Celery needs.
 SPECIAL: dict[str, tuple[Callable[[str], Any], str]] = {
-    "TIMEZONE": (_time_zone, "a time zone's name such as UTC or Europe/Berlin"),
+    "TIMEZONE": (time_zone, A_TIME_ZONE),
     "BROKER_URL": _BROKER,
     "BROKER_READ_URL": _BROKER,
     "BROKER_WRITE_URL": _BROKER,
-    "RESULT_BACKEND": (_backend, "django-db, django-cache, or a URL that Celery knows"),
+    "RESULT_BACKEND": (
+        _backend,
+        f"django-db, django-cache, or a URL that Celery knows ({addresses.ESCAPES})",
+    ),
     "BEAT_SCHEDULER": (_scheduler, "the path of a class, package.module:Class"),
     # Celery itself takes any text for these, and fails at the first task.
     "TASK_ROUTES": (
@@ -243,5 +246,5 @@ def celery_settings(reader: Reader) -> dict[str, Any]:
         try:
             found[PREFIX + key] = parse(value)
         except (ValueError, KeyError, OSError) as error:
-            raise wrong(PREFIX + key, value, expected) from error
+            raise refused(PREFIX + key, value, expected, error) from error
     return found

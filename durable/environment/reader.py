@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import environ
-from celery.app.utils import sanitize_url
 from django.core.exceptions import ImproperlyConfigured
-from environ.fileaware_mapping import FileAwareMapping
+
+from . import addresses
+from .files import UnreadableError, read_text
 
 T = TypeVar("T")
 
 TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
 FALSE = frozenset({"0", "false", "no", "off", "n", "f"})
 SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "PASSPHRASE")
+POSTGRESQL = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
 
 
 class ConfigurationError(SystemExit):
@@ -28,18 +32,37 @@ class ConfigurationError(SystemExit):
     """
 
 
+class ExpectedError(ValueError):
+    """The text that a parser expects instead of the one it got, where that depends on the value."""
+
+
 def shown(name: str, value: str) -> str:
-    """Return *value* as an error message may show it: without passwords, and not endless."""
-    if any(word in name for word in SECRET_WORDS):
+    """Return *value* as an error message may show it: no secret, nothing of a URL, not endless."""
+    if any(word in name or word in value.upper() for word in SECRET_WORDS):
         return "(secret, not shown)"
-    if "://" in value:
-        value = sanitize_url(value)
+    if (name.endswith(("_URL", "_BACKEND")) and ":" in value) or "@" in value:
+        # With a / or a # in a password no parser can tell which part of the URL it is.
+        quoted = ", and begins with a quotation mark" if value[0] in "'\"" else ""
+        return f"(not shown, it may hold a password{quoted})"
     return repr(value if len(value) <= 120 else value[:117] + "...")
 
 
 def wrong(name: str, value: str, expected: str) -> ConfigurationError:
     """Build the one line for a value that can't be used: variable, value, what would be right."""
     return ConfigurationError(f"{name}={shown(name, value)}: expected {expected}")
+
+
+def refused(name: str, value: str, expected: str, error: Exception) -> ConfigurationError:
+    """Build the one line for a value at which its parser has raised *error*."""
+    return wrong(name, value, str(error) if isinstance(error, ExpectedError) else expected)
+
+
+def check(name: str, value: str, parse: Callable[[str], Any], expected: str) -> None:
+    """End the start if *parse* doesn't accept a setting that need not come from the environment."""
+    try:
+        parse(value)
+    except ValueError as error:
+        raise refused(name, value, expected, error) from error
 
 
 def parse_bool(value: str) -> bool:
@@ -60,34 +83,34 @@ class Reader:
 
     An empty variable counts as not set: compose files and shells write ``X=`` for "nothing".
     Both at once, with different values, is an error, as in PostgreSQL's image. The line break that
-    editors and ``echo`` leave at a file's end is not part of the value.
+    editors and ``echo`` leave at a file's end is not part of the value, nor is the half of one
+    that a file from Windows leaves at a variable's.
     """
 
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
         self.env: Mapping[str, str] = os.environ if env is None else env
-        self._values = FileAwareMapping(env=self.env)
 
     def raw(self, name: str) -> str | None:
         """Return the text of *name*, or ``None`` when it is not set."""
-        path = self.env.get(f"{name}_FILE")
+        value = self.env.get(name, "").rstrip("\r\n")
+        if not (path := self.env.get(f"{name}_FILE")):
+            return value or None
         try:
-            value = self._values[name]
-        except KeyError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            text = read_text(Path(path)).rstrip("\r\n")
+        except UnreadableError as error:
+            # The value itself may stand where its file's name belongs.
+            place = repr(path) if path.startswith(("/", "./", "../")) else "(not shown)"
             raise ConfigurationError(
-                f"{name}_FILE={path!r}: can't be read ({reason}); expected a file that holds {name}"
+                f"{name}_FILE={place}: can't be read ({error}); expected the path of a file that "
+                f"holds {name}"
             ) from error
-        if path:
-            value = value.rstrip("\r\n")
-            if self.env.get(name) not in (None, "", value):
-                # Celery itself prefers CELERY_BROKER_URL from the environment, django-environ the
-                # file; a silent winner would be wrong for one of the two.
-                raise ConfigurationError(
-                    f"{name} and {name}_FILE are both set, to different values: remove one"
-                )
-        return value or None
+        if value and value != text:
+            # Celery itself prefers CELERY_BROKER_URL from the environment, this reader the file; a
+            # silent winner would be wrong for one of the two.
+            raise ConfigurationError(
+                f"{name} and {name}_FILE are both set, to different values: remove one"
+            )
+        return text or None
 
     def get(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
         """Return *name* parsed by *parse*; a ``ValueError`` from it names *expected*."""
@@ -97,7 +120,7 @@ class Reader:
         try:
             return parse(value)
         except (ValueError, KeyError) as error:
-            raise wrong(name, value, expected) from error
+            raise refused(name, value, expected, error) from error
 
     def text(self, name: str, default: str = "") -> str:
         """Return *name* as it stands."""
@@ -125,45 +148,124 @@ class Reader:
 
         return self.get(name, default, parse, f"a whole number, {least} or more")
 
+    def number(self, name: str, default: float, least: float = 0) -> float:
+        """Return *name* as a number that is at least *least*."""
+
+        def parse(value: str) -> float:
+            number = float(value)
+            if not least <= number < math.inf:
+                raise ValueError(value)
+            return number
+
+        return self.get(name, default, parse, f"a number, {least:g} or more")
+
     def names(self, name: str, default: list[str]) -> list[str]:
         """Return *name*, a comma-separated list, without blanks and empty parts."""
-        return self.get(name, default, split_names, "a comma-separated list")
+        return self.get(name, default, split_names, LIST)
+
+    # --- What leads people here ------------------------------------------------------------------
+
+    def hosts(self, name: str, default: list[str]) -> list[str]:
+        """Return *name*, a list of host names as Django's ``ALLOWED_HOSTS`` compares them."""
+        return self.get(name, default, _each(addresses.host), addresses.HOSTS)
+
+    def origins(self, name: str, default: list[str]) -> list[str]:
+        """Return *name*, a list of origins as Django's ``CSRF_TRUSTED_ORIGINS`` compares them."""
+        return self.get(name, default, _each(addresses.origin), addresses.ORIGINS)
+
+    def host(self, name: str) -> str:
+        """Return *name* as one host name without a pattern; empty when it is not set."""
+
+        def parse(value: str) -> str:
+            found = _each(addresses.host)(value)
+            if len(found) != 1 or found[0].startswith(("*", ".")):
+                raise ValueError(value)
+            return found[0].lower()
+
+        return self.get(name, "", parse, "one host name such as example.com, without *")
+
+    def path(self, name: str) -> str:
+        """Return *name* as the path below which a site is served: ``/app``, or nothing for ``/``.
+
+        It may be written with a slash at either end, or without.
+        """
+
+        def parse(value: str) -> str:
+            path = value.strip().strip("/")
+            if not re.fullmatch(r"[\w.~-]+(/[\w.~-]+)*|", path, re.ASCII):
+                raise ValueError(value)
+            return f"/{path}" if path else ""
+
+        return self.get(name, "", parse, "a path of letters, digits and -._~ such as /app")
+
+    # --- URLs of servers -------------------------------------------------------------------------
+
+    def database_url(self, name: str) -> str:
+        """Return *name*, the URL of a database, as libpq reads it; empty when it is not set."""
+        if (url := self.raw(name)) is not None:
+            self._database(name, url)
+            if url.count("@") > 1:  # for libpq the first one ends the password
+                raise wrong(name, url, f"{POSTGRESQL} ({addresses.ESCAPES})")
+        return url or ""
 
     def database(self, name: str, hint: str) -> dict[str, Any]:
         """Return Django's connection settings from the URL in *name*; PostgreSQL only."""
-        url = self.required(name, hint)
-        expected = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
+        return self._database(name, self.required(name, hint))
+
+    def _database(self, name: str, url: str) -> dict[str, Any]:
         if url.partition("://")[0] not in {"postgres", "postgresql"}:
-            raise wrong(name, url, expected)
+            raise wrong(name, url, POSTGRESQL)
         try:
-            config: dict[str, Any] = environ.Env.db_url_config(url)
+            config: dict[str, Any] = environ.Env.db_url_config(addresses.url(url))
         except (ValueError, KeyError) as error:
-            raise wrong(name, url, expected) from error
+            raise wrong(name, url, f"{POSTGRESQL} ({addresses.ESCAPES})") from error
         if not config.get("NAME"):
-            raise wrong(name, url, f"{expected} (the database's name is missing)")
+            raise wrong(name, url, f"{POSTGRESQL} (the database's name is missing)")
         return config
 
     def email(self, name: str) -> dict[str, Any]:
-        """Return Django's ``EMAIL_*`` settings from the URL in *name*; empty when it is not set.
-
-        The URL is never shown: a password in it is the rule.
-        """
+        """Return Django's ``EMAIL_*`` settings from the URL in *name*; empty when it is not set."""
         if (url := self.raw(name)) is None:
             return {}
         try:
-            config = environ.Env.email_url_config(url)
+            config = environ.Env.email_url_config(addresses.url(url))
         except (KeyError, ValueError, ImproperlyConfigured) as error:
             raise ConfigurationError(
                 f"{name} (not shown, it may hold a password): expected "
-                "smtp://, smtp+tls:// or smtp+ssl://USER:PASSWORD@HOST:PORT"
+                "smtp://, smtp+tls:// or smtp+ssl://USER:PASSWORD@HOST:PORT "
+                f"({addresses.ESCAPES})"
             ) from error
         # What the URL doesn't say (port, user) is left to Django's defaults.
         return {key: value for key, value in config.items() if value not in (None, "")}
 
 
+def _each(right: Callable[[str], str]) -> Callable[[str], list[str]]:
+    """Return a parser of lists that accepts the parts which *right* would not write otherwise."""
+
+    def parse(value: str) -> list[str]:
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        if all(right(part) == part for part in parts):
+            return parts
+        if meant := ",".join(filter(None, map(right, addresses.parts(value)))):
+            raise ExpectedError(meant)
+        raise ValueError(value)
+
+    return parse
+
+
+LIST = "a comma-separated list without quotation marks, brackets and blanks: a,b"
+
+
 def split_names(value: str) -> list[str]:
-    """Split a comma-separated list."""
-    return [part.strip() for part in value.split(",") if part.strip()]
+    """Split a comma-separated list; what looks like another language's is a ``ValueError``.
+
+    A queue or a check named ``"mail"``, quotation marks included, would match nothing, and no word
+    would be said of it.
+    """
+    names = [part.strip() for part in value.split(",") if part.strip()]
+    if any(re.search(r"[\s'\"\[\](){};]", part) for part in names):
+        raise ValueError(value)
+    return names
 
 
 def load_env_files(*paths: Path) -> None:
@@ -178,13 +280,18 @@ def load_env_files(*paths: Path) -> None:
     for path in paths:
         if not path.is_file():
             continue
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            text = read_text(path)
+        except UnreadableError as error:
+            raise ConfigurationError(f"{path}: can't be read ({error})") from error
+        for number, line in enumerate(text.splitlines(), 1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             name, equals, value = line.partition("=")
             if not equals or not name.replace("_", "").isalnum():
                 raise ConfigurationError(
-                    f"{path}, line {number}: expected NAME=value, got {line!r}"
+                    f"{path}, line {number}: expected NAME=value "
+                    "(the line is not shown, it may hold a secret)"
                 )
             twin = name.removesuffix("_FILE") if name.endswith("_FILE") else f"{name}_FILE"
             if not os.environ.get(twin):

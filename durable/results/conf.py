@@ -1,24 +1,20 @@
-"""The settings of this app, each with its default: ``RESULTS_<NAME>`` in Django's settings."""
+"""The settings of this app: ``RESULTS_<NAME>`` in the environment and in Django's settings."""
 
 from __future__ import annotations
 
-from typing import Any
+from durable.environment.declared import Declared, Setting
 
-from django.conf import settings
-
-DEFAULTS: dict[str, Any] = {
+RESULTS = Declared(
+    "RESULTS",
     # Seconds that a task waits, to store its result, for a database that is away; then its message
     # goes back to the broker, and it runs again. Less than the task's time limit leaves it.
-    "PATIENCE": 60.0,
+    PATIENCE=Setting(60.0),
     # Prepare the statement on each connection. Not through a pooler that hands each transaction to
     # another connection and doesn't follow prepared statements.
-    "PREPARE": True,
-}
+    PREPARE=Setting(True),
+)
 
 #: The same for anybody else: a request that reads a result, the main process of a worker.
 SHORT = 2.0
 
-
-def get(name: str) -> Any:
-    """Return the setting ``RESULTS_<name>``, or its default."""
-    return getattr(settings, f"RESULTS_{name}", DEFAULTS[name])
+get = RESULTS.get

@@ -1,21 +1,21 @@
-"""The settings of beat, each with its default: ``BEAT_<NAME>`` in Django's settings."""
+"""The settings of beat: ``BEAT_<NAME>`` in the environment and in Django's settings."""
 
 from __future__ import annotations
 
-from typing import Any
+from durable.environment.declared import Declared, Setting
 
-from django.conf import settings
-
-DEFAULTS: dict[str, Any] = {
+BEAT = Declared(
+    "BEAT",
     # Where the leader's session goes if a pooler stands before the database: past it.
-    "DATABASE_URL": "",
-    # Seconds without a sign of life after which PostgreSQL ends a leader's session.
-    "LEADER_TIMEOUT": 5,
+    DATABASE_URL=Setting("", url=True),
+    # Seconds without a sign of life after which PostgreSQL ends a leader's session, and another
+    # beat takes its place.
+    LEADER_TIMEOUT=Setting(5, least=2),
     # Whether a task whose time came while no beat could send it runs once on return.
-    "RUN_MISSED": True,
+    RUN_MISSED=Setting(True),
     # Seconds that beat waits for the broker, at most, with a task of another project.
-    "PUBLISH_TIMEOUT": 1.0,
-}
+    PUBLISH_TIMEOUT=Setting(1.0),
+)
 
 #: Seconds between two signs of life of a leader, and two tries of a standby to become it.
 POLL = 1.0
@@ -24,7 +24,4 @@ RETRY = 1.0
 #: Seconds by which a task may be late and not count as missed: a takeover, a restart.
 LATE = 60.0
 
-
-def get(name: str) -> Any:
-    """Return the setting ``BEAT_<name>``, or its default."""
-    return getattr(settings, f"BEAT_{name}", DEFAULTS[name])
+get = BEAT.get

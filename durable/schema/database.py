@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
+
+from durable.schedules import conf as beat
 
 
 def connect(name: str) -> psycopg.Connection[Any]:
@@ -21,7 +22,7 @@ def connect(name: str) -> psycopg.Connection[Any]:
         "application_name": name,
         "target_session_attrs": "read-write",
     }
-    if url := settings.BEAT_DATABASE_URL:
+    if url := beat.get("DATABASE_URL"):
         found: dict[str, Any] = {"conninfo": url}
     else:
         found = connections[DEFAULT_DB_ALIAS].get_connection_params()
@@ -32,7 +33,7 @@ def connect(name: str) -> psycopg.Connection[Any]:
 
 def variable() -> str:
     """Return the name of the setting that leads to the session's database."""
-    return "BEAT_DATABASE_URL" if settings.BEAT_DATABASE_URL else "DATABASE_URL"
+    return "BEAT_DATABASE_URL" if beat.get("DATABASE_URL") else "DATABASE_URL"
 
 
 def reason(error: Exception) -> str:

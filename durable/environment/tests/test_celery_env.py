@@ -136,14 +136,28 @@ def test_a_secret_part_can_stand_in_a_file(tmp_path: Path) -> None:
         (
             "CELERY_BROKER_URL",
             "http://h",
-            "CELERY_BROKER_URL='http://h': expected a URL such as redis://, rediss://, "
-            "sentinel:// or amqp://USER:PASSWORD@HOST:PORT/PATH",
+            "CELERY_BROKER_URL=(not shown, it may hold a password): expected a URL such as "
+            "redis://, rediss://, sentinel:// or amqp://USER:PASSWORD@HOST:PORT/PATH (in a "
+            "password, / is written as %2F, ? as %3F, # as %23, @ as %40, [ as %5B, % as %25)",
         ),
         (
             "CELERY_RESULT_BACKEND",
             "djangodb",
             "CELERY_RESULT_BACKEND='djangodb': expected django-db, django-cache, or a URL that "
-            "Celery knows",
+            "Celery knows (in a password, / is written as %2F, ? as %3F, # as %23, @ as %40, [ as "
+            "%5B, % as %25)",
+        ),
+        (
+            "CELERY_TIMEZONE",
+            "US/Eastern",
+            "CELERY_TIMEZONE='US/Eastern': expected America/New_York, today's name of this time "
+            "zone",
+        ),
+        (
+            "CELERY_ACCEPT_CONTENT",
+            "'json'",
+            "CELERY_ACCEPT_CONTENT=\"'json'\": expected a JSON array or a comma-separated list "
+            "without quotation marks, brackets and blanks: a,b",
         ),
         (
             "CELERY_BEAT_SCHEDULER",
@@ -159,8 +173,41 @@ def test_a_malformed_value_is_one_line_with_variable_value_and_what_would_be_rig
     assert complaint(name, value) == line
 
 
-def test_a_password_in_a_wrong_url_is_not_shown() -> None:
-    assert "hidden" not in complaint("CELERY_BROKER_URL", "reddis://:hidden@h/0")
+@pytest.mark.parametrize(
+    "value",
+    [
+        "reddis://:hidden@h/0",
+        "redis://:hid/den@h:6379/0",
+        "redis://:12?hidden@h:6379/0",
+        "redis://:12#hidden@h:6379/0",
+        "redis://:hid[den@h:6379/0",
+        "redis://:hid%pen@h:6379/0",
+        "sentinel://:hidden@h:26379;sentinel://:hid/den@h:26379",
+        "redis://:hidden@h:port/0",
+        '"redis://:hidden@h:6379/0"',
+        ":hidden:6379",
+    ],
+)
+@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"])
+def test_a_url_that_can_not_be_read_is_refused_and_nothing_of_it_is_shown(
+    name: str, value: str
+) -> None:
+    text = complaint(name, value)
+    assert text.startswith(f"{name}=(not shown, it may hold a password")
+    assert "/ is written as %2F" in text
+    assert "hid" not in text
+    assert "12" not in text
+
+
+def test_a_password_in_an_option_is_not_shown() -> None:
+    option = '{"sentinel_kwargs": {"password": "hidden"}'
+    assert "hidden" not in complaint("CELERY_BROKER_TRANSPORT_OPTIONS", option)
+
+
+@pytest.mark.parametrize("name", ["UTC", "GMT", "Etc/UTC", "Europe/Amsterdam", "America/New_York"])
+def test_a_time_zone_by_its_name_of_today_is_accepted(name: str) -> None:
+    """Amsterdam's is kept as a link to another one's, and is no old name."""
+    assert read("CELERY_TIMEZONE", name) == name
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_known_one() -> None:

@@ -1,0 +1,53 @@
+"""The settings of one part of this package, each declared once: name, default, type, limit.
+
+The part reads them by ``get``, from Django's settings, and works in a project that sets none. The
+project reads them from the environment by ``given``, for its settings.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.conf import settings
+
+from .reader import Reader
+
+
+class Setting(NamedTuple):
+    """A setting: its default, whose type is its own, and the least that a number may be."""
+
+    default: bool | int | float | str
+    least: int = 0
+    #: A text that is the URL of a database.
+    url: bool = False
+
+
+class Declared:
+    """The settings of a part: ``<PREFIX>_<NAME>`` in the environment and in Django's settings."""
+
+    def __init__(self, prefix: str, **declared: Setting) -> None:
+        self.prefix = prefix
+        self.declared = declared
+
+    def get(self, name: str) -> Any:
+        """Return the setting *name*, without the prefix, or its default."""
+        return getattr(settings, f"{self.prefix}_{name}", self.declared[name].default)
+
+    def given(self, reader: Reader) -> dict[str, Any]:
+        """Return all of them by their full names, as the environment has them, or the defaults.
+
+        :raises ConfigurationError: a wrong value.
+        """
+        found = {f"{self.prefix}_{name}": one for name, one in self.declared.items()}
+        return {name: _read(reader, name, one) for name, one in found.items()}
+
+
+def _read(reader: Reader, name: str, setting: Setting) -> bool | int | float | str:
+    default, least = setting.default, setting.least
+    if isinstance(default, bool):
+        return reader.boolean(name, default)
+    if isinstance(default, int):
+        return reader.integer(name, default, least)
+    if isinstance(default, float):
+        return reader.number(name, default, least)
+    return reader.database_url(name) if setting.url else reader.text(name, default)
