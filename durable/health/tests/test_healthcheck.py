@@ -172,7 +172,7 @@ class TestAStaleHeartbeat:
         self, stale: Callable[..., Health], tmp_path: Path
     ) -> None:
         file = tmp_path / "broker"
-        file.write_text(f"redis://127.0.0.1:{free_port()}/0\n")
+        file.write_text(f"\ufeffredis://127.0.0.1:{free_port()}/0\r\n")  # from Windows
         assert stale(CELERY_BROKER_URL_FILE=str(file)) == self.kept("the broker")
 
     def test_it_is_excused_when_the_database_is_away_or_frozen(
@@ -186,6 +186,36 @@ class TestAStaleHeartbeat:
         assert stale(DATABASE_URL=url, CELERY_BROKER_URL="redis://127.0.0.1:1/0") == self.kept(
             "the broker and the database"
         )
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "{0}u:pa/ss@127.0.0.1:{1}/d",
+            "{0}u:12?ss@127.0.0.1:{1}/d",
+            "{0}u:12#ss@127.0.0.1:{1}/d",
+            "{0}u:p[ss@127.0.0.1:{1}/d",
+            "{0}u:p@127.0.0.1:port/d",
+        ],
+    )
+    def test_a_url_that_can_not_be_read_is_no_excuse(
+        self, stale: Callable[..., Health], url: str
+    ) -> None:
+        for name, scheme in (("DATABASE_URL", "postgresql://"), ("CELERY_BROKER_URL", "redis://")):
+            assert stale(**{name: url.format(scheme, free_port())}) == (1, self.GONE)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://u:p@127.0.0.1:{},127.0.0.1:{}/d",
+            "postgresql://u:p@/d?host=127.0.0.1,127.0.0.1&port={},{}",
+            "postgresql://u:p@/d?host=/nowhere,127.0.0.1&port={},{}",
+        ],
+    )
+    def test_each_of_several_hosts_is_asked(self, stale: Callable[..., Health], url: str) -> None:
+        with server(b"N") as port:
+            assert stale(DATABASE_URL=url.format(free_port(), port)) == (1, self.GONE)
+        url = url.format(free_port(), free_port())
+        assert stale(DATABASE_URL=url) == self.kept("the database")
 
     def test_the_real_servers_of_the_tests_answer(self, stale: Callable[..., Health]) -> None:
         names = ("DATABASE_URL", "CELERY_BROKER_URL")
