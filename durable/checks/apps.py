@@ -18,6 +18,7 @@ FILES = (
     "results",
     "site",
     "stop",
+    "time",
 )
 
 

@@ -92,6 +92,16 @@ def test_results_live_for_longer_than_tasks_but_not_for_ever(
     assert f"CELERY_RESULT_EXPIRES={seconds}" in text
 
 
+def test_times_without_a_time_zone_are_refused(settings: Any) -> None:
+    settings.USE_TZ = False
+    found = messages()
+    assert found.keys() == {"proj.E111"}
+    assert (
+        "USE_TZ=False: a call with eta= raises a TypeError, and periodic tasks never run"
+        in (found["proj.E111"])
+    )
+
+
 def test_kept_connections_are_checked(database: Change) -> None:
     database(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=False)
     assert messages().keys() == {"proj.W051"}
