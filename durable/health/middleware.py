@@ -12,6 +12,7 @@ from pathlib import Path
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 
+from .code import Code
 from .readiness import Readiness
 
 
@@ -20,6 +21,7 @@ class ProbeMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
+        self.code = Code()
         self.readiness = Readiness()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
@@ -46,7 +48,7 @@ class ProbeMiddleware:
         """
         if Path(settings.HEARTBEAT_DIR, "proj-web.draining").exists():
             return JsonResponse({"status": "draining"}, status=503)
-        checks = self.readiness.check()
+        checks = self.code.check() | self.readiness.check()
         ready = all(state == "ok" for state in checks.values())
         body = {"status": "ok" if ready else "unavailable", "checks": checks}
         return JsonResponse(body, status=200 if ready else 503)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from django.db import connection, transaction
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 
+from durable.health.code import Code
 from durable.health.middleware import ProbeMiddleware
 from durable.health.readiness import Readiness
 from tests.fixtures_worker import PATIENCE, StartRole, free_port, wait_for
 
+CODE = {"urls": "ok", "templates": "ok"}
 READY = {"database": "ok", "migrations": "ok", "cache": "ok"}
 
 
@@ -59,12 +62,54 @@ def test_readyz_tells_the_state_of_each_part_to_any_host(client: Client) -> None
     wait_for(lambda: ask().status_code == 200, "the database answers in time")
     response = ask()
     assert response.status_code == 200
-    assert response.json() == {"status": "ok", "checks": READY}
+    assert response.json() == {"status": "ok", "checks": {**CODE, **READY}}
     assert response["Cache-Control"] == "no-store"
     head = client.head("/readyz")
     assert head.status_code == 200
     assert head.content == b""
     assert int(head["Content-Length"]) == len(response.content)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readyz_is_not_ready_when_the_urls_can_not_be_imported(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    urls = tmp_path / "broken_urls.py"
+    urls.write_text("import no_such_package")
+    settings.ROOT_URLCONF = "broken_urls"
+    client = Client()
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["checks"]["urls"] == "1 can't be used: see the log"
+    urls.write_text("urlpatterns = []")
+    assert client.get("/readyz").json()["checks"]["urls"] == "ok"
+    urls.write_text("import no_such_package")
+    assert client.get("/readyz").json()["checks"]["urls"] == "ok", "it is asked once"
+
+
+@pytest.mark.parametrize(
+    ("template", "state"),
+    [
+        ("{% load no_such_tags %}", "1 can't be used: see the log"),
+        ('{% extends "no-such-parent.html" %}', "1 can't be used: see the log"),
+        ('{% load static %}{% static "no-such-file.css" %}', "1 can't be used: see the log"),
+        ("{% extends parent %}", "ok"),
+    ],
+)
+def test_readyz_is_not_ready_when_a_template_can_not_be_used(
+    settings: Settings, tmp_path: Path, template: str, state: str
+) -> None:
+    (tmp_path / "page.html").write_text(template)
+    (tmp_path / ".page.html.swp").write_bytes(b"\xff")
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "staticfiles.json").write_text('{"version": "1.1", "paths": {}}')
+    settings.STATIC_ROOT = tmp_path / "static"
+    manifest = {"BACKEND": "proj.storage.ModuleStaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": manifest}
+    [engine] = settings.TEMPLATES
+    settings.TEMPLATES = [{**engine, "APP_DIRS": False, "DIRS": [tmp_path]}]
+    assert Code().check() == {"urls": "ok", "templates": state}
 
 
 @pytest.mark.django_db(transaction=True)
