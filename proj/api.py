@@ -15,6 +15,7 @@ from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
 from durable.database.retry import is_away
+from durable.database.text import is_unstorable
 from durable.discovery import modules
 
 from .problems import PROBLEM_JSON, ProblemError, problem
@@ -124,6 +125,8 @@ def _no_database(request: HttpRequest, error: Exception) -> HttpResponse:
 def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
     if is_away(error):
         return _no_database(request, error)
+    if is_unstorable(error):
+        return problem(400, detail="A text holds a character that can't be stored, such as NUL.")
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     return problem(500, "The server failed", "The error is in the log of the web role.")
 

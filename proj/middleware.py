@@ -8,8 +8,10 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.template import loader
+from django.views.defaults import bad_request
 
 from durable.database.retry import is_away
+from durable.database.text import is_unstorable
 
 from .problems import PROBLEM_JSON, problem
 
@@ -44,11 +46,8 @@ class ApiProblems:
         return problem(response.status_code, detail=detail, headers=kept)
 
 
-class DatabaseAway:
-    """Answers 503 while the database is away, which proxies and visitors may try again after.
-
-    An error in the code stays a 500.
-    """
+class DatabaseErrors:
+    """Answers for an error of the database that is none of the code's, which stays a 500."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -57,7 +56,14 @@ class DatabaseAway:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Return the page for an error of the database; it needs none itself."""
+        """Return 503 while the database is away, 400 for a text that it can't hold.
+
+        Visitors and proxies may try the first one again. The page needs no database itself.
+        """
+        if is_unstorable(exception):
+            # Django's forms refuse NUL; the admin's filters and the session's cookie don't.
+            logger.warning("%s %s: %s", request.method, request.path, exception)
+            return bad_request(request, exception)
         if not is_away(exception):
             return None
         logger.error("%s %s: %s", request.method, request.path, exception)

@@ -91,7 +91,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "proj.middleware.DatabaseAway",
+    "proj.middleware.DatabaseErrors",
 ]
 
 ROOT_URLCONF = "proj.urls"
