@@ -12,7 +12,7 @@ OWN_APPS = ["apps.accounts", "apps.reports"]
 
 # --- apps.accounts -------------------------------------------------------------------------------
 
-LOGIN_URL = "/accounts/login/"
+LOGIN_URL = "accounts:login"
 # Seconds that a token of the API is good for.
 API_TOKEN_MAX_AGE = env.integer("API_TOKEN_MAX_AGE", 12 * 3600, least=60)
 

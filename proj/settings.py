@@ -192,8 +192,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"  # unless an app of your own has a better one
-LOGIN_REDIRECT_URL = "/"
-LOGOUT_REDIRECT_URL = "/"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = f"{SITE_PATH}/"
 # Proxies in front of the web role whose X-Forwarded-For can be believed (Ninja's rate limits).
 NINJA_NUM_PROXIES = env.integer("TRUSTED_PROXIES", 0)
 
@@ -252,7 +251,8 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 
-STATIC_URL = "static/"
+# Not "static/", below which Django would put the path of the first request, or none in a worker.
+STATIC_URL = f"{SITE_PATH}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "proj" / "static"]
 STORAGES = {
@@ -284,6 +284,12 @@ SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 31_536_000) if HTTPS_ON
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
 SESSION_COOKIE_HTTPONLY = True
+if SITE_PATH:
+    # The site at another path of the same name has cookies too; a browser sends those of / here.
+    SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = SITE_PATH
+    _own = SITE_PATH.strip("/").replace("/", "-")
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_own}-sessionid", f"{_own}-csrftoken"
+    MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {

@@ -16,5 +16,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/<path:path>", no_such_path),
     *(path("", include(module)) for module in modules("urls") if hasattr(module, "urlpatterns")),
     # Unless an app has a start page.
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="start"),
 ]

@@ -26,7 +26,7 @@ from .tasks import send_welcome_email
 def signup(request: HttpRequest) -> HttpResponse:
     """Create an account, log in, and have a mail sent."""
     if request.user.is_authenticated:
-        return redirect("/")
+        return redirect("start")
     form = SignupForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -35,7 +35,7 @@ def signup(request: HttpRequest) -> HttpResponse:
             # Somebody took the name between the form's check and now.
             form.add_error("username", "A user with that username already exists.")
         else:
-            return redirect("/")
+            return redirect("start")
     status = 422 if form.errors else 200
     return render(request, "accounts/signup.html", {"form": form}, status=status)
 

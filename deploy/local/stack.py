@@ -199,7 +199,7 @@ class Stack:
         }[word]
 
     def _tell(self, seconds: float) -> None:
-        address = f"http://127.0.0.1:{self.port}"
+        address = f"http://127.0.0.1:{self.port}{Reader().path('SITE_PATH')}"
         self.folder.note(address)
         mail = "" if os.environ.get("EMAIL_URL") else "\n  Mail      .local/mail (make mail)"
         write(
