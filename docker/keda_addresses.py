@@ -35,5 +35,8 @@ def keys(database: str, broker: str, namespace: str) -> dict[str, str]:
 
 def changed(app: Mapping[str, str], namespace: str) -> dict[str, str]:
     """Return the keys that the Secret *app* lacks, or has for another URL."""
-    wanted = keys(app.get("database_url", ""), app.get("celery_broker_url", ""), namespace)
+    try:
+        wanted = keys(app.get("database_url", ""), app.get("celery_broker_url", ""), namespace)
+    except ValueError:  # it quotes a part of the password; the roles say what is wrong
+        return {}
     return {key: text for key, text in wanted.items() if app.get(key) != text}

@@ -222,6 +222,8 @@ METRICS_TOKEN = env.text("METRICS_TOKEN")
 # Seconds between TERM and KILL that the supervisor of a worker (compose, Kubernetes, systemd,
 # `make run`) gives it; the process can't see it for itself.
 WORKER_GRACE_PERIOD = env.integer("WORKER_GRACE_PERIOD", 70, least=1)
+# The queues that a worker takes from (docker/entrypoint.sh); all, if it isn't set.
+WORKER_QUEUES = env.names("WORKER_QUEUES", [])
 # How many of each role there are, to add up their database connections.
 WEB_REPLICAS = env.integer("WEB_REPLICAS", 1)
 WORKER_REPLICAS = env.integer("WORKER_REPLICAS", env.integer("WORKERS", 1))

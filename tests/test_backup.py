@@ -150,6 +150,7 @@ def test_no_password_is_on_a_command_line_or_left_in_a_file(
         ("DATABASE_URL", "", "DATABASE_URL is not set"),
         ("DATABASE_URL", "mysql://u:p@h/n", "DATABASE_URL: expected postgresql://"),
         ("DATABASE_URL", "postgresql://u:p@h", "the database's name is missing"),
+        ("DATABASE_URL", "postgresql://u:p/w@h/n", "DATABASE_URL: expected postgresql://"),
         ("DATABASE_URL_FILE", "/nowhere/url", "DATABASE_URL_FILE=/nowhere/url: can't be read"),
         ("BACKUP_DIR", "/nowhere", "BACKUP_DIR=/nowhere: there is no such folder"),
         ("BACKUP_KEEP_DAILY", "many", "BACKUP_KEEP_LAST, _DAILY and _WEEKLY are"),

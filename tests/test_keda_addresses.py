@@ -55,3 +55,9 @@ def test_only_what_differs_is_written_so_a_new_password_is_followed(script: Modu
     assert script.changed({**urls, **script.keys(database, broker, "n")}, "n") == {}
     rotated = {**urls, **script.keys(database, "redis://:old@redis:6379/0", "n")}
     assert script.changed(rotated, "n") == {"keda_redis_password": "secret"}
+
+
+@pytest.mark.parametrize("broker", ["redis://:hid/den@h/0", "redis://:hid[den@h/0"])
+def test_a_url_that_can_not_be_read_changes_nothing(script: ModuleType, broker: str) -> None:
+    """The error of the parser quotes a part of the password, and went to the log."""
+    assert script.changed({"celery_broker_url": broker}, "proj-prod") == {}

@@ -120,3 +120,18 @@ def test_the_database_and_the_broker_may_be_away_while_the_settings_are_checked(
 
 def test_a_command_typed_by_hand_is_not_refused() -> None:
     assert start("manage.py", WORKER_GRACE_PERIOD="40").returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_make_up_names_another_encoding_of_env_before_compose_prints_the_line(
+    tmp_path: Path, encoding: str
+) -> None:
+    up = tmp_path / "deploy" / "compose" / "up"
+    up.parent.mkdir(parents=True)
+    up.write_bytes((ROOT / "deploy" / "compose" / "up").read_bytes())
+    (tmp_path / ".env").write_text("SECRET_KEY=hidden-größe\n", encoding=encoding)
+    done = subprocess.run(["sh", up], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "up: .env is not UTF-8 but perhaps UTF-16 or Latin-1; save it as UTF-8\n"
+    )

@@ -44,10 +44,13 @@ function set(name, value) {
     if (url !~ /^postgres(ql)?:\/\//) wrong("it begins otherwise")
     sub(/^postgres(ql)?:\/\//, "", url)
 
+    escapes = "in a password, / is written as %2F, ? as %3F, # as %23, @ as %40"
+    if (index(url, "#")) wrong(escapes)
     query = ""
     if ((at = index(url, "?")) > 0) { query = substr(url, at + 1); url = substr(url, 1, at - 1) }
     path = ""
     if ((at = index(url, "/")) > 0) { path = substr(url, at + 1); url = substr(url, 1, at - 1) }
+    if (index(path query, "@")) wrong(escapes)
     if (path == "") wrong("the database's name is missing")
     set("dbname", decoded(path))
 
