@@ -1,4 +1,4 @@
-"""The settings of what keeps tasks, results and ticks: durable/queue, durable/results, durable/schedules.
+"""The settings of what keeps tasks, results and ticks: queue, results, schedules of durable/.
 
 settings.py takes these over. docs/delivery.md says what they are about.
 """

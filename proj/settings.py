@@ -155,7 +155,8 @@ _database["OPTIONS"] = {
 }
 if DATABASE_POOL_MAX_SIZE:
     # With one for each thread, who waits for a connection waits for a database that is away, and
-    # durable/database/postgresql lets only one do so; with fewer, for another request that is about to end.
+    # durable/database/postgresql lets only one do so; with fewer, for another request that is about
+    # to end.
     _one_each = DATABASE_POOL_MAX_SIZE >= WEB_THREADS
     if _one_each:
         _database["ENGINE"] = "durable.database.postgresql"
@@ -315,8 +316,8 @@ LOG_LEVEL = env.get(
     lambda value: {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR")}[value.upper()],
     "DEBUG, INFO, WARNING or ERROR",
 )
-# text for people, json for what collects logs: one object a line (durable/logs). docker/entrypoint.sh
-# and docker/gunicorn.conf.py read it as well.
+# text for people, json for what collects logs: one object a line (durable/logs).
+# docker/entrypoint.sh and docker/gunicorn.conf.py read it as well.
 LOG_FORMAT = env.get(
     "LOG_FORMAT", "text", lambda value: {"text": "text", "json": "json"}[value], "text or json"
 )
