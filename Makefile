@@ -118,11 +118,12 @@ lock: ## compile pyproject.toml into requirements/; UPGRADE=1 for the newest ver
 	$(compile) -o requirements/runtime.txt
 	$(compile) -c requirements/runtime.txt --group local -o requirements/local.txt
 	$(compile) -c requirements/runtime.txt -c requirements/local.txt --group dev -o requirements/dev.txt
+	$(compile) -c requirements/runtime.txt --group bench -o requirements/bench.txt
 	$(filter-out pyproject.toml,$(compile)) --group checkov -o requirements/checkov.txt
 
 .PHONY: clean
 clean: ## remove .venv, caches and all of `make run`: its data, its backups
-	rm -rf .venv .venv-checkov .local staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-checkov .local staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help
 help: ## show this
