@@ -32,8 +32,6 @@ from bench.peers import measure, report
 from bench.peers.contestants import CONTESTANTS, Contestant
 from bench.peers.environment import programs
 
-Rounds = dict[Contestant, list[dict[str, float]]]
-
 
 def arguments() -> argparse.Namespace:
     """Return what the command line asks for."""
@@ -41,7 +39,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a name")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4, help="of work for each figure")
-    parser.add_argument("--calls", type=int, default=300, help="one by one; ten times as many")
+    parser.add_argument(
+        "--calls", type=int, default=300, help="one by one, and ten times as many at once"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     return parser.parse_args()
 
@@ -57,9 +57,9 @@ def prepare(contestants: list[Contestant]) -> None:
         measure.caller(one, "prepare")
 
 
-def take_turns(contestants: list[Contestant], asked: argparse.Namespace) -> Rounds:
+def take_turns(contestants: list[Contestant], asked: argparse.Namespace) -> report.Rounds:
     """Return what each round of each peer was."""
-    found: Rounds = {one: [] for one in contestants}
+    found: report.Rounds = {one: [] for one in contestants}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(asked.rounds):
             for one in contestants:
@@ -79,15 +79,12 @@ def main() -> None:
     contestants = [one for one in CONTESTANTS if one.name.lower().startswith(names or ("",))]
     load = os.getloadavg()[0]
     prepare(contestants)
-    found = {
-        one: {key: report.Spread.of([of[key] for of in rounds]) for key in rounds[0]}
-        for one, rounds in take_turns(contestants, asked).items()
-    }
-    text = report.text(found, asked.rounds, asked.seconds, load)
+    rounds = take_turns(contestants, asked)
+    text = report.text(rounds, asked.seconds, load)
     print(text)
     if asked.write:
         page.write("bench.peers", text)
-        report.draw(found)
+        report.draw(report.spreads(rounds))
 
 
 if __name__ == "__main__":

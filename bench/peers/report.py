@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from bench import page
-from bench.peers.contestants import Contestant
+from bench.peers.contestants import DOCUMENTED, Contestant
 from bench.peers.environment import VENV
 
 PICTURE = page.DOCS / "performance.svg"
@@ -48,7 +48,22 @@ class Spread:
         return f"{number(self.middle)} ({number(self.low)}–{number(self.high)})"
 
 
+Rounds = dict[Contestant, list[dict[str, float]]]
 Found = dict[Contestant, dict[str, Spread]]
+
+
+def spreads(rounds: Rounds) -> Found:
+    """Return the spread of each figure."""
+    return {
+        one: {key: Spread.of([of[key] for of in turns]) for key in turns[0]}
+        for one, turns in rounds.items()
+    }
+
+
+def ratio(rounds: Rounds, one: Contestant, other: Contestant) -> Spread:
+    """Return how many times as fast *one* is, turn by turn."""
+    pairs = zip(rounds[one], rounds[other], strict=True)
+    return Spread.of([mine["effect"] / theirs["effect"] for mine, theirs in pairs])
 
 
 def number(value: float) -> str:
@@ -67,13 +82,15 @@ def versions() -> str:
     return ", ".join(f"{name} {found[name]}" for name in PACKAGES)
 
 
-def rows(found: Found) -> list[list[str]]:
+def rows(rounds: Rounds, found: Found) -> list[list[str]]:
     """Return the table's rows, the fastest first."""
     lines = []
+    known = DOCUMENTED in found
     for one, of in sorted(found.items(), key=lambda item: -item[1]["effect"].middle):
         lines.append(
             [
                 f"**{one.name}**" if one.is_ours else one.name,
+                number(ratio(rounds, one, DOCUMENTED).middle) if known else "–",
                 *(f"{of[task]}" for task in TITLES),
                 *(number(of[f"{task} ms"].middle) for task in TITLES),
                 *(number(of[way].middle) if way in of else "–" for way in ("one", "many")),
@@ -86,20 +103,32 @@ def rows(found: Found) -> list[list[str]]:
 
 
 HEAD = [
-    *("", "inserts a row, tasks/s", "does nothing, tasks/s"),
+    *("", "× documentation", "inserts a row, tasks/s", "does nothing, tasks/s"),
     *("CPU ms a task: row", "nothing"),
     *("calls/s, one by one", "1,000 at once"),
     *("killed, a task runs", "committed with its caller's rows", "result"),
 ]
 
 
-def text(found: Found, rounds: int, seconds: float, load: float) -> str:
+def same_batch(rounds: Rounds) -> str:
+    """Return a sentence for each of ours beside the peer that takes as many rows at a time."""
+    return "".join(
+        f"{ours.name}: {ratio(rounds, ours, peer)} times the tasks that {peer.name}, does.\n"
+        for ours in rounds
+        for peer in rounds
+        if ours.is_ours and not peer.is_ours and ours.batch and ours.batch == peer.batch
+    )
+
+
+def text(rounds: Rounds, seconds: float, load: float) -> str:
     """Return the part of the page."""
-    return f"""{page.table(HEAD, rows(found))}
+    turns = len(next(iter(rounds.values())))
+    return f"""{page.table(HEAD, rows(rounds, spreads(rounds)))}
 
 ![Tasks a second of each, with the quartiles]({PICTURE.name})
 
-Measured on {page.machine()}: {rounds} rounds in turn, about {seconds:g} s of work for each figure;
+{same_batch(rounds)}
+Measured on {page.machine()}: {turns} rounds in turn, about {seconds:g} s of work for each figure;
 the median, and in brackets the quartiles. The machine's load beforehand was {load:.1f}. Versions:
 {versions()}."""
 
