@@ -108,7 +108,7 @@ def main() -> None:
     text = f"""{page.table(head, rows)}
 
 Measured on {page.machine()}: {asked.rounds} rounds in turn of {asked.seconds:g} s for each rate.
-The machine's load beforehand was {load:.1f}."""
+{page.load(load)}"""
     print(text)
     if asked.write:
         page.write("bench.latency", text)

@@ -131,7 +131,7 @@ def main() -> None:
     text = f"""{page.table(head, rows)}
 
 Measured on {page.machine()}: after {asked.dead:,} tasks; the median of
-{asked.rounds} rounds in turn. The machine's load beforehand was {load:.1f}."""
+{asked.rounds} rounds in turn. {page.load(load)}"""
     print(text)
     if asked.write:
         page.write("bench.long_transaction", text)

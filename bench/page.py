@@ -30,6 +30,11 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def load(before: float) -> str:
+    """Return a sentence: how busy the machine was, with the benchmark itself at the end."""
+    return f"The machine's load was {before:.1f} before, and {os.getloadavg()[0]:.1f} at the end."
+
+
 def machine() -> str:
     """Return what the figures were measured on."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())

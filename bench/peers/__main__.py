@@ -80,7 +80,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     prepare(contestants)
     rounds = take_turns(contestants, asked)
-    text = report.text(rounds, asked.seconds, load)
+    text = report.text(rounds, asked.seconds, page.load(load))
     print(text)
     if asked.write:
         page.write("bench.peers", text)

@@ -112,25 +112,26 @@ HEAD = [
 
 def same_batch(rounds: Rounds) -> str:
     """Return a sentence for each of ours beside the peer that takes as many rows at a time."""
-    return "".join(
-        f"{ours.name}: {ratio(rounds, ours, peer)} times the tasks that {peer.name}, does.\n"
+    return "\n".join(
+        f"{ours.name}: {ratio(rounds, ours, peer)} times the tasks that {peer.name}, does."
         for ours in rounds
         for peer in rounds
         if ours.is_ours and not peer.is_ours and ours.batch and ours.batch == peer.batch
     )
 
 
-def text(rounds: Rounds, seconds: float, load: float) -> str:
+def text(rounds: Rounds, seconds: float, load: str) -> str:
     """Return the part of the page."""
     turns = len(next(iter(rounds.values())))
-    return f"""{page.table(HEAD, rows(rounds, spreads(rounds)))}
-
-![Tasks a second of each, with the quartiles]({PICTURE.name})
-
-{same_batch(rounds)}
-Measured on {page.machine()}: {turns} rounds in turn, about {seconds:g} s of work for each figure;
-the median, and in brackets the quartiles. The machine's load beforehand was {load:.1f}. Versions:
-{versions()}."""
+    parts = [
+        page.table(HEAD, rows(rounds, spreads(rounds))),
+        f"![Tasks a second of each, with the quartiles]({PICTURE.name})",
+        same_batch(rounds),
+        f"""Measured on {page.machine()}: {turns} rounds in turn, about {seconds:g} s of work for
+each figure; the median, and in brackets the quartiles. {load}
+Versions: {versions()}.""",
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def draw(found: Found, path: Path = PICTURE) -> None:
