@@ -1,25 +1,19 @@
 """A worker takes the first rows in line in hand, as many as it can run, and lets go of others."""
 
-# ruff: noqa: S608 - the parts of a statement are constants here
-
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import states
 from celery.worker import state
-from django.db.models import F
-from django.db.models.functions import Now
 
 from durable.queue import store
-from durable.queue.caller import notify
 from durable.queue.models import Task, Worker
+from durable.queue.worker import lanes
 from durable.queue.worker import rows as rows_module
 from durable.queue.worker.request import RowMessage
 from durable.queue.worker.rows import Rows
@@ -27,11 +21,9 @@ from proj.celery import app
 from tests import durable_tasks as tasks
 from tests.fixtures_worker import wait_for
 
-from .delivery import begin, make_due
+from .delivery import begin
 
 pytestmark = pytest.mark.usefixtures("effect_table")
-
-SECOND = timedelta(seconds=1)
 
 
 class Consumer:
@@ -69,87 +61,13 @@ def call(*labels: str, **options: Any) -> None:
         tasks.effect.apply_async_on_commit([label], **options)
 
 
-def hold(rows: Rows, wants: int = 10) -> list[str]:
-    """Look once for rows; return the labels of those that are in hand now."""
-    before = len(rows._ahead)
-    rows._hold(wants)
-    return [json.loads(row.body)[0][0] for _, row in list(rows._ahead)[before:]]
-
-
-class TestALook:
-    def test_finds_rows_by_priority_and_age_in_all_lanes(self, rows: Rows) -> None:
-        call("c", "d", priority=5)
-        call("b", queue="mail")
-        call("a")
-        call("elsewhere", queue="reports")
-        call("later", countdown=600)
-        Task.objects.filter(body__contains='"a"').update(due_at=Now() - 60 * SECOND)
-        rows._rescan()
-        assert hold(rows, 3) == ["a", "b", "c"]
-        assert hold(rows) == ["d"]
-
-    def test_leaves_what_another_worker_has_in_hand(self, rows: Rows) -> None:
-        call("a", "b")
-        store.hold_one(Task.objects.get(body__contains='"a"').pk, "another")
-        rows._rescan()
-        assert hold(rows) == ["b"]
-
-    def test_finds_what_is_committed_late_and_has_an_older_place(self, rows: Rows) -> None:
-        call("first")
-        rows._rescan()
-        assert hold(rows) == ["first"]
-        call("of a long transaction", "put in earlier still")
-        Task.objects.filter(body__contains="long").update(due_at=Now() - 5 * SECOND)
-        Task.objects.filter(body__contains="still").update(due_at=Now() - 3600 * SECOND)
-        assert hold(rows) == ["of a long transaction"]
-        rows._rescan()  # which it does every few seconds, from the very beginning
-        assert hold(rows) == ["put in earlier still"]
-
-    def test_does_not_walk_over_what_others_have_done(self, rows: Rows) -> None:
-        call("first")
-        rows._rescan()
-        [before] = rows._lanes.values()
-        call("newer")
-        Task.objects.update(due_at=F("due_at") + 100 * SECOND)
-        make_due()
-        assert len(hold(rows)) == 2
-        [after] = rows._lanes.values()
-        newest = max(row.due_at for _, row in rows._ahead)
-        assert before.since < after.since == newest - rows_module.SLACK
-
-    def test_finds_nothing_in_a_lane_that_it_does_not_know_until_it_is_called(
-        self, rows: Rows
-    ) -> None:
-        rows._rescan()
-        call("a", priority=7)
-        assert hold(rows) == []
-        rows._called(SimpleNamespace(payload="7 a queue of others"))
-        assert hold(rows) == []
-        rows._called(SimpleNamespace(payload=notify.lane("default", 7)))
-        assert hold(rows) == ["a"]
-
-    def test_keeps_a_lane_that_was_called_for_while_it_looked_over_all(
-        self, rows: Rows, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        found = store.lanes
-
-        def lanes(queues: Any) -> Any:
-            before = found(queues)
-            call("a")
-            rows._called(SimpleNamespace(payload="0 default"))
-            return before
-
-        monkeypatch.setattr(store, "lanes", lanes)
-        rows._rescan()
-        assert hold(rows) == ["a"]
-
-
 class TestAWorker:
     @pytest.fixture
     def idle(self, rows: Rows, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Rows]:
         """A worker that looks by itself once an hour only, in a thread of its own."""
         settings.DURABLE_POLL = settings.DURABLE_HEARTBEAT = 3600
-        monkeypatch.setattr(rows_module, "RESCAN", 3600)
+        for module in (rows_module, lanes):
+            monkeypatch.setattr(module, "RESCAN", 3600, raising=False)
         rows._awake = False
         rows.start(rows.worker)
         wait_for(lambda: Worker.objects.exists() and rows.seen_at, "it has looked")
@@ -177,7 +95,7 @@ class TestAWorker:
     def test_wants_as_many_rows_as_it_has_free_slots(self, rows: Rows) -> None:
         assert rows._wants() == 2
         call("a", "b", "c")
-        rows._rescan()
+        rows._lanes.rescan()
         rows._hold(rows._wants())
         assert (len(rows._ahead), rows._wants()) == (2, 0)
         rows.give()
@@ -191,7 +109,7 @@ class TestAWorker:
         self, rows: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         call("a")
-        rows._rescan()
+        rows._lanes.rescan()
         rows._hold(1)
         rows._beat()
         assert Task.objects.get().worker == rows.worker_id
@@ -204,7 +122,7 @@ class TestARowInHand:
     @pytest.fixture(autouse=True)
     def row(self, rows: Rows, effect_table: None) -> Task:
         call("a")
-        rows._rescan()
+        rows._lanes.rescan()
         return Task.objects.get()
 
     def do_jobs(self, rows: Rows) -> Task:
@@ -278,40 +196,3 @@ class TestARowInHand:
         assert rows_module.ticket_of_running(row.task_id) is None
         self.give(rows)
         assert rows_module.ticket_of_running(row.task_id) == (row.pk, 0, rows.worker_id)
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def test_no_look_reads_what_waits_for_its_time_or_is_in_other_hands(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    call("ready", expires=3600)
-    for column, value in (("due_at", "now() + interval '1 h'"), ("worker", "'another'")):
-        store.run(
-            f"""INSERT INTO durable_task (task_id, task, queue, priority, headers, body, expires,
-                    attempt, clean_attempt, error, history, {column})
-                SELECT n::text, 'x', 'default', 0, '{{}}', '', now() + interval '1 h', 0, 0, '',
-                    '[]', {value} FROM generate_series(1, 2000) AS n"""
-        )
-    store.run("ANALYZE durable_task")
-    lanes, run, plans = store.lanes(["default"]), store.run, []
-
-    def explain(sql: str, params: Any = ()) -> list[Any]:
-        [[plan]] = run(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
-        plans.append(plan if isinstance(plan, list) else json.loads(plan))
-        return []
-
-    monkeypatch.setattr(store, "run", explain)
-    monkeypatch.setattr(store, "run_prepared", explain)
-    store.hold("me", lanes, 10)
-    store.lanes(["default"])
-    store.lock_expired(10)
-    for plan in plans:
-        read = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name")]
-        removed = sum(node.get("Rows Removed by Filter", 0) for node in read)
-        assert removed == 0, plan
-    assert len(plans) == 3

@@ -118,11 +118,11 @@ class Model:
 MOST = 2
 
 EXAMPLES = examples(
-    max_examples=30, stateful_step_count=40, deadline=None, database=None,
+    max_examples=25, stateful_step_count=60, deadline=None, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
-WORKERS = ("alice", "bob", "carol")
+WORKERS = ("alice", "bob")
 workers = st.sampled_from(WORKERS)
 
 
@@ -150,7 +150,8 @@ class Rows(RuleBasedStateMachine):
 
     # --- The caller ------------------------------------------------------------------------------
 
-    @rule(later=st.booleans(), priority=st.integers(0, 2), commits=st.booleans())
+    @precondition(lambda self: len(self.rows) < 3)  # few rows, which they all are after
+    @rule(later=st.booleans(), priority=st.integers(0, 1), commits=st.booleans())
     def call(self, later: bool, priority: int, commits: bool) -> None:
         with transaction.atomic():
             result = keeps_no_result.apply_async_on_commit(
@@ -173,7 +174,7 @@ class Rows(RuleBasedStateMachine):
         """Return the priorities of the rows that are first in line."""
         return sorted(self.rows[row_id].priority for row_id in self.among("ready"))[:limit]
 
-    @rule(target=tickets, worker=workers, limit=st.integers(1, 3))
+    @rule(target=tickets, worker=workers, limit=st.integers(1, 2))
     def hold(self, worker: str, limit: int) -> Any:
         line = self.line(limit)
         held = store.hold(worker, store.lanes(["default"]), limit)
@@ -196,7 +197,7 @@ class Rows(RuleBasedStateMachine):
         row.state, row.attempt = "running", number
         return (row_id, number)
 
-    @rule(target=tokens, worker=workers, limit=st.integers(1, 3))
+    @rule(target=tokens, worker=workers, limit=st.integers(1, 2))
     def take(self, worker: str, limit: int) -> Any:
         line = self.line(limit)
         taken = store.take(worker, store.lanes(["default"]), limit)
