@@ -57,7 +57,7 @@ def hold(limit: int = 1, worker: str = WORKER, *queues: str) -> list[store.Held]
 def message(queue: str = "default") -> RowMessage:
     """Take the next row of *queue* in hand; return what Celery is given for it."""
     [held] = hold(1, WORKER, queue)
-    return RowMessage(held, SimpleNamespace(worker_id=WORKER, stopping=False))  # type: ignore[arg-type]
+    return RowMessage(held, SimpleNamespace(worker_id=WORKER, stopping=False))
 
 
 def make_due() -> None:

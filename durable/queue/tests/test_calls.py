@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_celery_results.models import ChordCounter
 from kombu.utils.json import loads
 
+from durable.queue import store
 from durable.queue.caller import calls
 from durable.queue.caller.calls import durable, plain
 from durable.queue.models import Task
@@ -226,11 +227,13 @@ class TestMany:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(calls, "CHUNK", 3)
-        written, lengths = calls.store.insert_many, []
-        monkeypatch.setattr(
-            calls.store, "insert_many", lambda rows: lengths.append(len(rows)) or written(rows)
-        )
-        seen = []
+        insert_many, lengths, seen = store.insert_many, [], []
+
+        def insert(rows: Any) -> list[int]:
+            lengths.append(len(rows))
+            return insert_many(rows)
+
+        monkeypatch.setattr(store, "insert_many", insert)
 
         def labels() -> Iterator[str]:
             for number in range(7):

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from durable.queue import store
 from durable.queue.caller import notify
 from durable.queue.conf import CHANNEL
 from tests.durable_tasks import effect
@@ -98,7 +99,7 @@ def test_a_lane_is_woken_once_in_its_quiet_time(
 
 def test_the_commit_stands_although_no_worker_can_be_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
-    monkeypatch.setattr(notify.store, "notify", lambda lanes: notify.store.run("SELECT 1 / 0"))
+    monkeypatch.setattr(store, "notify", lambda lanes: store.run("SELECT 1 / 0"))
     with transaction.atomic():
         effect.delay_on_commit("a")
         transaction.on_commit(lambda: ran.append(1))

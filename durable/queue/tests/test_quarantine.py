@@ -17,7 +17,7 @@ from durable.queue.endings import quarantine
 from durable.queue.endings.quarantine import LONGEST_PAUSE, OUTAGE, REJECTED, UNKNOWN, Cause
 from durable.queue.models import Task
 from durable.queue.tasks import call_on_failure
-from durable.queue.worker import execute
+from durable.queue.worker.attempt import Attempt, Ticket
 from tests import durable_tasks as tasks
 
 from .delivery import WORKER, begin, deliver, hold, make_due, message, pause
@@ -141,10 +141,9 @@ def test_a_database_that_only_reads_is_away_too() -> None:
 def test_it_waits_for_the_database_that_is_away(monkeypatch: pytest.MonkeyPatch, away: str) -> None:
     tasks.effect.delay_on_commit("a")
     row = Task.objects.get()
+    attempt = Attempt(tasks.effect, Ticket(row.pk, 0, WORKER))
+    attempt.number = begin(row)
     tries = []
-
-    class Attempt:
-        row_id, number = row.pk, begin(row)
 
     def report(*args: Any) -> bool:
         tries.append(args)
@@ -155,7 +154,7 @@ def test_it_waits_for_the_database_that_is_away(monkeypatch: pytest.MonkeyPatch,
 
     original = quarantine.postpone_or_quarantine
     monkeypatch.setattr(quarantine, "postpone_or_quarantine", report)
-    execute.postpone(Attempt(), OSError("gone"))  # type: ignore[arg-type]
+    attempt.lost_database(OSError("gone"))
     assert len(tries) == 2
     assert Task.objects.get().clean_attempt == 1
 

@@ -10,18 +10,20 @@ from typing import Any
 import pytest
 from celery import states
 from celery.worker import state
+from celery.worker import strategy as celerys
+from kombu.message import Message
 
-from durable.queue import store
+from durable.queue import conf, store
 from durable.queue.models import Task, Worker
 from durable.queue.worker import lanes
 from durable.queue.worker import rows as rows_module
-from durable.queue.worker.request import RowMessage
+from durable.queue.worker.request import RowMessage, strategy
 from durable.queue.worker.rows import Rows
 from proj.celery import app
 from tests import durable_tasks as tasks
 from tests.fixtures_worker import wait_for
 
-from .delivery import begin
+from .delivery import begin, hold
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 
@@ -133,7 +135,8 @@ class TestARowInHand:
     def give(self, rows: Rows) -> RowMessage:
         rows._hold(1)
         rows.give()
-        return rows.worker.consumer.given[-1]
+        given: list[RowMessage] = rows.worker.consumer.given
+        return given[-1]
 
     def test_whose_process_died_counts_towards_the_quarantine(self, rows: Rows, row: Task) -> None:
         for number in (1, 2, 3, 4, 5):
@@ -196,3 +199,18 @@ class TestARowInHand:
         assert rows_module.ticket_of_running(row.task_id) is None
         self.give(rows)
         assert rows_module.ticket_of_running(row.task_id) == (row.pk, 0, rows.worker_id)
+
+
+@pytest.mark.parametrize("is_row", [False, True])
+def test_a_message_of_the_broker_cannot_pass_for_a_row(
+    is_row: bool, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("a")
+    [held] = hold()
+    message = RowMessage(held, rows)
+    if not is_row:
+        message = Message(message.body, headers=message.headers)
+    seen: list[Any] = []
+    monkeypatch.setattr(celerys, "default", lambda *args, **kwargs: seen.append)
+    strategy(tasks.effect, app, rows.worker.consumer)(message)
+    assert (conf.HEADER in seen[0].headers) is is_row

@@ -20,10 +20,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     invariant,
-    multiple,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -118,19 +116,18 @@ class Model:
 MOST = 2
 
 EXAMPLES = examples(
-    max_examples=25, stateful_step_count=60, deadline=None, database=None,
+    max_examples=20, stateful_step_count=40, deadline=None, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
 WORKERS = ("alice", "bob")
 workers = st.sampled_from(WORKERS)
+with_ticket = precondition(lambda self: self.tickets)
+with_token = precondition(lambda self: self.tokens)
 
 
 class Rows(RuleBasedStateMachine):
     """Some workers and a person, each of whom may act on what they knew of a row long ago."""
-
-    tickets: Bundle[Any] = Bundle("tickets")  # a row, its attempts when it was held, and by whom
-    tokens: Bundle[Any] = Bundle("tokens")  # a row, and an attempt that has begun
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,6 +136,13 @@ class Rows(RuleBasedStateMachine):
         self.rows: dict[int, Model] = {}
         self.finished: set[int] = set()
         self.highest: dict[int, int] = {}
+        self.tickets: list[Any] = []  # a row, its attempts when it was held, and by whom
+        self.tokens: list[Any] = []  # a row, and an attempt that has begun
+
+    def one_of(self, known: list[Any], data: st.DataObject) -> Any:
+        """Draw from what was *known* at some time, of rows that are still there if it can be."""
+        there = [one for one in known if one[0] in self.rows]
+        return data.draw(st.sampled_from(there or known))
 
     def among(self, *states: str) -> list[int]:
         return [row_id for row_id, row in self.rows.items() if row.state in states]
@@ -174,8 +178,8 @@ class Rows(RuleBasedStateMachine):
         """Return the priorities of the rows that are first in line."""
         return sorted(self.rows[row_id].priority for row_id in self.among("ready"))[:limit]
 
-    @rule(target=tickets, worker=workers, limit=st.integers(1, 2))
-    def hold(self, worker: str, limit: int) -> Any:
+    @rule(worker=workers, limit=st.integers(1, 2))
+    def hold(self, worker: str, limit: int) -> None:
         line = self.line(limit)
         held = store.hold(worker, store.lanes(["default"]), limit)
         assert [row.priority for row in held] == line
@@ -183,22 +187,22 @@ class Rows(RuleBasedStateMachine):
             model = self.rows[row.id]
             assert (model.state, model.attempt) == ("ready", row.attempt)
             model.state, model.worker = "held", worker
-        return multiple(*((row.id, row.attempt, worker) for row in held))
+            self.tickets.append((row.id, row.attempt, worker))
 
-    @rule(target=tokens, ticket=tickets)
-    def begin(self, ticket: Any) -> Any:
-        row_id, attempt, worker = ticket
+    @with_ticket
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        row_id, attempt, worker = self.one_of(self.tickets, data)
         number = store.begin(row_id, attempt, worker)
         row = self.rows.get(row_id)
         mine = row and (row.state, row.worker, row.attempt) == ("held", worker, attempt)
         assert number == (attempt + 1 if mine else None)
-        if row is None or number is None:
-            return multiple()
-        row.state, row.attempt = "running", number
-        return (row_id, number)
+        if row is not None and number is not None:
+            row.state, row.attempt = "running", number
+            self.tokens.append((row_id, number))
 
-    @rule(target=tokens, worker=workers, limit=st.integers(1, 2))
-    def take(self, worker: str, limit: int) -> Any:
+    @rule(worker=workers, limit=st.integers(1, 2))
+    def take(self, worker: str, limit: int) -> None:
         line = self.line(limit)
         taken = store.take(worker, store.lanes(["default"]), limit)
         assert [row.priority for row in taken] == line
@@ -206,11 +210,13 @@ class Rows(RuleBasedStateMachine):
             model = self.rows[row.id]
             assert (model.state, model.attempt + 1) == ("ready", row.attempt)
             model.state, model.worker, model.attempt = "running", worker, row.attempt
-        return multiple(*((row.id, row.attempt) for row in taken))
+            self.tokens.append((row.id, row.attempt))
 
-    @rule(token=tokens, dies=st.booleans(), one=st.booleans())
-    def finish(self, token: Any, dies: bool, one: bool) -> None:
+    @with_token
+    @rule(data=st.data(), dies=st.booleans(), one=st.booleans())
+    def finish(self, data: st.DataObject, dies: bool, one: bool) -> None:
         """Commit the effects with the end, unless this attempt is overtaken or its process dies."""
+        token = self.one_of(self.tokens, data)
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("INSERT INTO test_effect (label, start) VALUES (%s, %s)", token)
@@ -221,31 +227,34 @@ class Rows(RuleBasedStateMachine):
             del self.rows[token[0]]
             self.finished.add(token[0])
 
-    @rule(token=tokens, later=st.booleans())
-    def reschedule(self, token: Any, later: bool) -> None:
+    @with_token
+    @rule(data=st.data(), later=st.booleans())
+    def reschedule(self, data: st.DataObject, later: bool) -> None:
+        token = self.one_of(self.tokens, data)
         row, due_at = self.newest(token), timezone.now() + (HOUR if later else -HOUR)
-        runs = row is not None and row.state == "running"
-        if row is not None and not runs:
-            return  # its process is gone
-        assert store.reschedule(*token, due_at, "retry") is runs
-        if row is not None:
-            row.end_in_order("scheduled" if later else "ready")
+        assert store.reschedule(token[0], token[1], due_at, "retry") is (row is not None)
+        if row is not None:  # it may have been given up, and be right all the same
+            free = "scheduled" if later else "ready"
+            row.end_in_order(free if row.state != "quarantined" else row.state)
 
+    @with_token
     @rule(
-        token=tokens, cause=st.sampled_from([quarantine.OUTAGE, quarantine.REJECTED]),
+        data=st.data(), cause=st.sampled_from([quarantine.OUTAGE, quarantine.REJECTED]),
         last=st.booleans(),
     )  # fmt: skip
-    def postpone(self, token: Any, cause: quarantine.Cause, last: bool) -> None:
+    def postpone(self, data: st.DataObject, cause: quarantine.Cause, last: bool) -> None:
+        token = self.one_of(self.tokens, data)
         row = self.newest(token)
         runs = row is not None and row.state == "running"
         cause = cause._replace(limit=1 if last else 1000)
-        assert quarantine.postpone_or_quarantine(*token, cause, "why") is runs
+        assert quarantine.postpone_or_quarantine(token[0], token[1], cause, "why") is runs
         if row is not None and runs:
             row.end_in_order("quarantined" if last else "scheduled")
 
-    @rule(ticket=tickets, last=st.booleans())
-    def refuse(self, ticket: Any, last: bool) -> None:
-        row_id, attempt, worker = ticket
+    @with_ticket
+    @rule(data=st.data(), last=st.booleans())
+    def refuse(self, data: st.DataObject, last: bool) -> None:
+        row_id, attempt, worker = self.one_of(self.tickets, data)
         row = self.rows.get(row_id)
         mine = row is not None and (row.state, row.worker, row.attempt) == ("held", worker, attempt)
         cause = quarantine.UNKNOWN._replace(limit=1 if last else 1000)
