@@ -36,7 +36,7 @@ class Hint:
 
     def __call__(self) -> None:
         now = time.monotonic()
-        lanes = [name for name in self.lanes if not 0 <= now - _woken.get(name, -1.0) < QUIET]
+        lanes = [name for name in self.lanes if not 0 <= now - _woken.get(name, -QUIET) < QUIET]
         if not lanes:
             return
         _woken.update(dict.fromkeys(lanes, now))

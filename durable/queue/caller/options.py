@@ -65,29 +65,35 @@ def refuse_unknown(task: str, options: dict[str, Any]) -> None:
 def queue_of(app: Any, task: str, routed: dict[str, Any]) -> str:
     """Take the route out of what the router has found; return the name of the queue.
 
-    Of a call that names an exchange and a routing key, the router makes one for the default queue
+    Of a call that names an exchange or a routing key, the router makes one for the default queue
     as well: the queue that is bound there counts.
 
     :raises TypeError: no queue is, or it is one of those that every worker has.
     """
-    queue = routed.pop("queue", None)
+    queue = routed.pop("queue", None) or app.conf.task_default_queue
     exchange, key = routed.pop("exchange", None), routed.pop("routing_key", None)
-    if exchange and key:
-        exchange = getattr(exchange, "name", exchange)
-        bound = [known for known in app.amqp.queues.values()
-                 if (known.exchange.name, known.routing_key) == (exchange, key)]  # fmt: skip
-        if not bound:
+    if exchange or key:
+        name, known = getattr(queue, "name", queue), list(app.amqp.queues.values())
+        own = next((_binding(one) for one in known if one.name == name), ("", name))
+        asked = (getattr(exchange, "name", exchange) or own[0], key or own[1])
+        bound = [one for one in known if _binding(one) == asked]
+        if bound and asked != own:
+            queue = bound[0]
+        elif exchange and asked != own:  # a key alone may be one of a pattern of the queue's own
             raise TypeError(
-                f"{task}: no queue of CELERY_TASK_QUEUES is bound to exchange={exchange!r} with "
-                f"routing_key={key!r}, and a row stands in a queue; name it by queue="
+                f"{task}: no queue of CELERY_TASK_QUEUES is bound to exchange={asked[0]!r} with "
+                f"routing_key={asked[1]!r}, and a row stands in a queue; name it by queue="
             )
-        queue = bound[0]
     if isinstance(queue, Broadcast):
         raise TypeError(
             f"{task}: a Broadcast queue hands a task to every worker, and a row is for one of "
             "them; send it plainly: `with plain(): task.apply_async(…)`"
         )
-    return str(getattr(queue, "name", queue) or app.conf.task_default_queue)
+    return str(getattr(queue, "name", queue))
+
+
+def _binding(queue: Any) -> tuple[str, str]:
+    return queue.exchange.name, queue.routing_key
 
 
 def times_of(task: str, options: dict[str, Any]) -> tuple[datetime | None, datetime | None]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
 from django.db import transaction
-from django.utils import timezone
+from kombu.common import Broadcast
+from kombu.entity import Exchange, Queue
 
 from durable.queue.models import Task
+from proj.celery import app
 from tests.durable_tasks import effect, effects, write
 
 pytestmark = pytest.mark.usefixtures("effect_table")
@@ -32,6 +35,14 @@ pytestmark = pytest.mark.usefixtures("effect_table")
         ({"args": ["a"], "priority": float("inf")}, r"priority=inf must be a small whole number"),
         ({"args": ["a"], "task_id": "x" * 300}, r"task_id='x{40}'… must have 255 characters"),
         ({"args": ["a"], "task_id": "x\0"}, r"task_id='x\\x00'… must have .* no NUL"),
+        ({"args": "a"}, r"task args must be a list or tuple"),
+        ({"args": [{"__type__": "x", "__value__": 1}]}, r"how kombu marks a type in JSON"),
+        ({"args": ["a"], "serializer": "pickle"}, r"stored as JSON .*serializer='pickle'"),
+        ({"args": ["a"], "colour": "red"}, r"can't take colour= \(unknown to the queue\)"),
+        (
+            {"args": ["a"], "soft_time_limit": 9, "time_limit": 8},
+            r"soft_time_limit=9 must be less than or equal to time_limit=8",
+        ),
         ({"args": ["a"], "queue": "x" * 300}, r"queue='x{40}'… must have 255 characters"),
     ],
 )
@@ -47,11 +58,50 @@ def test_it_is_told_which_task_and_what_of_the_call(
     assert effects() == {"goes on": 1}
 
 
-def test_a_countdown_goes_before_an_eta_as_in_celery() -> None:
-    soon = timezone.now() + timedelta(seconds=10)
-    effect.apply_async_on_commit(["a"], eta=soon, countdown=3600)
-    effect.apply_async_on_commit(["b"], eta=soon, countdown=0)
-    first, second = Task.objects.order_by("id")
-    assert first.due_at is not None
-    assert first.due_at > soon + timedelta(minutes=30)
-    assert second.due_at == soon
+def test_arguments_that_the_task_does_not_take_are_refused_as_celery_does() -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        effect.delay_on_commit()
+
+
+class TestAnExchange:
+    @pytest.fixture(autouse=True)
+    def queues(self) -> Iterator[None]:
+        app.amqp.queues.add(Queue("videos", Exchange("media", "topic"), routing_key="media.video"))
+        app.amqp.queues.add(Queue("pictures", routing_key="picture"))
+        app.amqp.queues.add(Broadcast("all", "all-here", routing_key="all"))
+        yield
+        for name in ("videos", "pictures", "all-here"):
+            app.amqp.queues.pop(name)
+
+    @pytest.mark.parametrize(
+        ("options", "queue"),
+        [
+            ({"queue": "videos"}, "videos"),
+            ({"exchange": "media", "routing_key": "media.video"}, "videos"),
+            ({"exchange": Exchange("media"), "routing_key": "media.video"}, "videos"),
+            ({"queue": "videos", "routing_key": "media.other"}, "videos"),
+            ({"queue": "videos", "exchange": "media"}, "videos"),
+            ({"routing_key": "picture"}, "pictures"),
+            ({"queue": app.amqp.queues["default"]}, "default"),
+        ],
+    )
+    def test_stands_for_the_queue_that_is_bound_to_it(self, options: Any, queue: str) -> None:
+        effect.apply_async_on_commit(["a"], **options)
+        assert Task.objects.get().queue == queue
+
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            (
+                {"exchange": "media", "routing_key": "other"},
+                r"no queue .* is bound to exchange='media' with routing_key='other'",
+            ),
+            ({"exchange": "media"}, r"bound to exchange='media' with routing_key='default'"),
+            ({"queue": "all"}, "a Broadcast queue hands a task to every worker"),
+            ({"exchange": "all", "routing_key": "all"}, "a Broadcast queue"),
+        ],
+    )
+    def test_is_refused_if_no_one_queue_is(self, options: Any, says: str) -> None:
+        with pytest.raises(TypeError, match=says):
+            effect.apply_async_on_commit(["a"], **options)
+        assert not Task.objects.exists()

@@ -183,7 +183,8 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
                 "is its transaction"
             )
         request = self.request_stack.top  # none if run() itself was called
-        attempt = current(request)
+        called = request and request.called_directly  # as a function, which is to end once too
+        attempt = self._attempt() if called else current(request)
         if attempt and attempt.phase in (Phase.FINISHED, Phase.RESCHEDULED):
             raise RuntimeError(
                 f"{self.name}: finishing() can be entered once, since it ends the task with its "

@@ -7,23 +7,15 @@ from celery import states
 from django_celery_results.models import TaskResult
 from kombu.exceptions import SerializerNotInstalled
 
-from durable.queue import store
-from durable.queue.heartbeat import UNWRITTEN
 from durable.queue.models import Task
 from durable.queue.tasks import call_on_failure
 from tests import durable_tasks as tasks
-from tests.fixtures_worker import purge_queues
 
-from .delivery import deliver
+from .delivery import begin, deliver
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 
 UGLY = "NUL \0 and half a pair \udc80"
-
-
-@pytest.fixture(autouse=True)
-def empty_broker() -> None:
-    purge_queues()
 
 
 def test_an_error_text_that_postgresql_cannot_hold_is_stored_with_escapes() -> None:
@@ -41,7 +33,7 @@ def test_a_retry_because_of_such_an_error_is_a_retry() -> None:
     assert deliver().info.state == states.RETRY
     assert result.state == states.RETRY
     row = Task.objects.get()
-    assert (row.starts, row.reported) == (1, 1)
+    assert (row.attempt, row.clean_attempt) == (1, 1)
     assert row.error == r"retry: NUL \x00 and half a pair \udc80"
 
 
@@ -58,7 +50,7 @@ def test_an_on_failure_that_raises_does_not_start_the_task_again_and_is_called_a
 
 
 def test_a_before_start_that_raises_is_a_final_failure_as_in_celery() -> None:
-    """Celery calls it before the ledger is asked, so that no start was counted."""
+    """Celery calls it before the row is begun, so that no attempt was counted."""
     result = tasks.never_begins.delay_on_commit("a")
     row = Task.objects.get()
     deliver()
@@ -68,31 +60,28 @@ def test_a_before_start_that_raises_is_a_final_failure_as_in_celery() -> None:
     assert tasks.effects() == {}
 
 
-def test_a_copy_whose_before_start_raises_does_not_end_the_start_that_runs() -> None:
+def test_a_copy_whose_before_start_raises_does_not_end_the_attempt_that_runs() -> None:
     tasks.never_begins.delay_on_commit("a")
     row = Task.objects.get()
-    assert store.claim(row.id, 0, "elsewhere") == 1
+    assert begin(row, "elsewhere") == 1
     deliver(row)
     assert Task.objects.get().worker == "elsewhere"
 
 
 @pytest.mark.filterwarnings("ignore:Exception raised outside body")  # Celery says it so
-def test_a_failure_that_cannot_be_handled_ends_in_quarantine_with_the_last_error(
-    settings: object,
-) -> None:
+def test_a_failure_that_cannot_be_handled_ends_in_quarantine_with_the_last_error() -> None:
     unsendable = tasks.effect.si("told").set(serializer="of another planet")
     result = tasks.fails.apply_async_on_commit(["a"], link_error=unsendable)
     for number in (1, 2, 3, 4):
         with pytest.raises(SerializerNotInstalled):  # the worker goes on (see tests/)
             deliver()
         row = Task.objects.get()
-        assert (row.starts, row.reported, row.worker) == (number, 0, None)
-        assert row.due_at is not None
+        assert (row.attempt, row.clean_attempt, row.worker) == (number, 0, None)
     with pytest.raises(SerializerNotInstalled):
         deliver()
     row = Task.objects.get()
     assert row.quarantined_at is not None
-    assert row.error.startswith(UNWRITTEN)
+    assert row.error.startswith("its end could not be recorded: ")
     assert "of another planet" in row.error
     assert result.state == states.FAILURE
     assert {line["what"] for line in row.history} == {row.error}

@@ -1,7 +1,4 @@
-"""A task runs only while its row exists; its end is part of its own transaction.
-
-In one process, through Celery's tracer (``apply()``), with the message's header made by hand.
-"""
+"""An attempt runs only while its row exists; its end is part of the task's own transaction."""
 
 from __future__ import annotations
 
@@ -12,19 +9,13 @@ from celery import chain, chord, states
 from django.db import transaction
 
 from durable.queue import store
-from durable.queue.calls import durable
+from durable.queue.caller.calls import durable
 from durable.queue.models import Task
 from tests import durable_tasks as tasks
-from tests.fixtures_worker import purge_queues
 
-from .delivery import deliver
+from .delivery import begin, deliver
 
 pytestmark = pytest.mark.usefixtures("effect_table")
-
-
-@pytest.fixture(autouse=True)
-def empty_broker() -> None:
-    purge_queues()
 
 
 def test_the_row_its_effects_and_its_result_end_together() -> None:
@@ -35,7 +26,7 @@ def test_the_row_its_effects_and_its_result_end_together() -> None:
     assert (result.state, result.get()) == (states.SUCCESS, "a")
 
 
-def test_a_redelivery_of_a_finished_task_does_nothing_and_keeps_its_result() -> None:
+def test_a_late_copy_of_a_finished_task_does_nothing_and_keeps_its_result() -> None:
     result = tasks.effect.delay_on_commit("a")
     row = Task.objects.get()
     deliver(row)
@@ -48,41 +39,40 @@ def test_a_redelivery_of_a_finished_task_does_nothing_and_keeps_its_result() -> 
 def test_a_copy_of_a_running_task_is_turned_away() -> None:
     tasks.effect.delay_on_commit("a")
     row = Task.objects.get()
-    assert store.claim(row.id, 0, "elsewhere") == 1
+    assert begin(row, "elsewhere") == 1
     assert deliver(row).info.state == states.IGNORED
-    assert deliver(row, starts=1).info.state == states.IGNORED
+    assert deliver(row, attempt=1).info.state == states.IGNORED
     assert tasks.effects() == {}
 
 
-def test_a_message_of_another_database_finds_no_row_whatever_its_number() -> None:
-    """Or of this one before it was made anew, while the broker has kept what was in it."""
-    tasks.effect.delay_on_commit("a")
+def test_a_message_of_another_task_finds_no_row_whatever_its_number() -> None:
+    own = tasks.effect.delay_on_commit("a")
     theirs = Task.objects.get()
-    theirs.task_id = "theirs"
+    theirs.task_id, theirs.headers = "theirs", theirs.headers.replace(own.id, "theirs")
     theirs.body = theirs.body.replace('"a"', '"theirs"')
     assert deliver(theirs).info.state == states.IGNORED
     theirs.task = tasks.never_begins.name
     deliver(theirs)
     assert tasks.effects() == {}
-    assert Task.objects.get().starts == 0
+    assert Task.objects.get().attempt == 0
 
 
-def test_an_overtaken_start_loses_its_effects_and_its_result() -> None:
+def test_an_overtaken_attempt_loses_its_effects_and_its_result() -> None:
     """The fence: even if somebody else was let in too early, only one of them counts."""
     result = tasks.interrupted.delay_on_commit("a")
     outcome = deliver()
     assert outcome.info.state == states.IGNORED
     assert tasks.effects() == {}
-    assert Task.objects.get().starts == 2
+    assert Task.objects.get().attempt == 2
     assert result.state == states.STARTED
 
 
-def test_a_message_of_an_earlier_start_does_not_run_a_retry_before_its_time() -> None:
+def test_a_message_of_an_earlier_attempt_does_not_run_a_retry_before_its_time() -> None:
     tasks.retries.delay_on_commit("a", 1, 3600)
     row = Task.objects.get()
     assert deliver(row).info.state == states.RETRY
     assert deliver(row).info.state == states.IGNORED
-    assert Task.objects.get().starts == 1
+    assert Task.objects.get().attempt == 1
 
 
 def test_finishing_is_a_set_operation() -> None:
@@ -90,7 +80,7 @@ def test_finishing_is_a_set_operation() -> None:
         for number in range(5):
             tasks.effect.delay_on_commit(str(number))
     ids = list(Task.objects.order_by("id").values_list("id", flat=True))
-    tokens = [store.claim(row_id, 0, "me") or 0 for row_id in ids]
+    tokens = [begin(row) for row in Task.objects.order_by("id")]
     tokens[2] += 1  # somebody else's
     assert store.finish(zip(ids, tokens, strict=True)) == {*ids} - {ids[2]}
     assert Task.objects.get().id == ids[2]
@@ -205,7 +195,7 @@ def test_finishing_for_a_second_time_is_an_error_that_says_so(
     assert not Task.objects.exists()
 
 
-def test_it_is_an_error_also_where_a_test_would_call_the_task_without_the_outbox() -> None:
+def test_it_is_an_error_also_where_a_test_would_call_the_task_without_a_row() -> None:
     with pytest.raises(RuntimeError, match="finishing\\(\\) can be entered once"):
         tasks.finishes_in_a_loop(["a", "b"])
     outcome = tasks.finishes_in_a_loop.apply([["c", "d"]])
@@ -234,11 +224,3 @@ def test_a_plain_call_is_celerys_own() -> None:
     assert result.get() == "a"
     assert tasks.effect("b") == "b"
     assert tasks.effects() == {"a": 1, "b": 1}
-
-
-@pytest.mark.usefixtures("eager")
-def test_eager_a_retry_and_a_failure_end_as_usual() -> None:
-    tasks.retries.delay_on_commit("a", 2)
-    assert [label[:2] for label in tasks.effects()] == ["a-"]
-    tasks.fails.delay_on_commit("b")
-    assert not Task.objects.exists()

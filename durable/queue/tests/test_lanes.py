@@ -1,0 +1,160 @@
+"""A look for rows: the first in line, in all lanes, and no others are read for it."""
+
+# ruff: noqa: S608 - the parts of a statement are constants here
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from kombu.utils.json import loads
+
+from durable.queue import store
+from durable.queue.models import Task
+from durable.queue.worker.lanes import SLACK, Lanes
+from tests.durable_tasks import effect
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECOND = timedelta(seconds=1)
+
+
+def call(*labels: str, **options: Any) -> None:
+    for label in labels:
+        effect.apply_async_on_commit([label], **options)
+
+
+def move(label: str, seconds: int) -> None:
+    """Let a row stand in line since so many seconds ago."""
+    Task.objects.filter(body__contains=f'"{label}"').update(due_at=Now() - seconds * SECOND)
+
+
+@pytest.fixture
+def lanes() -> Lanes:
+    return Lanes(lambda: {"default", "mail"})
+
+
+def look(lanes: Lanes, limit: int = 10) -> list[str]:
+    """Look once for rows; return the labels of those that are held by this."""
+    rows = store.hold("me", lanes.now(), limit)
+    lanes.passed(rows)
+    return [loads(row.body)[0][0] for row in rows]
+
+
+def test_a_look_finds_rows_by_priority_and_age_in_all_lanes(lanes: Lanes) -> None:
+    call("c", "d", priority=5)
+    call("b", queue="mail")
+    call("a")
+    move("a", 60)
+    call("elsewhere", queue="reports")
+    call("later", countdown=600)
+    lanes.rescan()
+    assert look(lanes, 3) == ["a", "b", "c"]
+    assert look(lanes) == ["d"]
+
+
+def test_what_another_worker_has_in_hand_is_left_to_it(lanes: Lanes) -> None:
+    call("a", "b")
+    store.hold_one(Task.objects.order_by("id")[0].pk, "another")
+    lanes.rescan()
+    assert look(lanes) == ["b"]
+
+
+def test_what_is_committed_late_and_has_an_older_place_is_found(lanes: Lanes) -> None:
+    call("first")
+    lanes.rescan()
+    assert look(lanes) == ["first"]
+    call("of a long transaction", "of a longer one")
+    move("of a long transaction", 5)
+    move("of a longer one", 3600)
+    assert look(lanes) == ["of a long transaction"]
+    lanes.rescan()  # a worker does so every few seconds
+    assert look(lanes) == ["of a longer one"]
+
+
+def test_a_look_does_not_walk_over_what_was_done_before(lanes: Lanes) -> None:
+    call("first")
+    lanes.rescan()
+    [before] = lanes.now()
+    call("newer")
+    assert look(lanes) == ["first", "newer"]
+    [after] = lanes.now()
+    newest = Task.objects.order_by("due_at")[1].due_at
+    assert before.since < after.since == newest - SLACK
+
+
+@pytest.fixture
+def listening(lanes: Lanes) -> Iterator[list[int]]:
+    """Let the lanes listen; a session hears its own calls too. Give how often it was woken."""
+    connection.ensure_connection()
+    woken: list[int] = []
+    lanes.listen(connection.connection, lambda: woken.append(1))
+    yield woken
+    connection.close()
+
+
+def test_a_lane_that_is_new_is_known_by_the_call(lanes: Lanes, listening: list[int]) -> None:
+    lanes.rescan()
+    call("of others", queue="reports")
+    assert listening == []
+    call("a", priority=7, queue="mail")
+    assert listening == [1]
+    assert look(lanes) == ["a"]
+
+
+@pytest.mark.usefixtures("listening")
+def test_a_lane_that_was_called_for_during_a_rescan_is_kept(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = store.lanes
+
+    def find_and_be_late(queues: Any) -> Any:
+        found = find(queues)
+        call("a")
+        return found
+
+    monkeypatch.setattr(store, "lanes", find_and_be_late)
+    lanes.rescan()
+    assert look(lanes) == ["a"]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def test_no_look_reads_what_waits_for_its_time_or_is_in_other_hands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call("ready", expires=3600)
+    for column, value in (("due_at", "now() + interval '1 h'"), ("worker", "'another'")):
+        store.run(
+            f"""INSERT INTO durable_task (task_id, task, queue, priority, headers, body, expires,
+                    attempt, clean_attempt, error, history, {column})
+                SELECT n::text, 'x', 'default', 0, '{{}}', '', now() + interval '1 h', 0, 0, '',
+                    '[]', {value} FROM generate_series(1, 2000) AS n"""
+        )
+    store.run("ANALYZE durable_task")
+    lanes, run, plans = store.lanes(["default"]), store.run, []
+
+    def explain(sql: str, params: Any = ()) -> list[Any]:
+        [[plan]] = run(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
+        plans.append(plan if isinstance(plan, list) else json.loads(plan))
+        return []
+
+    monkeypatch.setattr(store, "run", explain)
+    monkeypatch.setattr(store, "run_prepared", explain)
+    store.hold("me", lanes, 10)
+    store.lanes(["default"])
+    store.lock_expired(10)
+    for plan in plans:
+        read = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name")]
+        removed = sum(node.get("Rows Removed by Filter", 0) for node in read)
+        assert removed == 0, plan
+    assert len(plans) == 3

@@ -1,0 +1,216 @@
+"""A worker takes the first rows in line in hand, as many as it can run, and lets go of others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery import states
+from celery.worker import state
+from celery.worker import strategy as celerys
+from kombu.message import Message
+
+from durable.queue import conf, store
+from durable.queue.models import Task, Worker
+from durable.queue.worker import lanes
+from durable.queue.worker import rows as rows_module
+from durable.queue.worker.request import RowMessage, strategy
+from durable.queue.worker.rows import Rows
+from proj.celery import app
+from tests import durable_tasks as tasks
+from tests.fixtures_worker import wait_for
+
+from .delivery import begin, hold
+
+pytestmark = pytest.mark.usefixtures("effect_table")
+
+
+class Consumer:
+    """Celery's, as far as rows are given to it: each task's strategy keeps the message."""
+
+    def __init__(self) -> None:
+        self.given: list[RowMessage] = []
+        self.called = threading.Event()
+        self.strategies = dict.fromkeys((tasks.effect.name, tasks.fails.name), self.take)
+
+    def take(self, message: RowMessage, *args: Any) -> None:
+        message.payload  # noqa: B018 - as Celery's does, which reads it
+        self.given.append(message)
+
+    def call_soon(self, call: Any) -> None:
+        self.called.set()
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
+    """The rows of a worker with two slots; its thread is the test."""
+    monkeypatch.setattr(state, "reserved_requests", set())
+    monkeypatch.setattr(app.amqp, "queues", app.amqp.Queues({"default": {}, "mail": {}}))
+    worker = SimpleNamespace(
+        app=app, consumer=Consumer(), pool=SimpleNamespace(num_processes=2),
+        consumer_cls="celery.worker.consumer:Consumer",
+    )  # fmt: skip
+    rows = Rows(worker)
+    rows._awake = True  # no thread is to be woken
+    return rows
+
+
+def call(*labels: str, **options: Any) -> None:
+    for label in labels:
+        tasks.effect.apply_async_on_commit([label], **options)
+
+
+class TestAWorker:
+    @pytest.fixture
+    def idle(self, rows: Rows, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Rows]:
+        """A worker that looks by itself once an hour only, in a thread of its own."""
+        settings.DURABLE_POLL = settings.DURABLE_HEARTBEAT = 3600
+        for module in (rows_module, lanes):
+            monkeypatch.setattr(module, "RESCAN", 3600, raising=False)
+        rows._awake = False
+        rows.start(rows.worker)
+        wait_for(lambda: Worker.objects.exists() and rows.seen_at, "it has looked")
+        yield rows
+        rows.sign_off()
+
+    def test_is_woken_by_a_call_and_signs_off_with_what_it_holds(self, idle: Rows) -> None:
+        call("a")
+        assert idle.worker.consumer.called.wait(180)
+        assert Task.objects.get().worker == idle.worker_id
+        idle.sign_off()
+        row = Task.objects.get()
+        assert (row.worker, row.attempt, row.history) == (None, 0, [])
+        assert not Worker.objects.exists()
+
+    def test_that_stops_lets_go_of_what_it_has_not_begun(self, idle: Rows) -> None:
+        call("a", "b")
+        wait_for(lambda: len(idle._ahead) == 2, "both are held")
+        begin(Task.objects.order_by("id")[0], idle.worker_id)
+        idle.stop_holding()
+        wait_for(lambda: Task.objects.filter(worker=None).exists(), "one is ready again")
+        runs, held = Task.objects.order_by("id")
+        assert (runs.worker, held.worker) == (idle.worker_id, None)
+
+    def test_wants_as_many_rows_as_it_has_free_slots(self, rows: Rows) -> None:
+        assert rows._wants() == 2
+        call("a", "b", "c")
+        rows._lanes.rescan()
+        rows._hold(rows._wants())
+        assert (len(rows._ahead), rows._wants()) == (2, 0)
+        rows.give()
+        assert (len(rows._ahead), len(rows.in_hand), rows._wants()) == (0, 2, 0)
+        rows.left(rows.worker.consumer.given[0])
+        assert rows._wants() == 1
+        rows.stopping = True
+        assert rows._wants() == 0
+
+    def test_gives_back_what_it_held_ahead_in_vain(
+        self, rows: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        call("a")
+        rows._lanes.rescan()
+        rows._hold(1)
+        rows._beat()
+        assert Task.objects.get().worker == rows.worker_id
+        monkeypatch.setattr(rows_module, "STALE", -1.0)
+        rows._beat()
+        assert (Task.objects.get().worker, list(rows._ahead)) == (None, [])
+
+
+class TestARowInHand:
+    @pytest.fixture(autouse=True)
+    def row(self, rows: Rows, effect_table: None) -> Task:
+        call("a")
+        rows._lanes.rescan()
+        return Task.objects.get()
+
+    def do_jobs(self, rows: Rows) -> Task:
+        while rows._jobs:
+            rows._jobs.popleft()()
+        return Task.objects.get()
+
+    def give(self, rows: Rows) -> RowMessage:
+        rows._hold(1)
+        rows.give()
+        given: list[RowMessage] = rows.worker.consumer.given
+        return given[-1]
+
+    def test_whose_process_died_counts_towards_the_quarantine(self, rows: Rows, row: Task) -> None:
+        for number in (1, 2, 3, 4, 5):
+            message = self.give(rows)
+            assert store.begin(row.pk, number - 1, rows.worker_id) == number
+            message.died = True
+            message.requeue()
+            found = self.do_jobs(rows)
+            assert (found.worker, found.attempt, found.clean_attempt) == (None, number, 0)
+            assert rows.in_hand == {}
+        assert {line["what"] for line in found.history} == {"the process that ran it died"}
+        assert found.quarantined_at is not None
+
+    def test_that_the_stop_has_withdrawn_does_not_count(self, rows: Rows, row: Task) -> None:
+        message = self.give(rows)
+        store.begin(row.pk, 0, rows.worker_id)
+        rows.stopping = True
+        message.requeue()
+        found = self.do_jobs(rows)
+        assert (found.worker, found.attempt, found.clean_attempt) == (None, 1, 1)
+
+    def test_that_its_process_could_not_end_is_let_go_at_the_second_beat(
+        self, rows: Rows, row: Task
+    ) -> None:
+        """In between, the process may just be recording how the attempt has ended."""
+        message = self.give(rows)
+        store.begin(row.pk, 0, rows.worker_id)
+        rows._beat()
+        rows._beat()
+        assert Task.objects.get().worker == rows.worker_id, "it runs"
+        rows.left(message)
+        rows._beat()
+        assert Task.objects.get().worker == rows.worker_id
+        rows._beat()
+        found = Task.objects.get()
+        assert (found.worker, found.attempt, found.clean_attempt) == (None, 1, 0)
+        assert [line["what"] for line in found.history] == ["its end could not be recorded"]
+
+    @pytest.mark.parametrize(
+        ("spoilt", "why"),
+        [
+            ({"task": "of.another.version"}, "of.another.version is unknown to it"),
+            ({"headers": "not JSON"}, "its headers can't be read: "),
+            ({"body": "not JSON"}, "its message can't be read: "),
+        ],
+    )
+    def test_that_it_cannot_run_is_postponed(
+        self, rows: Rows, row: Task, spoilt: dict[str, str], why: str
+    ) -> None:
+        Task.objects.update(**spoilt)
+        rows._hold(1)
+        rows.give()
+        found = self.do_jobs(rows)
+        assert (found.worker, found.attempt, rows.in_hand) == (None, 0, {})
+        assert found.error.startswith(f"not accepted by a worker: {why}")
+        assert found.due_at > found.created_at
+        assert tasks.effect.AsyncResult(row.task_id).state == states.PENDING
+
+    def test_is_known_by_its_tasks_id(self, rows: Rows, row: Task) -> None:
+        assert rows_module.ticket_of_running(row.task_id) is None
+        self.give(rows)
+        assert rows_module.ticket_of_running(row.task_id) == (row.pk, 0, rows.worker_id)
+
+
+@pytest.mark.parametrize("is_row", [False, True])
+def test_a_message_of_the_broker_cannot_pass_for_a_row(
+    is_row: bool, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("a")
+    [held] = hold()
+    message = RowMessage(held, rows)
+    if not is_row:
+        message = Message(message.body, headers=message.headers)
+    seen: list[Any] = []
+    monkeypatch.setattr(celerys, "default", lambda *args, **kwargs: seen.append)
+    strategy(tasks.effect, app, rows.worker.consumer)(message)
+    assert (conf.HEADER in seen[0].headers) is is_row
