@@ -20,7 +20,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 # Finds tasks.py in every installed app.
 app.autodiscover_tasks()
 
-# Tells docker/healthcheck whether a worker really takes messages.
+# Tells docker/healthcheck whether a worker really takes tasks.
 app.steps["consumer"].add("durable.health.consumer:Heartbeat")
 
 

@@ -11,14 +11,20 @@ from typing import Any
 
 from durable.environment.celery_settings import celery_settings
 
+from .delivery_settings import DURABLE_DELAY
 from .environment import env
 
-CELERY_BROKER_URL = env.required(
-    "CELERY_BROKER_URL",
-    "put redis://:PASSWORD@HOST:6379/0 (or rediss://, sentinel://, amqp://) into CELERY_BROKER_URL "
-    "or into the file that CELERY_BROKER_URL_FILE names, or start the stack with its own broker "
-    "by `make run`",
-)
+if DURABLE_DELAY and not env.text("CELERY_BROKER_URL"):
+    # Every task is a row, and nothing needs a broker.
+    CELERY_BROKER_URL = ""
+    CELERY_BROKER_TRANSPORT = "durable.queue.worker.no_broker:Transport"
+else:
+    CELERY_BROKER_URL = env.required(
+        "CELERY_BROKER_URL",
+        "put redis://:PASSWORD@HOST:6379/0 (or rediss://, sentinel://, amqp://) into "
+        "CELERY_BROKER_URL or into the file that CELERY_BROKER_URL_FILE names, or start the stack "
+        "with its own broker by `make run`; none is needed with DURABLE_DELAY=true",
+    )
 CELERY_TIMEZONE = "UTC"
 
 # --- Results -------------------------------------------------------------------------------------

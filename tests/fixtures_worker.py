@@ -109,13 +109,13 @@ def start_role(tmp_path: Path) -> Iterator[StartRole]:
     """Give ``start_role("worker", "-c", "2", CELERY_TASK_TIME_LIMIT="5")``; all stop at the end.
 
     Positional arguments go to the command, keywords into the environment. A worker is returned when
-    it is ready to take tasks, a beat when it has started. Workers of a test see no leftovers of
-    another's: the queues are purged first.
+    it is ready to take tasks (or has said *ready*), a beat when it has started. Workers of a test
+    see no leftovers of another's: the queues are purged first.
     """
     with ExitStack() as stack:
         count = 0
 
-        def start(name: str, *arguments: str, **variables: str) -> Role:
+        def start(name: str, *arguments: str, ready: str = " ready.", **variables: str) -> Role:
             nonlocal count
             count += 1
             heartbeats = tmp_path / f"heartbeat-{count}"
@@ -132,7 +132,7 @@ def start_role(tmp_path: Path) -> Iterator[StartRole]:
             role = Role(name, list(arguments), env, tmp_path / f"{name}-{count}.log")
             stack.callback(role.stop)
             if name == "worker":
-                role.wait_for_line(" ready.")
+                role.wait_for_line(ready)
             elif name == "beat":
                 role.wait_for_line("beat: Starting...")
             return role

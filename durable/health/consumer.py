@@ -1,8 +1,8 @@
-"""The worker's heartbeat: it beats while the worker really takes messages from the broker.
+"""The worker's heartbeat: it beats while the worker serves durable tasks and the broker's.
 
-A step of Celery's consumer blueprint, so that it is set up again with each broker connection; a
-timer set once when the worker is ready is lost at the first reconnect (celery#7844). It runs on the
-event loop: one that hangs doesn't beat.
+A broker that is away stops the messages and not the rows, so the heart goes on beating then; a
+database that is away stops the rows. The heartbeat runs on the event loop: one that hangs doesn't
+beat.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 from celery import bootsteps
 from django.conf import settings
 
+from durable.queue import conf as queue
+
 from .heartbeat import HeartbeatFile
 
 #: Seconds between two looks. The redis transport asks for messages about once a second.
@@ -22,9 +24,26 @@ INTERVAL = 1.0
 #: server that has none says so after `brpop_timeout`, one second by default.
 FETCH_AGE = 5.0
 
+#: Seconds after which an answer of the database is none any more; the rows' thread asks it every
+#: ``DURABLE_HEARTBEAT`` seconds at least.
+ROWS_AGE = 5.0
+
+
+def serving_rows(worker: Any) -> bool:
+    """Return whether the worker takes durable tasks, or isn't one that does."""
+    rows = getattr(worker, "durable_rows", None)
+    age = ROWS_AGE + float(queue.get("HEARTBEAT"))
+    return rows is None or time.monotonic() - rows.seen_at < age
+
+
+def waits_for_broker(consumer: Any) -> bool:
+    """Return whether the worker has no connection and tries to make one, beside the rows."""
+    rows = getattr(consumer.controller, "durable_rows", None)
+    return consumer.connection is None and rows is not None and not rows.stopping
+
 
 def consuming(consumer: Any) -> bool:
-    """Tell whether the worker takes messages, or has its hands full.
+    """Return whether the worker takes messages, or has its hands full.
 
     :param consumer: Celery's ``celery.worker.consumer.Consumer``.
     """
@@ -45,7 +64,7 @@ def consuming(consumer: Any) -> bool:
 
 
 class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Touches the worker's heartbeat every second for as long as it consumes.
+    """Touches the worker's heartbeat every second for as long as it serves all that it can.
 
     With ``--pool solo`` the tasks run on the event loop itself, so that one which takes longer than
     ``HEARTBEAT_MAX_AGE`` seconds looks like a hang; the other pools keep them apart.
@@ -56,20 +75,19 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self.file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
-        self.timer_entry: Any = None
         self.file.remove()
-
-    def start(self, consumer: Any) -> None:
+        # Before the first connection, and so for all of them: what is added later goes with the
+        # connection (celery#7844).
         self.timer_entry = consumer.timer.call_repeatedly(INTERVAL, self.beat, (consumer,))
 
     def beat(self, consumer: Any) -> None:
-        """Touch the file if the worker consumes."""
-        if consuming(consumer):
+        """Touch the file if the worker serves what it can."""
+        if not serving_rows(consumer.controller):
+            return
+        if waits_for_broker(consumer):
+            self.file.touch("rows")
+        elif consuming(consumer):
             self.file.touch()
 
-    def stop(self, consumer: Any) -> None:
-        if self.timer_entry is not None:
-            self.timer_entry.cancel()
-            self.timer_entry = None
-
-    shutdown = stop
+    def shutdown(self, consumer: Any) -> None:
+        self.timer_entry.cancel()

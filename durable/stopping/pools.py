@@ -28,6 +28,28 @@ class Pool:
     def _processes(self) -> Any:
         return self._pool._pool if isinstance(self._pool, prefork.TaskPool) else None
 
+    def notice_exits_at_once(self, hub: Any) -> None:
+        """Look again for a process that has just closed its files.
+
+        Celery's pool looks once at that moment, in which the process mostly can't be waited for
+        yet, and then every 5 s: so long its task would have no process, and the slot no task.
+        """
+        pool = self._processes
+        if not pool or hub is None:
+            return
+        celerys = pool._event_process_exit
+
+        def look(process: Any, times: int) -> None:
+            if process in pool._pool and times:
+                pool.maintain_pool()
+                hub.call_later(0.1, look, process, times - 1)
+
+        def exited(the_hub: Any, process: Any) -> None:
+            celerys(the_hub, process)
+            look(process, 50)
+
+        pool._event_process_exit = exited
+
     def withdraw(self, request: Any) -> bool:
         """Take back a task that nobody has begun; return whether that could be done."""
         if request._apply_result is None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from queue import Empty
 from typing import Any
 
 import pytest
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
+from kombu.utils.json import loads
 from structlog.contextvars import get_contextvars
 
 from durable.logs.context import bind, sane, unbind
 from durable.logs.middleware import RequestIdMiddleware
-from durable.queue.relay import Relay
+from durable.queue.models import Task
 from proj.celery import app
 from tests import log_tasks as tasks
 from tests.fixtures_worker import purge_queues
@@ -28,13 +30,14 @@ def asked() -> Iterator[None]:
 
 
 def carried() -> list[Any]:
-    """Take the messages that wait; return the request's id that each carries."""
-    with app.connection_for_read() as broker:
-        queue = broker.SimpleQueue("default")
-        messages = [queue.get(timeout=5) for _ in range(queue.qsize())]
-        for message in messages:
+    """Take the messages and the rows that wait; return the request's id that each carries."""
+    found = [loads(headers) for headers in Task.objects.values_list("headers", flat=True)]
+    with app.connection_for_read() as broker, suppress(Empty):
+        while True:
+            message = broker.SimpleQueue("default").get_nowait()
             message.ack()
-        return [message.headers.get("request_id") for message in messages]
+            found.append(message.headers)
+    return [headers.get("request_id") for headers in found]
 
 
 @pytest.mark.parametrize(
@@ -112,18 +115,8 @@ class TestCalls:
         assert carried() == [None]
 
     @pytest.mark.usefixtures("asked")
-    def test_the_headers_of_a_caller_stay(self) -> None:
-        tasks.says.apply_async(("a word",), headers={"mine": 1, "request_id": "another"})
+    @pytest.mark.parametrize("call", ["apply_async", "apply_async_on_commit"])
+    def test_the_headers_of_a_caller_stay(self, call: str) -> None:
+        headers = {"mine": 1, "request_id": "another"}
+        getattr(tasks.says, call)(("a word",), headers=headers)
         assert carried() == ["another"]
-
-    def test_the_relay_sends_the_id_of_the_caller(self) -> None:
-        """A row that its caller left: the relay has a context of its own."""
-        before = bind(request_id="asked-for")
-        with transaction.atomic():
-            tasks.says.apply_async_on_commit(("a word",), countdown=0.01)
-        unbind(before)
-        before = bind(request_id="the-relays")
-        while not Relay().run_once():
-            pass
-        unbind(before)
-        assert carried() == ["asked-for"]

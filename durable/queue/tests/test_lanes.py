@@ -17,6 +17,7 @@ from kombu.utils.json import loads
 from durable.queue import store
 from durable.queue.models import Task
 from durable.queue.worker.lanes import SLACK, Lanes
+from proj.celery import debug_task
 from tests.durable_tasks import effect
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -158,3 +159,18 @@ def test_no_look_reads_what_waits_for_its_time_or_is_in_other_hands(
         removed = sum(node.get("Rows Removed by Filter", 0) for node in read)
         assert removed == 0, plan
     assert len(plans) == 3
+
+
+def test_a_lane_that_is_empty_is_looked_at_between_two_rescans_all_the_same() -> None:
+    """A retry, a countdown that is over, a row that was let go: none of these wakes a worker."""
+    queues = ["default", "mail"]
+    lanes = Lanes(lambda: queues)
+    debug_task.apply_async_on_commit(queue="mail", priority=3)
+    lanes.rescan()
+    Task.objects.all().delete()
+    lanes.rescan()
+    found = {(lane.queue, lane.priority) for lane in lanes.now()}
+    assert found == {("default", 0), ("mail", 0), ("mail", 3)}
+    queues.remove("mail")  # celery control cancel_consumer
+    lanes.rescan()
+    assert {lane.queue for lane in lanes.now()} == {"default"}

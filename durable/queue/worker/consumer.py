@@ -126,7 +126,9 @@ class _Connecting(threading.Thread):
     def run(self) -> None:
         try:
             # One try for each address that it knows (sentinels, a cluster).
-            self._connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            self._connection.ensure_connection(
+                max_retries=1, interval_start=0, interval_step=0, reraise_as_library_errors=False
+            )
         except BaseException as error:
             self.error = error
         finally:

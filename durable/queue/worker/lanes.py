@@ -62,10 +62,18 @@ class Lanes:
     def rescan(self) -> None:
         """Find the lanes in which rows wait, and where each begins."""
         self._called.clear()
-        found = store.lanes(list(self._queues()))
+        queues = list(self._queues())
+        found = store.lanes(queues)
         lanes = {
             (lane.queue, lane.priority): lane._replace(since=lane.since - SLACK) for lane in found
         }
+        # Where none waits now, one may be due before the next rescan: a retry, a countdown, a row
+        # that was let go. None of these wakes anybody.
+        for queue in queues:
+            lanes.setdefault((queue, 0), store.Lane(queue, 0, datetime.now(UTC) - SLACK))
+        for known, lane in self._lanes.items():
+            if lane.queue in queues:
+                lanes.setdefault(known, lane)
         for called in self._called:  # while this has looked
             lanes.setdefault(called, store.Lane(*called, EVER))
         self._lanes = lanes

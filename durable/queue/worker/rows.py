@@ -27,6 +27,7 @@ from celery.worker import state
 from django.db import connections
 
 from durable.database import background
+from durable.stopping.pools import Pool
 
 from .. import conf, store
 from ..caller.notify import QUIET
@@ -87,6 +88,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         # What the broker's connection takes along when it breaks are its own messages: the consumer
         # withdraws those (consumer.py), and the rest of the pool's work goes on.
         worker.pool.flush = None
+        Pool(worker.pool).notice_exits_at_once(worker.hub)
         self._thread = threading.Thread(target=self._run, name="durable-rows", daemon=True)
         self._thread.start()
         signals.worker_shutting_down.connect(self.stop_holding)
@@ -160,13 +162,17 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         """Give a row back whose process died, that was rejected, or that the stop has withdrawn."""
         row = message.row
         self._job(
-            quarantine.release,
+            self._release,
             "id = %(id)s AND worker = %(me)s AND attempt IN (%(n)s, %(n)s + 1)",
             {"id": row.id, "me": self.worker_id, "n": row.attempt},
-            why,
+            "its worker stopped" if self.stopping else why,
             clean=self.stopping,
         )
         self._forget(row.id)
+
+    def _release(self, *args: Any, **kwargs: Any) -> None:
+        quarantine.release(*args, **kwargs)
+        self._lanes.wake_others()
 
     def _forget(self, row_id: int) -> None:
         self.in_hand.pop(row_id, None)

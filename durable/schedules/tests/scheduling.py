@@ -17,9 +17,9 @@ StartBeat = Callable[..., DatabaseScheduler]
 
 
 def sent() -> list[str]:
-    """Return the names of the periodic tasks in the outbox, oldest first, and empty it."""
+    """Return the names of the periodic tasks in the queue, oldest first, and empty it."""
     rows = Task.objects.order_by("id")
-    names = [loads(row.body)[2]["headers"]["periodic_task_name"] for row in rows]
+    names = [loads(row.headers)["periodic_task_name"] for row in rows]
     rows.delete()
     return names
 

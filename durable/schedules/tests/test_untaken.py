@@ -1,4 +1,4 @@
-"""Tasks of other projects, which no outbox keeps: sent by beat itself, as soon as the broker is."""
+"""Tasks of other projects, which no row keeps: sent by beat itself, as soon as the broker is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 from django.utils import timezone
 from kombu.utils.json import loads
 
-from durable.queue import broker
-from durable.queue import conf as outbox
+from durable.schedules import broker, conf
 from proj.celery import app
 
 from .scheduling import StartBeat, periodic, sent, tick
@@ -24,7 +23,7 @@ def names_in_the_broker() -> set[str]:
     return {loads(row)["headers"]["task"] for row in rows}
 
 
-def test_a_task_of_another_project_is_sent_without_the_outbox(beat: StartBeat) -> None:
+def test_a_task_of_another_project_is_sent_without_a_row(beat: StartBeat) -> None:
     task = periodic(task="elsewhere.tasks.work")
     tick(beat())
     assert sent() == []
@@ -76,7 +75,7 @@ def test_a_stall_that_is_over_when_the_broker_is_asked_skips_no_run(beat: StartB
     before = task.last_run_at
     with app.connection_for_write() as other:
         # Longer than a try takes, and shorter than that and the question to the broker.
-        stall = int(outbox.get("PUBLISH_TIMEOUT") / 2 * 1000) + 150
+        stall = int(conf.get("PUBLISH_TIMEOUT") / 2 * 1000) + 150
         scheduler = beat()
         assert scheduler.schedule
         other.default_channel.client.execute_command("CLIENT", "PAUSE", stall, "ALL")
