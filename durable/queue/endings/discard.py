@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from celery import current_app
+from celery.app.control import Control as CelerysControl
+from celery.utils.functional import maybe_list
 from django.db import transaction
 
 from durable.database.retry import is_away
@@ -89,3 +92,28 @@ def _store_end(row: Task, why: str, whole: bool) -> None:
         backend.mark_as_revoked(
             row.task_id, why, request=request, store_result=not request.ignore_result
         )
+
+
+def revoke(task_ids: Sequence[str]) -> int:
+    """End waiting tasks by their ids, as ``app.control.revoke()`` asks; return how many."""
+    with transaction.atomic(using=conf.alias()):
+        rows = Task.objects.using(conf.alias()).filter(pk__in=store.lock_waiting(task_ids))
+        over = [row.pk for row in rows.order_by("pk") if _end(row, "revoked")[0]]
+        store.delete(over)
+    return len(over)
+
+
+class Control(CelerysControl):  # type: ignore[misc]
+    """Celery's remote control; what it revokes and waits in a row ends there, for all workers.
+
+    Celery's own tells the workers that run now, which keep it in memory.
+    """
+
+    def revoke(
+        self, task_id: Any, destination: Any = None, terminate: bool = False, **kwargs: Any
+    ) -> Any:
+        """Revoke one task, or several: those that wait, at once; the workers hear of all."""
+        ended = revoke(maybe_list(task_id)) if destination is None else 0
+        if ended == len(maybe_list(task_id)):
+            return None  # no worker has to hear of it
+        return super().revoke(task_id, destination, terminate, **kwargs)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from billiard.exceptions import WorkerLostError
+from celery import signals
 from celery.worker import strategy as celerys
 from celery.worker.request import Request as CelerysRequest
 from celery.worker.request import send_revoked, task_ready
@@ -119,14 +120,40 @@ class Request(CelerysRequest):  # type: ignore[misc]
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; the death of a row's process is none, and the row is let go."""
         try:
-            if self.is_row and self._has_died(exc_info.exception):
+            error = getattr(exc_info.exception, "exc", exc_info.exception)
+            died = self._has_died(error)
+            if self.is_row and died:
                 task_ready(self)
                 self.message.died = True
                 self.message.requeue()
                 return None
+            if isinstance(error, MemoryError):
+                # Celery raises it again here, and the worker ends with it. Its process lives, and
+                # has stored the failure.
+                task_ready(self)
+                self.acknowledge()
+                return None
+            if died and self.delivery_info["redelivered"]:
+                return self._fail_for_good(exc_info)
             return super().on_failure(exc_info, *args, **kwargs)
         finally:
             self._left()
+
+    def _fail_for_good(self, exc_info: Any) -> None:
+        """Let a plain task fail whose process has died twice: a broker counts no deliveries.
+
+        Celery would put its message back each time, and it would end one process after another.
+        """
+        task_ready(self)
+        error = WorkerLostError(f"the process that ran it died again: {exc_info.exception}")
+        self.task.backend.mark_as_failure(
+            self.id, error, request=self._context, store_result=self.store_errors
+        )
+        signals.task_failure.send(
+            sender=self.task, task_id=self.id, exception=error, args=self.args,
+            kwargs=self.kwargs, traceback=exc_info.traceback, einfo=exc_info,
+        )  # fmt: skip
+        self.acknowledge()
 
     def _has_died(self, error: Any) -> bool:
         """Return whether the task's process is gone, and not because the worker ended it.
@@ -134,7 +161,6 @@ class Request(CelerysRequest):  # type: ignore[misc]
         A task with ``acks_late=False`` of its own asks for this to be its failure; the setting for
         all tasks is about the broker's messages.
         """
-        error = getattr(error, "exc", error)  # billiard wraps what a process has pickled
         # Billiard tells of a process that exits by itself before it is gone.
         died = isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt)
         if not died or self._already_cancelled or self._already_revoked:

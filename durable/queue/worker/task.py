@@ -121,10 +121,11 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         """
         attempt = self._attempt()
         attempt.entered, attempt.own_call = True, own_call
+        whole = partial(_as_exception, body, *args, **kwargs)
         if attempt.ticket:
-            return execute.execute(attempt, partial(body, *args, **kwargs))
+            return execute.execute(attempt, whole)
         results.store_started(self)
-        return body(*args, **kwargs)
+        return whole()
 
     def _attempt(self) -> Attempt:
         request = self.request
@@ -199,3 +200,19 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         Called as a function, a task has no other attempt, and a new key each time.
         """
         return str(self.request.id or uuid())
+
+
+def _as_exception(body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call *body*; raise what is no ``Exception`` as one of the same name.
+
+    Celery and billiard would let ``asyncio.CancelledError`` end the process without a word.
+    ``SystemExit`` and ``KeyboardInterrupt`` are meant to.
+    """
+    try:
+        return body(*args, **kwargs)
+    except (Exception, SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        kind = type(error)
+        failure = type(kind.__name__, (Exception,), {"__module__": kind.__module__})
+        raise failure(*error.args) from error

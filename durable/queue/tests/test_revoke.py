@@ -1,0 +1,37 @@
+"""``revoke()`` of a task that waits: its row ends at once, for workers that come later too."""
+
+from __future__ import annotations
+
+import pytest
+from celery import states
+
+from durable.queue.models import Task
+from durable.queue.tests.delivery import deliver
+from proj.celery import app
+from tests.durable_tasks import effect, retries
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("effect_table")]
+
+
+def test_a_task_that_waits_is_revoked_by_its_row() -> None:
+    waits = effect.apply_async_on_commit(["a"], countdown=600)
+    other = effect.delay_on_commit("b")
+    waits.revoke()
+    assert waits.state == states.REVOKED
+    assert list(Task.objects.values_list("task_id", flat=True)) == [other.id]
+    app.control.revoke([other.id, waits.id])
+    assert other.state == states.REVOKED
+    assert not Task.objects.exists()
+
+
+def test_one_that_runs_is_left_to_its_worker() -> None:
+    called = retries.delay_on_commit("r", 2, 600)
+    row = Task.objects.get()
+    Task.objects.update(worker="me", started_at=row.created_at)
+    called.revoke()
+    assert Task.objects.exists()
+    assert called.state == states.PENDING
+    Task.objects.update(worker=None, started_at=None)
+    deliver()  # its retry waits, and is revoked as well
+    called.revoke()
+    assert called.state == states.REVOKED
