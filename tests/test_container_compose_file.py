@@ -180,7 +180,7 @@ def test_env_takes_values_as_they_stand(clone: Path, tmp_path: Path) -> None:
 
     assert environment["DEFAULT_FROM_EMAIL"] == "a#b <x@localhost> 'c'"
     # But what would make the role unreachable in its container is not the person's to set.
-    assert environment["WEB_BIND"] == "0.0.0.0:8000"
+    assert environment["WEB_BIND"] == ":8000"
 
 
 def test_the_development_layer_mounts_the_source_read_only(clone: Path) -> None:
