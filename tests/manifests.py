@@ -65,6 +65,7 @@ COMBINATIONS = [
     Combination(
         "cloudnative-pg", BASE, ("generated-secrets", "cloudnative-pg", "redis", "network-policy")
     ),
+    Combination("openshift", ("../prod",), ("ingress", "openshift")),
     Combination("smallest", BASE, GENERATED),
 ]
 

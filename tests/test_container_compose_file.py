@@ -157,6 +157,14 @@ def test_only_the_web_port_is_published_and_only_on_this_machine(clone: Path) ->
     assert published() == {"web": ["127.0.0.1:8000"]}
     asked = published(PORT="8100", PUBLISH_ADDRESS="192.0.2.1")
     assert asked == {"web": ["192.0.2.1:8100"]}
+    assert published(PUBLISH_ADDRESS="[::1]") == {"web": ["::1:8000"]}
+
+
+def test_the_containers_have_ipv6_if_they_are_told_to(clone: Path) -> None:
+    def enabled(**env: str) -> bool:
+        return bool(config(clone, **env)["networks"]["default"].get("enable_ipv6"))
+
+    assert (enabled(), enabled(IPV6="true")) == (False, True)
 
 
 def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
