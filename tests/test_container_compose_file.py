@@ -167,6 +167,12 @@ def test_the_containers_have_ipv6_if_they_are_told_to(clone: Path) -> None:
     assert (enabled(), enabled(IPV6="true")) == (False, True)
 
 
+def test_no_container_reads_a_file_of_the_clone(clone: Path) -> None:
+    """Its mode and SELinux's label are the clone's, and no container's."""
+    for name, service in config(clone, COMPOSE_PROFILES="backup")["services"].items():
+        assert {v["type"] for v in service["volumes"]} == {"volume"}, name
+
+
 def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
     parsed = config(clone)
     assert parsed["networks"]["backend"]["internal"] is True
@@ -195,7 +201,9 @@ def test_the_development_layer_mounts_the_source_read_only(clone: Path) -> None:
     services = config(clone, "deploy/compose/dev.yaml")["services"]
     for name in ROLES:
         mounts = {v["target"]: v for v in services[name]["volumes"] if v["type"] == "bind"}
-        assert mounts.keys() == {"/app/apps", "/app/proj", "/app/docker"}
+        assert mounts.keys() == {"/app/apps", "/app/durable", "/app/proj", "/app/docker"}
         assert all(mount["read_only"] for mount in mounts.values())
+        # Without it, SELinux lets no container read them.
+        assert {mount["bind"]["selinux"] for mount in mounts.values()} == {"z"}
         assert services[name]["environment"]["DEBUG"] == "true"
         assert services[name]["read_only"] is True
