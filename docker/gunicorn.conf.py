@@ -31,7 +31,7 @@ def bind_ipv6_alone(listener: Any, inner: socket.socket) -> None:
 
 if bind.startswith(":"):
     # gunicorn has no option for it, and takes a socket on [::] to be alone on its port.
-    bind = [f"0.0.0.0{bind}", *([f"[::]{bind}"] if has_ipv6() else [])]
+    bind = [f"0.0.0.0{bind}", *([f"[::]{bind}"] if has_ipv6() else [])]  # noqa: S104
     sock.TCP6Socket.bind = bind_ipv6_alone
 worker_class = "gthread"
 # As the settings read it; they say what is wrong with anything that is no number.

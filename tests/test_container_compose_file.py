@@ -105,6 +105,10 @@ def test_with_a_server_of_ones_own_none_is_started(clone: Path, name: str, serve
 
     assert containers() == {"postgres": 1, "redis": 1}
     assert containers(**{name: "x://elsewhere"}) == {"postgres": 1, "redis": 1, server: 0}
+    # And no Redis where PostgreSQL is all that is needed.
+    assert containers(DURABLE_DELAY="true") == {"postgres": 1, "redis": 0}
+    both = containers(DURABLE_DELAY="false", **{name: "x://elsewhere"})
+    assert both == {"postgres": 1, "redis": 1, server: 0}
 
 
 def test_the_roles_are_one_image_that_is_built_once(services: dict[str, dict[str, Any]]) -> None:

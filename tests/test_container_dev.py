@@ -81,7 +81,7 @@ def test_the_source_cannot_be_changed_from_within(dev: Stack) -> None:
         for line in mounts.splitlines()
         if line.split()[1].startswith("/app/")
     }
-    source = dict.fromkeys(("/app/apps", "/app/docker", "/app/proj"), "ro")
+    source = dict.fromkeys(("/app/apps", "/app/docker", "/app/durable", "/app/proj"), "ro")
     assert options == {**source, "/app/staticfiles": "rw"}
 
 

@@ -80,9 +80,13 @@ def judge(tool: str, findings: set[Finding]) -> None:
         assert reason["why"], check
         found = {each for each in findings if each.check == check and explains(reason, each)}
         explained |= found
-        for key, places in (("only", {f.thing for f in found}), ("where", {f.where for f in found})):
+        assert found, f"{ACCEPTED.name}: nothing is found for {check}"
+        for key, places in (
+            ("only", {f.thing for f in found}),
+            ("where", {f.where for f in found}),
+        ):
             unused = set(reason.get(key, ())) - places
-            assert found and not unused, f"{ACCEPTED.name}: nothing is found for {check} {unused}"
+            assert not unused, f"{ACCEPTED.name}: nothing is found for {check} {unused}"
     assert not findings - explained, sorted(findings - explained)
 
 

@@ -29,7 +29,8 @@ def lets_out(policy: Object, port: int, *, protocol: str = "TCP", **to: str) -> 
         return any(to.get("namespace") in each["values"] for each in spaces)
 
     return any(
-        {"port": port, "protocol": protocol} in [{"protocol": "TCP", **each} for each in rule["ports"]]
+        {"port": port, "protocol": protocol}
+        in [{"protocol": "TCP", **each} for each in rule["ports"]]
         and any(map(is_meant, rule["to"]))
         for rule in policy["spec"]["egress"]
     )

@@ -37,5 +37,5 @@ def test_every_address_serves_and_is_probed_where_it_listens(start_role: StartRo
         for host in binds[bind]:
             assert Visitor(int(port), host).request("/livez").status == 200
             # And not ::ffff:127.0.0.1, which a list of addresses would not know.
-            web.wait_for_line(f'{host.strip("[]")} - - ')
+            web.wait_for_line(f"{host.strip('[]')} - - ")
     assert healthcheck("web", WEB_BIND=f"127.0.0.1:{on_ipv6}").status == 1

@@ -57,6 +57,13 @@ class Cluster:
         if not shutil.which("kubectl"):
             raise ClusterError("kubectl is not installed, or not on the PATH")
 
+    def settings(self) -> dict[str, str]:
+        """Return what the overlay's app.env sets, which is no secret."""
+        path = self.folder / "app.env"
+        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+        pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+        return {name: value for name, equals, value in pairs if equals}
+
     def kubectl(
         self,
         *arguments: str,
