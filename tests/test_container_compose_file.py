@@ -21,6 +21,7 @@ def config(folder: Path, *layers: str, **env: str) -> dict[str, Any]:
         "docker", "compose", *files, "config", "--format", "json",
         cwd=folder, env=clean_env(**env),
     )  # fmt: skip
+    assert done.stderr == ""  # Compose warns of a variable that is not set, at each command
     parsed: dict[str, Any] = json.loads(done.stdout)
     return parsed
 
