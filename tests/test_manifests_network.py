@@ -88,3 +88,25 @@ def test_mail_goes_out_by_both_families_and_nothing_to_the_clouds_credentials(po
         assert lets_out(policy("egress"), 587, address=public)
     for credentials in ("169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fe80::1"):
         assert not lets_out(policy("egress"), 443, address=credentials)
+
+
+@pytest.mark.parametrize("port", [443, 6443, 8443, 16443])
+def test_the_api_server_is_reached_at_the_port_of_every_kind_of_cluster(
+    policy: Any, port: int
+) -> None:
+    for name in ("secrets", "cloudnative-pg"):
+        rules = policy(name)["spec"]["egress"]
+        assert any({"port": port} in rule["ports"] for rule in rules if "to" not in rule)
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis", "cloudnative-pg"])
+@pytest.mark.parametrize("space", ["keda", "kube-system", "openshift-keda"])
+def test_the_autoscaler_gets_in_from_wherever_it_is_installed(
+    policy: Any, name: str, space: str
+) -> None:
+    operator = {"podSelector": {"matchLabels": {"app": "keda-operator"}}}
+    peers = [peer for rule in policy(name)["spec"]["ingress"] for peer in rule["from"]]
+    (keda,) = [peer for peer in peers if operator.items() <= peer.items()]
+    (space_in,) = keda["namespaceSelector"]["matchExpressions"]
+    assert space_in["operator"] == "In"
+    assert space in space_in["values"]
