@@ -162,9 +162,9 @@ def test_each_pool_is_scaled_by_its_own_queues(rendered: dict[str, Path]) -> Non
     for pool in ("default", "reports"):
         queues = one(found, "Deployment", f"worker-{pool}")["metadata"]["annotations"]["queues"]
         scaler = one(found, "ScaledObject", f"worker-{pool}")["spec"]
-        ledger, *lists = (trigger["metadata"] for trigger in scaler["triggers"])
-        assert f"string_to_array('{queues}', ',')" in ledger["query"]
-        assert f"/ '{settings['CELERY_WORKER_CONCURRENCY']}'::" in ledger["query"]
+        rows, *lists = (trigger["metadata"] for trigger in scaler["triggers"])
+        assert f"string_to_array('{queues}', ',')" in rows["query"]
+        assert f"/ '{settings['CELERY_WORKER_CONCURRENCY']}'::" in rows["query"]
         assert [each["listName"] for each in lists] == queues.split(",")
         assert {each["listLength"] for each in lists} == {settings["CELERY_WORKER_CONCURRENCY"]}
 
