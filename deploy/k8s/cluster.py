@@ -58,10 +58,10 @@ class Cluster:
             raise ClusterError("kubectl is not installed, or not on the PATH")
 
     def settings(self) -> dict[str, str]:
-        """Return what the overlay's app.env sets, which is no secret."""
-        path = self.folder / "app.env"
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-        pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+        """Return the settings that are no secrets: those of all deployments, and the overlay's."""
+        files = (ROOT / "k8s" / "base" / "app.env", self.folder / "app.env")
+        lines = [line for file in files if file.is_file() for line in file.open(encoding="utf-8")]
+        pairs = (line.strip().partition("=") for line in lines if not line.startswith("#"))
         return {name: value for name, equals, value in pairs if equals}
 
     def kubectl(
