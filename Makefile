@@ -79,6 +79,7 @@ test-k8s: ## break a stack on a cluster ($KUBECONFIG, else one of its own), and 
 
 .PHONY: dev
 dev: ## start the stack with your source mounted; web and worker reload at a change
+	@chmod -R a+rX apps durable proj docker # the containers' user reads them, whatever your umask is
 	docker compose -f compose.yaml -f deploy/compose/dev.yaml up --build --watch
 
 ##@ On Kubernetes (k8s/README.md)

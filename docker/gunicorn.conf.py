@@ -1,10 +1,38 @@
 """How gunicorn runs the web role. Its own variables (WEB_CONCURRENCY, GUNICORN_CMD_ARGS) apply."""
 
 import os
+import socket
 from typing import Any
 
-# All interfaces of the container; compose publishes the port on 127.0.0.1, `make run` binds there.
-bind = os.environ.get("WEB_BIND") or "0.0.0.0:8000"
+from gunicorn import sock
+
+# ":8000" is that port of the container on every address. Compose publishes it on 127.0.0.1 alone;
+# `make run` binds there.
+bind: Any = os.environ.get("WEB_BIND") or ":8000"
+
+
+def has_ipv6() -> bool:
+    """The kernel has IPv6; one that was booted with ipv6.disable=1 refuses such a socket."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
+
+
+def bind_ipv6_alone(listener: Any, inner: socket.socket) -> None:
+    """Leave the same port on IPv4 to the other socket: there a visitor is 10.1.2.3, and not
+    ::ffff:10.1.2.3, which no list of addresses knows.
+    """
+    inner.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    inner.bind(listener.cfg_addr)
+
+
+if bind.startswith(":"):
+    # gunicorn has no option for it, and takes a socket on [::] to be alone on its port.
+    bind = [f"0.0.0.0{bind}", *([f"[::]{bind}"] if has_ipv6() else [])]  # noqa: S104
+    sock.TCP6Socket.bind = bind_ipv6_alone
 worker_class = "gthread"
 # As the settings read it; they say what is wrong with anything that is no number.
 _threads = os.environ.get("WEB_THREADS", "")

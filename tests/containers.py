@@ -77,11 +77,16 @@ def need_compose() -> None:
 
 
 def fresh_clone(target: Path) -> Path:
-    """Copy what a clone of the work tree would hold to *target*: no .env, no caches, no data."""
+    """Copy what a clone of the work tree would hold to *target*: no .env, no caches, no data.
+
+    As ``umask 077`` leaves it: the containers' users can read none of its files.
+    """
     ignored = shutil.ignore_patterns(
         ".git", ".env", ".local", ".venv*", "staticfiles", "__pycache__", ".*_cache", ".hypothesis"
     )
-    return Path(shutil.copytree(ROOT, target, ignore=ignored, symlinks=True))
+    shutil.copytree(ROOT, target, ignore=ignored, symlinks=True)
+    run("chmod", "-R", "go-rwx", target)
+    return target
 
 
 def inspect(*names: str) -> list[dict[str, Any]]:

@@ -65,6 +65,15 @@ COMBINATIONS = [
     Combination(
         "cloudnative-pg", BASE, ("generated-secrets", "cloudnative-pg", "redis", "network-policy")
     ),
+    Combination("openshift", ("../prod",), ("ingress", "openshift")),
+    Combination(
+        "without-broker",
+        BASE,
+        (
+            *("generated-secrets", "postgres", "network-policy"),
+            *("autoscaling-postgres", "monitoring", "backup"),
+        ),
+    ),
     Combination("smallest", BASE, GENERATED),
 ]
 

@@ -21,6 +21,7 @@ def config(folder: Path, *layers: str, **env: str) -> dict[str, Any]:
         "docker", "compose", *files, "config", "--format", "json",
         cwd=folder, env=clean_env(**env),
     )  # fmt: skip
+    assert done.stderr == ""  # Compose warns of a variable that is not set, at each command
     parsed: dict[str, Any] = json.loads(done.stdout)
     return parsed
 
@@ -105,6 +106,10 @@ def test_with_a_server_of_ones_own_none_is_started(clone: Path, name: str, serve
 
     assert containers() == {"postgres": 1, "redis": 1}
     assert containers(**{name: "x://elsewhere"}) == {"postgres": 1, "redis": 1, server: 0}
+    # And no Redis where PostgreSQL is all that is needed.
+    assert containers(DURABLE_DELAY="true") == {"postgres": 1, "redis": 0}
+    both = containers(DURABLE_DELAY="false", **{name: "x://elsewhere"})
+    assert both == {"postgres": 1, "redis": 1, server: 0}
 
 
 def test_the_roles_are_one_image_that_is_built_once(services: dict[str, dict[str, Any]]) -> None:
@@ -157,6 +162,20 @@ def test_only_the_web_port_is_published_and_only_on_this_machine(clone: Path) ->
     assert published() == {"web": ["127.0.0.1:8000"]}
     asked = published(PORT="8100", PUBLISH_ADDRESS="192.0.2.1")
     assert asked == {"web": ["192.0.2.1:8100"]}
+    assert published(PUBLISH_ADDRESS="[::1]") == {"web": ["::1:8000"]}
+
+
+def test_the_containers_have_ipv6_if_they_are_told_to(clone: Path) -> None:
+    def enabled(**env: str) -> bool:
+        return bool(config(clone, **env)["networks"]["default"].get("enable_ipv6"))
+
+    assert (enabled(), enabled(IPV6="true")) == (False, True)
+
+
+def test_no_container_reads_a_file_of_the_clone(clone: Path) -> None:
+    """Its mode and SELinux's label are the clone's, and no container's."""
+    for name, service in config(clone, COMPOSE_PROFILES="backup")["services"].items():
+        assert {v["type"] for v in service["volumes"]} == {"volume"}, name
 
 
 def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
@@ -180,14 +199,16 @@ def test_env_takes_values_as_they_stand(clone: Path, tmp_path: Path) -> None:
 
     assert environment["DEFAULT_FROM_EMAIL"] == "a#b <x@localhost> 'c'"
     # But what would make the role unreachable in its container is not the person's to set.
-    assert environment["WEB_BIND"] == "0.0.0.0:8000"
+    assert environment["WEB_BIND"] == ":8000"
 
 
 def test_the_development_layer_mounts_the_source_read_only(clone: Path) -> None:
     services = config(clone, "deploy/compose/dev.yaml")["services"]
     for name in ROLES:
         mounts = {v["target"]: v for v in services[name]["volumes"] if v["type"] == "bind"}
-        assert mounts.keys() == {"/app/apps", "/app/proj", "/app/docker"}
+        assert mounts.keys() == {"/app/apps", "/app/durable", "/app/proj", "/app/docker"}
         assert all(mount["read_only"] for mount in mounts.values())
+        # Without it, SELinux lets no container read them.
+        assert {mount["bind"]["selinux"] for mount in mounts.values()} == {"z"}
         assert services[name]["environment"]["DEBUG"] == "true"
         assert services[name]["read_only"] is True

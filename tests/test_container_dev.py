@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -27,15 +28,15 @@ def dev(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]
     log = folder.parent / "log"
     with log.open("w") as output:
         terminal = subprocess.Popen(
-            ["docker", "compose", "up", "--build", "--watch"],
-            cwd=folder, env=stack.env, stdout=output, stderr=subprocess.STDOUT,
+            ["make", "dev"], cwd=folder, env=stack.env, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
         )  # fmt: skip
         try:
             wait_until(lambda: healthy(stack), f"all healthy; {log} says why", 900)
             wait_until(lambda: "Watch enabled" in log.read_text(), "compose watches")
             yield stack
         finally:
-            terminal.send_signal(signal.SIGINT)
+            os.killpg(terminal.pid, signal.SIGINT)  # as Ctrl-C does
             terminal.wait(300)
             stack.remove()
             run("docker", "image", "rm", "--force", stack.image, check=False)
@@ -80,7 +81,7 @@ def test_the_source_cannot_be_changed_from_within(dev: Stack) -> None:
         for line in mounts.splitlines()
         if line.split()[1].startswith("/app/")
     }
-    source = dict.fromkeys(("/app/apps", "/app/docker", "/app/proj"), "ro")
+    source = dict.fromkeys(("/app/apps", "/app/docker", "/app/durable", "/app/proj"), "ro")
     assert options == {**source, "/app/staticfiles": "rw"}
 
 

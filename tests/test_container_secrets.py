@@ -48,6 +48,36 @@ def test_the_urls_hold_the_passwords_that_the_servers_get(script: ModuleType, fo
     assert (database.hostname, broker.hostname) == ("postgres", "redis")
 
 
+def test_without_a_broker_its_url_is_empty_and_a_persons_own_stays(
+    script: ModuleType, folder: Path
+) -> None:
+    def url(**env: str) -> str:
+        script.generate(folder, env)
+        return (folder / "app/celery_broker_url").read_text()
+
+    own = url()
+    assert url(DURABLE_DELAY="true") == ""
+    theirs = "redis://:pw@cache.example:6379/0"
+    assert url(DURABLE_DELAY="true", CELERY_BROKER_URL=theirs) == theirs
+    assert url(DURABLE_DELAY="false") == own
+
+
+def test_on_a_cluster_the_own_brokers_url_goes_and_comes_back(script: ModuleType) -> None:
+    secrets = {"postgres": {"password": "a"}, "redis": {"password": "b"}, "app": {}}
+
+    def fill(*, broker_needed: bool) -> dict[str, str]:
+        new = script.missing("app", secrets, broker_needed=broker_needed)
+        secrets["app"] |= new
+        return dict(new)
+
+    own = fill(broker_needed=True)["celery_broker_url"]
+    assert fill(broker_needed=False) == {"celery_broker_url": ""}
+    assert fill(broker_needed=False) == {}
+    assert fill(broker_needed=True) == {"celery_broker_url": own}
+    secrets["app"]["celery_broker_url"] = "redis://:pw@cache.example:6379/0"
+    assert fill(broker_needed=False) == fill(broker_needed=True) == {}
+
+
 def test_no_two_secrets_and_no_two_installations_are_alike(
     script: ModuleType, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -152,6 +182,13 @@ def test_a_url_that_only_the_shell_holds_is_refused_with_what_to_type(
     assert complaint.endswith(f"Put it into .env, or type: unset {name}")
     assert script.only_in_the_shell({seen: "true", name: "x://y"}) == ""
     assert script.only_in_the_shell({seen: ""}) == ""
+
+
+def test_a_stack_that_is_durable_in_the_shell_alone_is_refused(script: ModuleType) -> None:
+    seen = {"COMPOSE_DURABLE_DELAY": "true"}
+    assert "DURABLE_DELAY=true is set in your shell" in script.only_in_the_shell(seen)
+    assert script.only_in_the_shell({**seen, "DURABLE_DELAY": "true"}) == ""
+    assert script.only_in_the_shell({**seen, "CELERY_BROKER_URL": "redis://x"}) == ""
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "EMAIL_URL", "METRICS_TOKEN"])

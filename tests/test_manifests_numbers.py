@@ -106,9 +106,14 @@ def test_the_patches_that_the_readme_shows_do_what_it_says(tmp_path: Path) -> No
         shutil.copytree(ROOT / part, tmp_path / part)
     overlay = tmp_path / "deploy/overlays/prod/kustomization.yaml"
     text = overlay.read_text("utf-8")
-    overlay.write_text(text + yaml.safe_dump({"patches": patches}), "utf-8")
+    (pins,) = re.findall(r"```yaml\n(images:.*?)```", readme, re.DOTALL)
+    lines = {**yaml.safe_load(text), "patches": patches}
+    lines["images"] += yaml.safe_load(pins)["images"]
+    overlay.write_text(yaml.safe_dump(lines), "utf-8")
     found = list(yaml.safe_load_all(run(need("kubectl"), "kustomize", overlay.parent).stdout))
 
+    images = set(re.findall(r"image: (.*)", yaml.safe_dump_all(found)))
+    assert images == {"proj:local", "postgres:18.1", "redis:8.4.0"}
     accounts = [o for o in found if o["kind"] == "ServiceAccount"]
     assert accounts
     assert all(o["imagePullSecrets"] == [{"name": "pull"}] for o in accounts)

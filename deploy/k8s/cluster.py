@@ -57,6 +57,13 @@ class Cluster:
         if not shutil.which("kubectl"):
             raise ClusterError("kubectl is not installed, or not on the PATH")
 
+    def settings(self) -> dict[str, str]:
+        """Return the settings that are no secrets: those of all deployments, and the overlay's."""
+        files = (ROOT / "k8s" / "base" / "app.env", self.folder / "app.env")
+        lines = [line for file in files if file.is_file() for line in file.open(encoding="utf-8")]
+        pairs = (line.strip().partition("=") for line in lines if not line.startswith("#"))
+        return {name: value for name, equals, value in pairs if equals}
+
     def kubectl(
         self,
         *arguments: str,

@@ -53,7 +53,7 @@ class Stack:
 
     def configure(self) -> None:
         """Decide what is embedded, generate what is missing, write `.local/env`."""
-        load_env_files(ROOT / ".env")
+        load_env_files(ROOT / ".env", ROOT / "k8s" / "base" / "app.env")
         run = self.folder.sub("run")
         bin_ = Path(sys.executable).parent
         os.environ.update(
@@ -78,6 +78,10 @@ class Stack:
             "CELERY_BROKER_URL": lambda: self._embed(Valkey(self.folder, bare, ROOT)),
         }
         variables = {}
+        if given.boolean("DURABLE_DELAY", False) and given.raw("CELERY_BROKER_URL") is None:
+            # Every call is a row then, and PostgreSQL all that is needed.
+            del generated["CELERY_BROKER_URL"]
+            variables["DURABLE_DELAY"] = "true"
         for name, generate in generated.items():
             if given.raw(name) is None:
                 os.environ.pop(f"{name}_FILE", None)
@@ -87,7 +91,7 @@ class Stack:
             else:
                 variables[name] = os.environ[name]
         self.folder.write_env(variables)
-        load_env_files(self.folder.path / "env", ROOT / "k8s" / "base" / "app.env")
+        load_env_files(self.folder.path / "env")
 
     def _embed(self, server: Postgres | Valkey) -> str:
         self.servers.append(server)
@@ -202,11 +206,13 @@ class Stack:
         address = f"http://127.0.0.1:{self.port}{Reader().path('SITE_PATH')}"
         self.folder.note(address)
         mail = "" if os.environ.get("EMAIL_URL") else "\n  Mail      .local/mail (make mail)"
+        broker = Reader().raw("CELERY_BROKER_URL")
+        ping = ".venv/bin/celery -A proj inspect ping, " if broker else ""
         write(
             f"\n  Ready     {address}  (after {seconds:.1f} s)\n"
             f"  Admin     {address}/admin/\n"
             f"  Log in    {self.login}{mail}\n"
-            f"  By hand   .venv/bin/celery -A proj inspect ping, .venv/bin/python manage.py shell\n"
+            f"  By hand   {ping}.venv/bin/python manage.py shell\n"
             f"  Stop      Ctrl-C\n\n"
         )
 

@@ -1,7 +1,7 @@
 """Which worker goes first: the one with the least to do.
 
 A ReplicaSet removes the pods with the lowest `controller.kubernetes.io/pod-deletion-cost` first,
-among those that are ready. What a worker has to do is known to the ledger, by the name of its pod.
+among those that are ready. What a worker has to do is known by its rows, by the name of its pod.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from ..cluster import ClusterError
 from .cluster import Cluster, name
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
-#: What one running task counts; its seconds so far, and messages that only wait, decide the rest.
+#: What one running task counts; its seconds so far, and tasks that it only holds, decide the rest.
 RUNNING = 1000
 
 
 class Load(NamedTuple):
-    """What a worker has to do: tasks that run, for how long in sum, and messages that it holds."""
+    """What a worker has to do: tasks that run, for how long in sum, and tasks that it holds."""
 
     running: int = 0
     seconds: int = 0
@@ -41,7 +41,7 @@ def loads(cluster: Cluster) -> dict[str, Load]:
 
 
 def costs(pods: list[str], busy: Mapping[str, Load]) -> dict[str, int]:
-    """Return what it costs to remove each of *pods*; one that the ledger doesn't know, nothing."""
+    """Return what it costs to remove each of *pods*; one that holds no row, nothing."""
     found = {}
     for pod in pods:
         load = busy.get(pod, Load())
@@ -53,7 +53,7 @@ def costs(pods: list[str], busy: Mapping[str, Load]) -> dict[str, int]:
 def mark(cluster: Cluster, pool: str) -> dict[str, int]:
     """Write its cost to each pod of *pool*; return what was written.
 
-    :raises ClusterError: the ledger can't be asked, or the pods not be changed.
+    :raises ClusterError: no web pod can be asked, or the pods not be changed.
     """
     found = costs([name(pod) for pod in cluster.pods(pool)], loads(cluster))
     for pod, cost in found.items():
