@@ -29,7 +29,7 @@ def backend_pid() -> int:
 
 @shared_task(soft_time_limit=1)
 def cleans_up() -> int:
-    """Ask PostgreSQL for what takes too long, and return the id of the backend that then answers."""
+    """Ask PostgreSQL for too much, and return the id of the backend that answers after it."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(600)")
