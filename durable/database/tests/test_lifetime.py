@@ -89,6 +89,7 @@ def test_a_pool_whose_connections_do_not_come_back_is_seen_by_the_probe(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness, "POOL_PATIENCE", 0.0)
+    probe = readiness.Readiness()
     release = threading.Event()
     held = threading.Semaphore(0)
 
@@ -102,13 +103,15 @@ def test_a_pool_whose_connections_do_not_come_back_is_seen_by_the_probe(
         thread.start()
         assert held.acquire(timeout=PATIENCE)
     assert exhausted_for() > 0
-    assert "no connection" in readiness.Readiness().check(PATIENCE)["database"]
+    assert "no connection" in probe.check(PATIENCE)["database"]
     release.set()
     for thread in threads:
         thread.join()
     ask()
     wait_for(lambda: exhausted_for() == 0, "they came back")
-    assert readiness.Readiness().check(PATIENCE)["database"] == "ok"
+    assert probe.check(PATIENCE)["database"] == "ok"
+    assert probe._connection is not None
+    probe._connection.close()
 
 
 @pytest.fixture(params=["ended by the server", "cut"])
