@@ -80,3 +80,10 @@ def on_starting(server: Any) -> None:
     from durable.checks.start import check_before_start
 
     check_before_start()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Close the connections of an application that asks the database while it is loaded."""
+    from durable.database.lifetime import close_all
+
+    close_all()

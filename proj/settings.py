@@ -136,6 +136,7 @@ _database: dict[str, Any] = env.database(
     "put postgresql://USER:PASSWORD@HOST:PORT/NAME into DATABASE_URL or into the file that "
     "DATABASE_URL_FILE names, or start the stack with its own database by `make run`",
 )
+_database["ENGINE"] = "durable.database.postgresql"
 _database["CONN_HEALTH_CHECKS"] = True
 _database["OPTIONS"] = {
     # A database that is gone must be noticed in seconds: a prefork parent writes results too, and
@@ -154,25 +155,24 @@ _database["OPTIONS"] = {
     **_database.get("OPTIONS", {}),
 }
 if DATABASE_POOL_MAX_SIZE:
-    # With one for each thread, who waits for a connection waits for a database that is away, and
-    # durable/database/postgresql lets only one do so; with fewer, for another request that is about
-    # to end.
-    _one_each = DATABASE_POOL_MAX_SIZE >= WEB_THREADS
-    if _one_each:
-        _database["ENGINE"] = "durable.database.postgresql"
     _database["OPTIONS"]["pool"] = {
         "min_size": DATABASE_POOL_MIN_SIZE,
         "max_size": DATABASE_POOL_MAX_SIZE,
-        "timeout": 3 if _one_each else 10,  # seconds until a request fails for want of one
+        # Seconds until a request fails for want of one. With one for each thread, who waits for a
+        # connection waits for a database that is away, and durable/database/postgresql lets only
+        # one do so; with fewer, for another request that is about to end.
+        "timeout": 3 if DATABASE_POOL_MAX_SIZE >= WEB_THREADS else 10,
         # Seconds. The pool tries again after ever longer pauses; the next request can do better.
         "reconnect_timeout": 5,
     }
 elif ROLE in {"worker", "beat"}:
     _database["CONN_MAX_AGE"] = None  # kept until it breaks; see durable/database/connections.py
 DATABASES = {"default": _database}
+DATABASE_ROUTERS = ["durable.database.cache.CacheRouter"]
 
 # In PostgreSQL, so that every process of every role sees the same entries, and so that the result
-# backend `django-cache` works across them. `entrypoint migrate` creates the table.
+# backend `django-cache` works across them. `entrypoint migrate` creates the table. What is written
+# inside of a transaction is seen at once: see durable/database/cache.py.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",

@@ -15,9 +15,9 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from durable.database.locks import LEADER
 from durable.health.tests.healthcheck import healthcheck
 from durable.queue.models import Task
-from durable.schedules.leader import KEY
 from tests import durable_tasks
 
 from .cable import Cable, through
@@ -189,7 +189,7 @@ def test_a_leader_whose_session_ends_goes_on_without_a_restart(pair: tuple[Beat,
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
             "AND classid = %s AND objid = %s AND granted",
-            KEY,
+            LEADER,
         )
     before = effects()
     wait_for(lambda: effects() >= before + 3, "one of them sends")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -58,11 +57,17 @@ def alive(address: str) -> bool:
 
 
 def test_a_burst_opens_no_more_connections_than_threads_and_a_second_none(
-    start_role: StartRole, tmp_path: Path
+    start_role: StartRole,
 ) -> None:
+    """The first connection is older than the process: it was opened before the fork."""
     address = f"127.0.0.1:{free_port()}"
     start_role(
-        "web", WEB_BIND=address, WEB_CONCURRENCY="1", WEB_THREADS=str(THREADS), LOG_LEVEL="WARNING"
+        "web",
+        WEB_BIND=address,
+        WEB_CONCURRENCY="1",
+        WEB_THREADS=str(THREADS),
+        LOG_LEVEL="WARNING",
+        DJANGO_SETTINGS_MODULE="tests.asks_at_start",
     )
     wait_for(lambda: alive(address), "web answers")
     assert burst(address, 20) == [200] * 20

@@ -17,10 +17,14 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from .facts import conf
 from .invariant import Finding, invariant
 
-#: Beside the pool of a web process: the connection of its readiness probe.
+#: Beside the pool of a web process: the connection of its readiness probe. Each thread may have one
+#: beside the pool's, while it uses the cache inside of a transaction (durable/database/cache.py).
 PROBE = 1
-#: Beside one for each slot of a worker, its main process': the signs of life, a result that no
-#: child can store, the hand-over of what was cancelled.
+#: Of a slot of a worker: the task's, and the cache's inside of the task's transaction. Threads that
+#: a task starts have one each, until they end; they are not known here.
+SLOT = 2
+#: Beside those of the slots, its main process': the signs of life, a result that no child can
+#: store, the hand-over of what was cancelled.
 WORKER_PARENT = 3
 #: The leader's session, the schedule, the relay.
 BEAT = 3
@@ -51,14 +55,15 @@ def groups() -> list[Group]:
         Group(
             "web",
             settings.WEB_REPLICAS,
-            processes * (size + PROBE),
-            f"WEB_CONCURRENCY={processes} × (a pool of {size} + {PROBE})",
+            processes * (size + settings.WEB_THREADS + PROBE),
+            f"WEB_CONCURRENCY={processes} × (a pool of {size} + WEB_THREADS="
+            f"{settings.WEB_THREADS} + {PROBE})",
         ),
         Group(
             "worker",
             settings.WORKER_REPLICAS,
-            slots + WORKER_PARENT,
-            f"CELERY_WORKER_CONCURRENCY={slots} + {WORKER_PARENT}",
+            SLOT * slots + WORKER_PARENT,
+            f"{SLOT} × CELERY_WORKER_CONCURRENCY={slots} + {WORKER_PARENT}",
         ),
         Group("beat", settings.BEAT_REPLICAS, BEAT, str(BEAT)),
     ]
@@ -78,13 +83,13 @@ def places() -> int:
 
 @invariant(
     "proj.W061",
-    "web replicas × processes × (pool + 1) + worker replicas × (slots + "
+    f"web replicas × processes × (pool + threads + {PROBE}) + worker replicas × ({SLOT} × slots + "
     f"{WORKER_PARENT}) + beats × {BEAT} ≤ `max_connections` less what PostgreSQL reserves",
     "raise `max_connections`, lower the numbers, or put a pooler between",
     asks_database=True,
 )
 def postgresql_has_a_place_for_everybody() -> Iterator[Finding]:
-    """Find more connections than PostgreSQL takes; who comes last gets an error."""
+    """Find more connections than PostgreSQL takes; the last to come get an error."""
     needed = sum(group.total for group in groups())
     if needed > (allowed := places()):
         sums = "; ".join(f"{g.role}: {g.replicas} × ({g.made_of}) = {g.total}" for g in groups())

@@ -8,6 +8,7 @@ from typing import Any
 from celery import current_app, signals
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
+from django.db.utils import load_backend
 
 from .facts import conf
 from .invariant import Finding, invariant
@@ -75,6 +76,25 @@ def workers_have_no_pool() -> Iterator[Finding]:
 
 
 @invariant(
+    "proj.E050",
+    "the default database's ENGINE and `durable.database.postgresql`, or one that derives from it",
+    "set ENGINE to `durable.database.postgresql`, or derive the other's DatabaseWrapper from it",
+)
+def the_engine_tells_an_outage() -> Iterator[Finding]:
+    """Find an engine whose errors don't say that the database is away, which would fail tasks."""
+    from durable.database.postgresql.base import DatabaseWrapper
+
+    engine = database()["ENGINE"]
+    if not issubclass(load_backend(engine).DatabaseWrapper, DatabaseWrapper):
+        yield (
+            f"ENGINE={engine}: a task that meets a restart of PostgreSQL fails, and a "
+            "query that a soft time limit interrupts goes on in the server.",
+            "Set ENGINE in DATABASES to durable.database.postgresql, or to an engine whose "
+            "DatabaseWrapper derives from its.",
+        )
+
+
+@invariant(
     "proj.E051",
     "CELERY_DB_REUSE_MAX with the hooks of durable/database/connections.py (role worker)",
     "call `durable.database.connections.install()` at `worker_init`, or set CELERY_DB_REUSE_MAX=0",
@@ -92,6 +112,6 @@ def broken_connections_are_dropped() -> Iterator[Finding]:
             yield (
                 f"CELERY_DB_REUSE_MAX={reuse}, and nothing drops a broken connection at "
                 f"{signal.name}: after a restart of PostgreSQL task after task fails.",
-                "Call durable.database.connections.install() at worker_init, as proj/celery.py does, or set "
-                "CELERY_DB_REUSE_MAX=0.",
+                "Call durable.database.connections.install() at worker_init, as proj/celery.py "
+                "does, or set CELERY_DB_REUSE_MAX=0.",
             )

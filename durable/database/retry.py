@@ -11,6 +11,8 @@ from typing import TypeVar
 import psycopg
 from django.db import Error, InterfaceError, OperationalError, connections
 
+from .outage import lost_database
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -23,14 +25,14 @@ PAUSES = (0.05, 1.0)  # seconds: the first one, and the longest
 
 
 def only_reads(error: BaseException) -> bool:
-    """Tell whether the server is a replica by now, after a failover; a new connection finds the
+    """Return whether the server is a replica by now, after a failover; a new connection finds the
     other one, once the name leads there.
     """
     return isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction)
 
 
 def is_away(error: BaseException) -> bool:
-    """Tell whether the database can't be used now, and nothing is wrong with what was asked."""
+    """Return whether the database can't be used now, and nothing is wrong with what was asked."""
     return isinstance(error, AWAY) or only_reads(error)
 
 
@@ -59,3 +61,26 @@ def persist(call: Callable[[], T], seconds: float, aliases: Iterable[str]) -> T:
             # Not all workers of a site at the same moment.
             time.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311
             pause = min(2 * pause, PAUSES[1])
+
+
+def once_more(call: Callable[[], T], alias: str) -> T:
+    """Return what *call* returns; if the connection to *alias* was broken, on a new one.
+
+    For processes without requests or tasks (a bot, a consumer), where Django asks no idle
+    connection whether it still answers. Not inside of a transaction, which is lost with its
+    connection, and not on a connection that is new.
+
+    :param call: can be done twice. Rarely the server has done it, and its answer was lost.
+    :raises django.db.Error: the second try's.
+    """
+    connection = connections[alias]
+    if connection.connection is None or connection.in_atomic_block:
+        return call()
+    try:
+        return call()
+    except Error as error:
+        if not lost_database(error, alias):
+            raise
+        logger.info("the connection to the database was broken, here is another try: %s", error)
+    connection.close()
+    return call()

@@ -2,7 +2,8 @@
 
 The question is asked on a connection of its own, not on one of the pool. An exhausted pool means
 that the process is busy, not that it is broken: taking it out of service would send its load to
-the others, and they would follow one by one. A probe also never waits behind requests for a
+the others, and they would follow one by one. Only when nothing has come back to the pool for
+``POOL_PATIENCE`` is it broken, or as good as that. A probe also never waits behind requests for a
 connection, and never takes one from them. It costs each web process one idle connection.
 
 The connection belongs to a thread of its own, because a database that is frozen (its kernel keeps
@@ -26,9 +27,13 @@ from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.utils import ConnectionHandler
 
+from durable.database.postgresql.base import exhausted_for
+
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 2.0  # seconds that a probe waits for the database
+#: Seconds without a connection of the pool, while the database answers.
+POOL_PATIENCE = 60.0
 
 #: The parts of the answer, in their order; the later ones are not known while the first one fails.
 DATABASE, MIGRATIONS, CACHE = "database", "migrations", "cache"
@@ -71,6 +76,9 @@ class Readiness:
             connection.close_if_unusable_or_obsolete()
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
+            if (seconds := exhausted_for()) > POOL_PATIENCE:
+                lacks = f"answers, but no connection came back to the pool for {seconds:.0f} s"
+                return self._with_rest({DATABASE: lacks})
             for part, check in ((MIGRATIONS, _migrations), (CACHE, _cache_tables)):
                 if part in self._settled:
                     continue

@@ -14,20 +14,18 @@ from typing import Any
 
 import psycopg
 from celery.utils.log import get_logger
-from django.db import OperationalError, connections, router
+from django.db import OperationalError, router
 from django_celery_beat.models import PeriodicTask
+
+from durable.database import locks
+from durable.database.session import connect
 
 from . import conf
 
 logger = get_logger(__name__)
 
-#: The lock's name: two numbers, for this database only ("beat" in ASCII).
-KEY = (0x62656174, 1)
-
-_TRY = "SELECT pg_try_advisory_lock(%s, %s)"
-# Asked and not remembered: through a pooler, the next statement may come to another session.
-_HELD = """SELECT EXISTS (SELECT 1 FROM pg_locks WHERE pid = pg_backend_pid() AND granted
-    AND locktype = 'advisory' AND classid::int8 = %s AND objid::int8 = %s AND objsubid = 2)"""
+#: Seconds until it is known that no server answers: of the time that a leader has for its sign.
+CONNECT_TIMEOUT = 3
 
 
 class Leader:
@@ -65,24 +63,23 @@ class Leader:
         first = self._session is None
         if self._session is None:
             self._session = self._connect()
-        held = self._one(_HELD)
+        # Asked and not remembered: through a pooler, the next statement may be another session's.
+        cursor = self._session.cursor()
+        holder = locks.holder(cursor, locks.LEADER)
+        held = holder is not None and holder.is_this
         if self.leads and not held:
             raise psycopg.OperationalError(
                 "the lock is gone from its session; if a pooler stands before the database, "
                 "BEAT_DATABASE_URL must lead past it"
             )
-        leads = held or self._one(_TRY)
+        leads = held or locks.take(cursor, locks.LEADER)
         if first and not leads:
             logger.info("beat: another one leads, this one stands by")
         return leads
 
-    def _one(self, sql: str) -> bool:
-        assert self._session is not None  # noqa: S101 - _ask() has made it
-        row = self._session.execute(sql, KEY).fetchone()
-        return bool(row and row[0])
-
     def _connect(self) -> psycopg.Connection[Any]:
-        session = psycopg.connect(**_parameters(), autocommit=True, prepare_threshold=None)
+        alias = router.db_for_write(PeriodicTask)
+        session = connect("proj-beat-leader", alias, timeout=CONNECT_TIMEOUT)
         milliseconds = int(float(conf.get("LEADER_TIMEOUT")) * 1000)
         # Not as an option of the connection, which poolers refuse.
         session.execute(f"SET idle_session_timeout = {milliseconds:d}")
@@ -94,20 +91,3 @@ class Leader:
         if session is not None:
             with suppress(psycopg.Error):
                 session.close()
-
-
-def _parameters() -> dict[str, Any]:
-    """Return what libpq needs: Django's parameters, or the URL that leads past a pooler."""
-    # A replica grants advisory locks as well: there a second beat would lead.
-    bounds = {
-        "connect_timeout": 3,
-        "application_name": "proj-beat-leader",
-        "target_session_attrs": "read-write",
-    }
-    if url := conf.get("DATABASE_URL"):
-        gone = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
-        return {"tcp_user_timeout": 5000, "conninfo": url, **gone, **bounds}
-    found = connections[router.db_for_write(PeriodicTask)].get_connection_params()
-    for name in ("cursor_factory", "context", "prepare_threshold"):
-        found.pop(name, None)
-    return {**found, **bounds}

@@ -15,18 +15,11 @@ from typing import Any
 import psycopg
 from django.core.management.base import CommandError
 
-from .database import connect, reason, variable
+from durable.database import locks
+from durable.database.session import connect, reason, variable
+
 from .progress import Progress
 
-#: The lock's name: two numbers, for this database only ("migr" in ASCII).
-KEY = (0x6D696772, 1)
-
-_TRY = "SELECT pg_try_advisory_lock(%s, %s)"
-_HOLDER = """SELECT application_name, COALESCE(client_addr::text, 'this machine'), pid
-    FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE locktype = 'advisory' AND granted AND objsubid = 2
-      AND classid::int8 = %s AND objid::int8 = %s
-      AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 # Seconds until a client that is gone with its machine is noticed: 10 + 3 * 5.
 _KEEPALIVES = (
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
@@ -46,8 +39,7 @@ def alone(progress: Progress) -> Iterator[psycopg.Connection[Any]]:
                 if session is None:
                     session = connect("proj-migrate-lock")
                     session.execute(_KEEPALIVES)
-                row = session.execute(_TRY, KEY).fetchone()
-                if row and row[0]:
+                if locks.take(session.cursor(), locks.MIGRATION):
                     break
                 progress.wait(_who(session))
             except psycopg.Error as error:
@@ -66,9 +58,10 @@ def alone(progress: Progress) -> Iterator[psycopg.Connection[Any]]:
 
 
 def _who(session: psycopg.Connection[Any]) -> str:
-    row = session.execute(_HOLDER, KEY).fetchone()
-    if row is None:
+    holder = locks.holder(session.cursor(), locks.MIGRATION)
+    if holder is None:
         return "another migration, which has just ended"
     return (
-        f"another migration to end: {row[0] or 'a session'} at {row[1]} (PostgreSQL's pid {row[2]})"
+        f"another migration to end: {holder.name or 'a session'} at {holder.address} "
+        f"(PostgreSQL's pid {holder.pid})"
     )

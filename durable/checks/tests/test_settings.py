@@ -126,6 +126,13 @@ def test_the_pool_of_a_web_process_is_as_large_as_its_threads_are_many(
     assert "DATABASE_POOL_MAX_SIZE=3 is less than WEB_THREADS=4" in found["proj.W052"]
 
 
+def test_the_database_has_an_engine_that_knows_an_outage(database: Change) -> None:
+    database(ENGINE="django.db.backends.postgresql")
+    found = messages()
+    assert found.keys() == {"proj.E050"}
+    assert "ENGINE=django.db.backends.postgresql: a task" in found["proj.E050"]
+
+
 def test_a_worker_has_no_pool(settings: Any, conf: Change, database: Change) -> None:
     conf(CELERY_DB_REUSE_MAX=0)
     settings.ROLE = "worker"
@@ -161,10 +168,10 @@ def test_more_connections_than_postgresql_takes_are_added_up(settings: Any, conf
     conf(worker_concurrency=2)
     [text] = ask()
     assert f"PostgreSQL leaves {capacity.places()} " in text
-    assert "web: 30 × (WEB_CONCURRENCY=1 × (a pool of 4 + 1)) = 150" in text
-    assert "worker: 10 × (CELERY_WORKER_CONCURRENCY=2 + 3) = 50" in text
+    assert "web: 30 × (WEB_CONCURRENCY=1 × (a pool of 4 + WEB_THREADS=4 + 1)) = 270" in text
+    assert "worker: 10 × (2 × CELERY_WORKER_CONCURRENCY=2 + 3) = 70" in text
     assert "beat: 1 × (3) = 3" in text
-    assert "may hold 203 connections" in text
+    assert "may hold 343 connections" in text
 
 
 @pytest.mark.parametrize("seconds", [2, 300])

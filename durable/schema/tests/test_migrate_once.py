@@ -10,7 +10,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from durable.schema.lock import KEY, alone
+from durable.database.locks import MIGRATION
+from durable.schema.lock import alone
 from durable.schema.progress import Progress
 from tests.fixtures_worker import StartRole, database_url, free_port
 
@@ -26,7 +27,7 @@ def holders() -> int:
         cursor.execute(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
             " AND classid::int8 = %s AND objid::int8 = %s",
-            KEY,
+            MIGRATION,
         )
         return int(cursor.fetchone()[0])
 

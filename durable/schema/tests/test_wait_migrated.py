@@ -13,8 +13,10 @@ from tests.fixtures_worker import StartRole, free_port
 
 pytestmark = pytest.mark.django_db
 
-FORGET = "DELETE FROM django_migrations WHERE app = 'results' AND name = '0001_initial'"
-REMEMBER = "INSERT INTO django_migrations (app, name, applied) VALUES ('results', %s, now())"
+FORGET = "DELETE FROM django_migrations WHERE app = 'durable_results' AND name = '0001_initial'"
+REMEMBER = (
+    "INSERT INTO django_migrations (app, name, applied) VALUES ('durable_results', %s, now())"
+)
 
 
 class Out(StringIO):
@@ -48,7 +50,7 @@ def test_it_says_what_is_missing_and_who_brings_it_and_goes_on_when_it_is_there(
     call_command("wait_migrated", wait=60, stdout=out)
 
     first, last = out.getvalue().strip().splitlines()
-    assert "waiting for migrations, 1 from results.0001_initial on" in first
+    assert "waiting for migrations, 1 from durable_results.0001_initial on" in first
     assert "kubectl logs deploy/web -c schema" in first
     assert last.endswith("the schema is that of this code")
 

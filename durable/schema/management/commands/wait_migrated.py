@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.exceptions import InconsistentMigrationHistory
 from django.db.migrations.executor import MigrationExecutor
 
-from durable.schema.database import reason
+from durable.database.session import reason
 from durable.schema.progress import Progress, add_wait_option
 
 

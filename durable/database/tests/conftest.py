@@ -1,0 +1,5 @@
+"""What the tests of this folder share with others."""
+
+from tests.cable import database
+
+__all__ = ["database"]
