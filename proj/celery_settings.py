@@ -1,8 +1,8 @@
 """Celery's settings, each with its reason. proj/settings.py takes them over, so they are Django's.
 
 ``CELERY_<NAME>`` in the environment sets any of them, and every other setting that Celery knows,
-with Celery's own type (see durable/environment). Where one follows from others it is worked out last,
-from what the environment made of those.
+with Celery's own type (see durable/environment). Where one follows from others it is worked out
+last, from what the environment made of those.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # A publisher doesn't: the user's request waits behind it.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1}
 
-# A worker's child keeps its connection over this many tasks; durable/database/connections.py makes that safe.
+# A worker's child keeps its connection over this many tasks; durable/database/connections.py makes
+# that safe.
 CELERY_DB_REUSE_MAX = 1000
 
 # --- Periodic tasks ------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from django.db import connection, connections
+from durable.queue.relay import Relay
 
 from durable.backups.models import Backup
 from durable.queue import broker, store
 from durable.queue.models import Task, Worker
-from durable.queue.relay import Relay
 from tests import durable_tasks as tasks
 from tests.backups import Backups
 from tests.fixtures_durable import TASKS, all_done, client, send

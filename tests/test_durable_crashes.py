@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from celery import states
+from durable.queue.relay import Relay
 
 from durable.queue.models import Task, Worker
-from durable.queue.relay import Relay
 from tests import durable_tasks as tasks
 from tests.fixtures_durable import (
     TASKS,

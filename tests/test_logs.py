@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-
-from durable.logs.context import bind, unbind
 from durable.queue.calls import durable
 from durable.queue.relay import Relay
+
+from durable.logs.context import bind, unbind
 from tests import log_tasks as tasks
 from tests.fixtures_worker import StartRole, wait_for
 from tests.log_lines import JSON, SECRET, lines

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
+from durable.queue.losses import is_empty
+from durable.queue.relay import Relay
 from kombu.connection import Connection
 
 from durable.queue import broker
-from durable.queue.losses import is_empty
 from durable.queue.models import Task
-from durable.queue.relay import Relay
 from tests import durable_tasks as tasks
 from tests.fixtures_durable import TASKS, all_done, names, send
 from tests.fixtures_worker import ROOT, StartRole, database_url, free_port, wait_for

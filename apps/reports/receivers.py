@@ -14,7 +14,7 @@ from .tasks import ReportTask
 def after_revoke(sender: Any, request: Any, **kwargs: Any) -> None:
     """Let the report of a task fail that somebody has revoked; Celery calls no ``on_failure()``.
 
-    The outbox forgets such a task (durable/queue/receivers.py), so nothing would start it again, and
+    Its row is gone by then (durable/queue/worker/receivers.py), so nothing would start it again, and
     the report would be in progress for ever.
     """
     if isinstance(sender, ReportTask) and (request.args or request.kwargs):

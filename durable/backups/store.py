@@ -1,7 +1,8 @@
 """Dumps to and from an object storage: S3 and what speaks like it, Google Cloud Storage, Azure.
 
     python -m durable.backups.store upload     from BACKUP_DIR
-    python -m durable.backups.store download   the dump FROM, or the newest, in place of what is there
+    python -m durable.backups.store download   the dump FROM, or the newest, in place of what is
+                                               there
 
 It runs in the image of the app, and the script that dumps and restores in PostgreSQL's
 (k8s/components/backup-s3). It needs no Django. Settings:

@@ -79,6 +79,6 @@ def several_beats_send_once() -> Iterator[Finding]:
         yield (
             f"CELERY_BEAT_SCHEDULER={name}: two beats, as there are for a moment at each update, "
             "send every periodic task twice, and a broker that is away loses it.",
-            "Leave CELERY_BEAT_SCHEDULER unset: durable.schedules.scheduler:DatabaseScheduler has a "
-            "leader.",
+            "Leave CELERY_BEAT_SCHEDULER unset: durable.schedules.scheduler:DatabaseScheduler has "
+            "a leader.",
         )

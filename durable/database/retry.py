@@ -11,8 +11,6 @@ from typing import TypeVar
 import psycopg
 from django.db import Error, InterfaceError, OperationalError, connections
 
-from .outage import lost_database
-
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -61,26 +59,3 @@ def persist(call: Callable[[], T], seconds: float, aliases: Iterable[str]) -> T:
             # Not all workers of a site at the same moment.
             time.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311
             pause = min(2 * pause, PAUSES[1])
-
-
-def once_more(call: Callable[[], T], alias: str) -> T:
-    """Return what *call* returns; if the connection to *alias* was broken, on a new one.
-
-    For processes without requests or tasks (a bot, a consumer), where Django asks no idle
-    connection whether it still answers. Not inside of a transaction, which is lost with its
-    connection, and not on a connection that is new.
-
-    :param call: can be done twice. Rarely the server has done it, and its answer was lost.
-    :raises django.db.Error: the second try's.
-    """
-    connection = connections[alias]
-    if connection.connection is None or connection.in_atomic_block:
-        return call()
-    try:
-        return call()
-    except Error as error:
-        if not lost_database(error, alias):
-            raise
-        logger.info("the connection to the database was broken, here is another try: %s", error)
-    connection.close()
-    return call()

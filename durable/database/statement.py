@@ -31,9 +31,7 @@ def run_prepared(
         try:
             raw.prepare_threshold = 0 if prepare else None
             # What Django's cursor would go through as well (connection.execute_wrapper()).
-            execute: Callable[..., Any] = lambda sql, params, many, context: cursor.execute(
-                sql, params
-            )
+            execute: Callable[..., Any] = partial(_execute, cursor)
             for wrapper in reversed(connection.execute_wrappers):
                 execute = partial(wrapper, execute)
             execute(statement, values, False, {"connection": connection, "cursor": cursor})
@@ -41,3 +39,7 @@ def run_prepared(
             raw.prepare_threshold = threshold
         connection.health_check_done = True  # type: ignore[attr-defined] # it has just answered
         return cursor.fetchall() if cursor.description else []
+
+
+def _execute(cursor: Any, sql: str, params: Any, many: bool, context: Any) -> None:
+    cursor.execute(sql, params)

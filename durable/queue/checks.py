@@ -27,8 +27,9 @@ def _times() -> list[CheckMessage]:
     if dead < 3 * heartbeat:
         found.append(
             Error(
-                f"DURABLE_DEAD_AFTER={dead} is less than three times DURABLE_HEARTBEAT={heartbeat}: "
-                "one late sign of life, and a worker's tasks are started elsewhere.",
+                f"DURABLE_DEAD_AFTER={dead} is less than three times "
+                f"DURABLE_HEARTBEAT={heartbeat}: one late sign of life, and a worker's tasks are "
+                "started elsewhere.",
                 hint=f"Set DURABLE_DEAD_AFTER to {3 * heartbeat} or more.",
                 id="durable.E001",
             )
@@ -43,8 +44,8 @@ def _celery() -> list[CheckMessage]:
     if not issubclass(current_app.Task, DurableTask):
         found.append(
             Error(
-                "Celery's tasks don't derive from durable.queue.worker.task.DurableTask: delay_on_commit() "
-                "publishes without a row, and nothing holds what is lost.",
+                "Celery's tasks don't derive from durable.queue.worker.task.DurableTask: "
+                "delay_on_commit() publishes without a row, and nothing holds what is lost.",
                 hint='Create the application with Celery(..., task_cls="proj.task:Task").',
                 id="durable.E004",
             )

@@ -32,7 +32,7 @@ def is_transactional(backend: Any) -> bool:
 
 
 def part_of(task: Any, result: Any, state: str) -> Part | None:
-    """Return what stores a state as part of a statement on rows, if *task*'s backend can do that."""
+    """Return what stores a state as part of a statement, if *task*'s backend can do that."""
     backend = task.backend
     if not (is_transactional(backend) and hasattr(backend, "part_of_statement")):
         return None

@@ -52,7 +52,7 @@ def sql_of_many(table: str) -> str:
         INSERT INTO {table} AS kept ({", ".join(COLUMNS)}, date_created, date_done)
         SELECT *, statement_timestamp(), statement_timestamp()
             FROM unnest({arrays}) AS given({", ".join(COLUMNS)})
-        ON CONFLICT (task_id) DO UPDATE SET {updates}, date_done = excluded.date_done"""
+        ON CONFLICT (task_id) DO UPDATE SET {updates}, date_done = excluded.date_done"""  # noqa: S608
 
 
 def store(alias: str, table: str, values: dict[str, Any], *, outdated: bool) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from durable.queue.relay import Relay
 from pytest_django import Settings
 
 from apps.reports.models import Chunk, Report
 from bench.csv_files import flights
 from durable.queue.models import Task
-from durable.queue.relay import Relay
 from tests.fixtures_durable import TASKS, main_process
 from tests.fixtures_worker import StartRole, wait_for
 

@@ -9,11 +9,10 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from django.db import Error, connection, connections, transaction
+from django.db import Error, connection, connections
 from django.utils.connection import ConnectionDoesNotExist
 
 from durable.database.postgresql.base import DatabaseWrapper, exhausted_for
-from durable.database.retry import once_more
 from durable.health import readiness
 from tests.cable import Cable
 from tests.fixtures_worker import PATIENCE, wait_for
@@ -134,31 +133,6 @@ def cut(
     pid = backend(connection)
     yield cut
     connection.close()
-
-
-def test_a_connection_that_was_cut_is_tried_once_more_outside_of_a_transaction(
-    cut: Callable[[], None],
-) -> None:
-    before = backend(connection)
-    cut()
-    assert once_more(lambda: backend(connection), "default") != before
-
-
-def test_a_transaction_is_lost_with_its_connection_and_the_next_one_gets_a_new_one(
-    cut: Callable[[], None],
-) -> None:
-    calls = []
-
-    def call() -> None:
-        calls.append(1)
-        backend(connection)
-
-    with pytest.raises(Error), transaction.atomic():  # noqa: PT012
-        backend(connection)
-        cut()
-        once_more(call, "default")
-    assert len(calls) == 1
-    assert backend(connection)
 
 
 def test_a_connection_that_is_known_to_be_closed_is_replaced(cut: Callable[[], None]) -> None:

@@ -44,7 +44,7 @@ class Batch:
         self.lost: BaseException | None = None  # the database is away
         self.apart = False  # nothing of it can be kept: its tasks must run one by one
         self._sid = ""
-        #: The task has opened a cursor; a savepoint stands before what it does; there is an old one.
+        #: The task has opened a cursor; its savepoint is set; there is one of a task before.
         self._touched = self._has_savepoint = self._has_old = False
 
     @contextmanager

@@ -220,7 +220,7 @@ class Supervisor:
             if not self._has_ended(child):
                 os.kill(child.pid, signal.SIGTERM)
         while time.monotonic() - began < seconds and self._told == told:
-            if all([self._has_ended(child) for child in children]):
+            if sum(self._has_ended(child) for child in children) == len(children):
                 break
             self._turn([child for child in children if not self._has_ended(child)])
             self._file.touch("stopping")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +30,8 @@ from .options import (
 
 #: Rows that one statement of a bulk call writes.
 CHUNK = 1000
+#: Seconds between two calls after which a connection may have been cut.
+IDLE = 1.0
 
 _durable: ContextVar[bool | None] = ContextVar("durable", default=None)
 
@@ -210,6 +213,20 @@ def refuse_chord(task: Any, ignores_result: bool) -> None:
         )
 
 
+def _drop_if_cut() -> None:
+    """Drop a connection that was cut while it was idle; a transaction has no other one.
+
+    Asked before and not tried again after: a row whose answer was lost could be there twice. In the
+    middle of requests Django asks itself, at their start; a bot or a consumer has none.
+    """
+    connection: Any = connections[conf.alias()]
+    now, before = time.monotonic(), getattr(connection, "durable_called_at", float("-inf"))
+    connection.durable_called_at = now
+    idle = now - before > IDLE and connection.connection is not None
+    if idle and not connection.in_atomic_block and not connection.is_usable():
+        connection.close()
+
+
 def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Write the row of a call; return the ``AsyncResult`` of the task, whose id it has from now."""
     app = task._get_app()
@@ -217,6 +234,7 @@ def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     here = bool(app.conf.task_always_eager)
     if here:  # Celery's eager mode waits for no time either
         call = call._replace(due_at=None)
+    _drop_if_cut()
     row_id = store.insert(call._asdict())
     result = task.AsyncResult(call.task_id)
     result.ignored = bool(options.get("ignore_result"))  # as send_task() does: get() is None then
@@ -237,6 +255,7 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
     """
     app, count = task._get_app(), 0
     source = iter(arguments)
+    _drop_if_cut()
     with atomic_unless_already():
         while chunk := list(islice(source, CHUNK)):
             calls = [prepare(task, *_split(item), dict(options)) for item in chunk]

@@ -1,4 +1,4 @@
-"""What is tried again later, and not for ever: a pause that doubles, and the quarantine after it."""
+"""A row that can't go on now: it is postponed, longer each time, and quarantined in the end."""
 
 from __future__ import annotations
 

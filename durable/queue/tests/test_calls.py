@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_celery_results.models import ChordCounter
 from kombu.utils.json import loads
 
+from durable.database.session import connect
 from durable.queue import store
 from durable.queue.caller import calls
 from durable.queue.caller.calls import durable, plain
@@ -261,3 +262,16 @@ class TestMany:
         assert args_of_rows() == [
             [[1, 2], {}], [[3], {}], [[4], {}], [["text"], {}], [[], {"label": "named"}],
         ]  # fmt: skip
+
+
+def test_a_call_after_a_while_takes_a_new_connection_in_the_place_of_one_that_was_cut() -> None:
+    """A bot or a consumer has no requests, at whose start Django asks."""
+    effect.delay_on_commit("a")
+    connection.durable_called_at -= calls.IDLE  # type: ignore[attr-defined]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [pid] = cursor.fetchone()
+    with connect("this test") as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+    effect.delay_on_commit("b")
+    assert Task.objects.count() == 2

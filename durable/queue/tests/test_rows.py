@@ -50,7 +50,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     monkeypatch.setattr(state, "reserved_requests", set())
     monkeypatch.setattr(app.amqp, "queues", app.amqp.Queues({"default": {}, "mail": {}}))
     worker = SimpleNamespace(
-        app=app, consumer=Consumer(), pool=SimpleNamespace(num_processes=2),
+        app=app, consumer=Consumer(), pool=SimpleNamespace(num_processes=2), hub=None,
         consumer_cls="celery.worker.consumer:Consumer",
     )  # fmt: skip
     rows = Rows(worker)

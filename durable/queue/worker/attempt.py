@@ -218,7 +218,7 @@ class Attempt:
     def call_next(self, outcome: Outcome) -> bool:
         """Write the rows of what comes after; return whether the result is to be stored.
 
-        That is what replaces it, its ``link=`` and its chain's next task, as Celery would send them.
+        That is what replaces it, its ``link=`` and its chain's next task, as Celery sends them.
         """
         app, request, result = self.task.app, self.request, outcome.result
         if self.replacement is not None and self.retry is None:
