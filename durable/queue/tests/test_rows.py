@@ -48,10 +48,10 @@ class Consumer:
 def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     """The rows of a worker with two slots; its thread is the test."""
     monkeypatch.setattr(state, "reserved_requests", set())
-    monkeypatch.setattr(app.amqp, "queues", app.amqp.Queues({"default": {}, "mail": {}}))
+    queues = SimpleNamespace(consume_from={"default": None})
     worker = SimpleNamespace(
-        app=app, consumer=Consumer(), pool=SimpleNamespace(num_processes=2), hub=None,
-        consumer_cls="celery.worker.consumer:Consumer",
+        app=SimpleNamespace(amqp=SimpleNamespace(queues=queues)), consumer=Consumer(), hub=None,
+        pool=SimpleNamespace(num_processes=2), consumer_cls="celery.worker.consumer:Consumer",
     )  # fmt: skip
     rows = Rows(worker)
     rows._awake = True  # no thread is to be woken
@@ -207,7 +207,7 @@ def test_a_message_of_the_broker_cannot_pass_for_a_row(
 ) -> None:
     call("a")
     [held] = hold()
-    message = RowMessage(held, rows)
+    message: Message = RowMessage(held, rows)
     if not is_row:
         message = Message(message.body, headers=message.headers)
     seen: list[Any] = []
