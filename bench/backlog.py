@@ -1,12 +1,11 @@
-"""A long backlog: what the relay, the search for losses and beat cost while many rows wait.
+"""A long backlog: what the workers' and the janitor's statements cost while many rows wait.
 
     python -m bench.backlog [ROWS] [SECONDS]
 
-ROWS (100,000) tasks are sent by the relay of a real beat and wait in the broker, and as many more
-wait in the table for a time that is an hour away. Then two workers take from the queue for SECONDS
-(60); halfway, one of them is killed with what it holds. Prints how many messages were sent beyond
-one for each row, the longest and the mean time of each of the relay's statements, the plans of
-those that look through waiting rows, and beat's memory.
+ROWS (100,000) rows are ready, and as many more wait for a time that is an hour away. Two workers
+take from the queue for SECONDS (60); halfway, one of them is killed with what it holds. Prints how
+many tasks were done, the longest and the mean time of each statement, and the plans of those that
+look through waiting rows.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from bench import ledger  # starts PostgreSQL and a broker, and sets up Django
 
@@ -23,43 +23,32 @@ from bench import ledger  # starts PostgreSQL and a broker, and sets up Django
 import psutil
 from django.db import connection
 
-from bench import procfs
+from bench.effects import effect
 from durable.queue import store
+from durable.queue.worker.lanes import EVER
 from tests.fixtures_worker import Role
 
-#: Rows as delay_on_commit() writes them, for a broker that was away.
-INSERT = """INSERT INTO durable_task (task_id, task, queue, priority, body, due_at, sends, starts,
-        reported, history, error)
-    SELECT gen_random_uuid(), 'bench.effects.effect', 'default', 0, '[[' || n || '], {}, {}]',
-        clock_timestamp() + %s * interval '1 s', 0, 0, 0, '[]', ''
-    FROM generate_series(%s, %s) AS n"""
-
-#: Each statement that looks through the rows, with what fits its parameters.
-PLANS = {
-    "due": "SELECT id FROM durable_task WHERE due_at <= statement_timestamp()"
-    " ORDER BY due_at LIMIT 500 FOR UPDATE SKIP LOCKED",
-    "expired": "SELECT id FROM durable_task WHERE expires < statement_timestamp()"
-    " AND worker IS NULL AND quarantined_at IS NULL",
-    "of dead workers": "SELECT id FROM durable_task WHERE worker IS NOT NULL"
-    " AND started_at < clock_timestamp() - interval '10 s'"
-    " AND worker NOT IN (SELECT id FROM durable_worker)",
-    "overtaken": f"SELECT id FROM durable_task WHERE {store.WAITING} AND queue = 'default'"  # noqa: S608
-    " AND priority = 0 AND sent_at < statement_timestamp() - interval '1 day'"
-    " AND NOT id = ANY (SELECT unnest(held) FROM durable_worker)",
+#: Each statement that looks through the rows, with its parameters.
+PLANS: dict[str, tuple[str, dict[str, Any]]] = {
+    "hold": (
+        f"{store._PICK} SELECT * FROM picked",  # noqa: S608
+        {"queues": ["default"], "priorities": [0], "since": [EVER], "limit": 50},
+    ),
+    "expired": (
+        "SELECT id FROM durable_task WHERE expires < statement_timestamp()"
+        " AND started_at IS NULL AND quarantined_at IS NULL",
+        {},
+    ),
+    "of dead workers": (
+        f"SELECT id FROM durable_task WHERE worker IS NOT NULL AND {store.ORPHANED}",  # noqa: S608
+        {"age": 10},
+    ),
 }
 
 
 def value(sql: str) -> int:
     """Return the number that *sql* finds."""
     return int(store.run(sql)[0][0] or 0)
-
-
-def wait_until_sent(rows: int) -> float:
-    """Wait until the relay has sent all that is due; return the seconds it took."""
-    begin = time.monotonic()
-    while value("SELECT count(*) FROM durable_task WHERE sent_at IS NULL AND sends < 2") > rows:
-        time.sleep(1)
-    return time.monotonic() - begin
 
 
 def main() -> None:
@@ -70,8 +59,9 @@ def main() -> None:
     ledger.clear()
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE durable_task")
-    store.run(INSERT, [3600, 1, rows])
-    store.run(INSERT, [0, rows + 1, 2 * rows])
+    effect.map_on_commit(range(rows), countdown=3600)
+    effect.map_on_commit(range(rows, 2 * rows))
+    store.run("ANALYZE durable_task")
     env = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -87,11 +77,6 @@ def main() -> None:
             return roles[-1]
 
         try:
-            beat = start("beat")
-            beat.wait_for_line("beat: Starting...")
-            begun = procfs.resident(beat.process.pid)
-            took = wait_until_sent(rows)
-            print(f"{rows} rows sent by the relay in {took:.0f} s, as many wait for their time")
             workers = [start("worker", "-n", f"{n}@%h", "-c", "2") for n in ("one", "two")]
             for worker in workers:
                 worker.wait_for_line(" ready.")
@@ -102,14 +87,8 @@ def main() -> None:
             time.sleep(seconds / 2)
             done = value("SELECT count(*) FROM bench_effect")
             double = done - value("SELECT count(DISTINCT label) FROM bench_effect")
-            extra = value("SELECT sum(sends - 1) FROM durable_task WHERE sends > 1")
             waiting = value("SELECT count(*) FROM durable_task")
-            print(
-                f"{done} done, {double} of them twice, {waiting} wait; "
-                f"{extra} messages more than one a row ({100 * extra / rows:.3f} %)"
-            )
-            peak = procfs.peak(beat.process.pid)
-            print(f"beat: {begun:.0f} MB at first, {peak:.0f} MB at most")
+            print(f"{done} done, {double} of them twice, {waiting} wait")
             report()
         finally:
             for role in roles:
@@ -120,15 +99,15 @@ def report() -> None:
     """Print what the statements took, and how the rows were found."""
     found = store.run(
         "SELECT calls, mean_exec_time, max_exec_time, query FROM pg_stat_statements"
-        " WHERE query LIKE '%%outbox_%%' AND query NOT LIKE '%%pg_stat%%' AND calls > 5"
+        " WHERE query LIKE '%%durable_task%%' AND query NOT LIKE '%%pg_stat%%' AND calls > 5"
         " ORDER BY max_exec_time DESC LIMIT 12"
     )
     for calls, mean, longest, query in found:
         text = " ".join(query.split())[:110]
         print(f"{calls:7} x {mean:8.2f} ms, {longest:8.2f} ms at most: {text}")
     with connection.cursor() as cursor:
-        for name, sql in PLANS.items():
-            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, SUMMARY OFF) {sql}")
+        for name, (sql, params) in PLANS.items():
+            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, SUMMARY OFF) {sql}", params)
             print(f"--- {name}")
             print("\n".join(row[0] for row in cursor.fetchall()))
 

@@ -86,7 +86,8 @@ class Sentinels:
         self.binary = str(get_binary_path())
         self.folder = folder
         ports = [free_port() for _ in range(2)]
-        self.master = self._server(stack, ports[0])
+        self._first = ports[0]
+        self.master = self._server(stack, self._first)
         self._server(stack, ports[1], "--replicaof", "127.0.0.1", str(ports[0]))
         self.ports = [self._sentinel(stack, free_port(), ports[0]) for _ in range(3)]
         end = time.monotonic() + 240
@@ -120,6 +121,12 @@ class Sentinels:
         log = self.folder / f"sentinel-{port}.log"
         stack.enter_context(running(command, log, listens(port)))
         return port
+
+    def has_another_master(self) -> bool:
+        """Return whether the replica has taken the first master's place."""
+        with redis.Redis(port=self.ports[0]) as client:
+            _, port = client.sentinel_get_master_addr_by_name(self.NAME)
+        return bool(port != self._first)
 
     def _knows_the_others(self, port: int) -> bool:
         with redis.Redis(port=port) as client:

@@ -1,7 +1,7 @@
 """What a restore means for tasks: those of the dump run, what came after it never does.
 
-The broker is not restored. It holds messages of rows that are gone, whose ids would be given out
-again, and messages of rows that went back to an earlier start.
+A worker that was not stopped may hold or run rows that are gone, whose ids would be given again,
+or rows that went back to an earlier attempt.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from django.db import connection, connections
 from durable.queue.relay import Relay
 
 from durable.backups.models import Backup
-from durable.queue import broker, store
+from durable.queue import store
 from durable.queue.models import Task, Worker
 from tests import durable_tasks as tasks
 from tests.backups import Backups
-from tests.fixtures_durable import TASKS, all_done, client, send
+from tests.fixtures_durable import TASKS, all_done, send
 from tests.fixtures_worker import StartRole, wait_for
 
 pytestmark = [
@@ -58,24 +58,16 @@ def test_what_was_called_before_the_dump_runs_and_what_was_called_after_it_does_
     name = own.dump()
     send(tasks.effect, ["undone-1", "undone-2"])
     undone = set(Task.objects.values_list("id", flat=True))
-    assert client().llen("default") == 4
-
     own.restore(name)
     send(tasks.effect, ["c", "d"])
     assert not undone & set(Task.objects.filter(body__regex='"[cd]"').values_list("id", flat=True))
     start_role("worker", **TASKS)
-    relay = Relay()
-    relay.start()
-    try:
-        wait_for(all_done, "all rows are finished")
-        wait_for(lambda: client().llen("default") == 0, "all messages are taken")
-    finally:
-        relay.stop()
+    wait_for(all_done, "all rows are finished")
     assert tasks.effects() == {"a": 1, "b": 1, "c": 1, "d": 1}
 
 
 def test_a_task_that_finished_after_the_dump_runs_again_as_its_effect_was_undone_too(
-    own: Own, start_role: StartRole, relay: Relay
+    own: Own, start_role: StartRole
 ) -> None:
     send(tasks.effect, ["a"])
     name = own.dump()
@@ -83,56 +75,35 @@ def test_a_task_that_finished_after_the_dump_runs_again_as_its_effect_was_undone
     wait_for(all_done, "it is done")
     assert tasks.effects() == {"a": 1}
     worker.stop()
-    relay.stop()
     own.restore(name)
     assert tasks.effects() == {}
     start_role("worker", **TASKS)
-    again = Relay()
-    again.start()
-    try:
-        wait_for(all_done, "it is done again")
-    finally:
-        again.stop()
+    wait_for(all_done, "it is done again")
     assert tasks.effects() == {"a": 1}
 
 
-def test_no_message_from_before_the_restore_can_start_a_row(
-    own: Own, start_role: StartRole
-) -> None:
-    """Not even one of the same row: it may carry the arguments of a retry that was undone."""
-    [result] = send(tasks.effect, ["a"])
-    name = own.dump()
-    entry = Task.objects.get(task_id=result.id)
-    # The row went on to a second start, with other arguments.
-    body = entry.body.replace('"a"', '"from the undone history"')
-    row = store.Row(entry.id, result.id, entry.task, entry.queue, 0, body, 2, 1, 0.0)
-    own.restore(name)
-    send(tasks.effect, ["starts"])
-    client().delete("default")
-    first = Task.objects.get(task_id=result.id)
-    assert first.starts > entry.starts + 1_000_000
-    assert first.starts == first.reported
-    broker.publish([row, row._replace(starts=0)])
-    start_role("worker", **TASKS)
-    wait_for(lambda: client().llen("default") == 0, "the old messages are taken")
-    wait_for(lambda: not client().exists("unacked"), "and done with")
-    wait_for(lambda: Worker.objects.exists(), "the worker gives signs of life")
-    assert tasks.effects() == {}
-    assert Task.objects.filter(task_id=result.id).exists()
-
-
-def test_what_ran_during_the_dump_is_sent_again_and_is_not_blamed(own: Own) -> None:
-    [running, waiting] = send(tasks.effect, ["running", "waiting"])
-    row = Task.objects.get(task_id=running.id)
-    for _ in range(4):
-        Task.objects.filter(pk=row.pk).update(worker=None)
-        store.claim(row.pk, Task.objects.get(pk=row.pk).starts, "a worker of that time")
+def test_no_worker_from_before_the_restore_can_begin_or_end_a_row_of_it(own: Own) -> None:
+    """Not even one that it held: it may know the arguments of a retry that was undone."""
+    send(tasks.effect, ["running", "held", "ready"])
+    running, held, ready = Task.objects.order_by("id")
+    worker = Worker.objects.create(id="of that time", hostname="h", pid=1, slots=1)
+    for number in range(4):
+        store.hold_one(running.pk, worker.id)
+        assert store.begin(running.pk, number, worker.id) == number + 1
+        Task.objects.filter(pk=running.pk, attempt__lt=4).update(worker=None, started_at=None)
+    store.hold_one(held.pk, worker.id)
     own.restore(own.dump())
-    row.refresh_from_db()
-    assert (row.worker, row.starts - row.reported) == (None, 0)
-    assert row.history[-1]["what"] == "came back with a restore"
-    due = set(Task.objects.exclude(due_at=None).values_list("task_id", flat=True))
-    assert due == {running.id, waiting.id}
+    assert store.begin(held.pk, 0, worker.id) is None
+    assert not store.finish_one(running.pk, 4)
+    assert not store.finish([(held.pk, 0), (ready.pk, 0)])
+    for row in Task.objects.all():
+        assert (row.worker, row.started_at, row.attempt) == (None, None, row.clean_attempt)
+        assert row.attempt > 1_000_000
+        assert row.history[-1]["what"] == "came back with a restore"
+    assert {row.task_id for row in store.hold("w", store.lanes(["default"]), 9)} == {
+        running.task_id, held.task_id, ready.task_id
+    }  # fmt: skip
+    assert not Worker.objects.exists()
 
 
 def test_tasks_can_be_held_back_until_a_person_starts_them(own: Own) -> None:
@@ -141,18 +112,16 @@ def test_tasks_can_be_held_back_until_a_person_starts_them(own: Own) -> None:
     own.restore(own.dump(), BACKUP_HOLD_TASKS="true")
     entry = Task.objects.get()
     assert entry.quarantined_at
-    assert entry.due_at is None
     assert "BACKUP_HOLD_TASKS" in entry.error
 
 
 def test_what_is_in_quarantine_stays_there(own: Own) -> None:
     send(tasks.effect, ["a"])
-    Task.objects.update(quarantined_at="2026-01-01T00:00Z", starts=7, reported=2, due_at=None)
+    Task.objects.update(quarantined_at="2026-01-01T00:00Z", attempt=7, clean_attempt=2)
     own.restore(own.dump())
     entry = Task.objects.get()
     assert entry.quarantined_at
-    assert entry.due_at is None
-    assert entry.starts - entry.reported == 5
+    assert entry.attempt - entry.clean_attempt == 5
 
 
 def test_settle_does_the_same_for_a_database_that_was_brought_back_by_other_means(own: Own) -> None:
@@ -160,8 +129,7 @@ def test_settle_does_the_same_for_a_database_that_was_brought_back_by_other_mean
     connections.close_all()
     own.run("settle")
     entry = Task.objects.get(task_id=result.id)
-    assert entry.starts > 1_000_000
-    assert entry.due_at
+    assert entry.attempt > 1_000_000
     [other] = send(tasks.effect, ["b"])
     assert Task.objects.get(task_id=other.id).pk > 10**15
 

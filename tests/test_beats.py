@@ -202,16 +202,13 @@ def due() -> PeriodicTask:
     return schedule(1, "hours", last_run_at=timezone.now() - timedelta(days=7))
 
 
-def test_a_tick_while_the_broker_is_away_runs_later_once(
+def test_a_tick_needs_no_broker(
     start_role: StartRole, start_beat: StartBeat, due: PeriodicTask, broker: Cable
 ) -> None:
-    start_role("worker", **TASKS)
     broker.pull()
-    beat = start_beat("a", CELERY_BROKER_URL=through(broker, os.environ["CELERY_BROKER_URL"]))
-    wait_for(lambda: Task.objects.filter(task="tests.durable_tasks.effect"), "it is written")
-    beat.goes_round()
-    assert effects() == 0
-    broker.plug()
+    env = {**TASKS, "CELERY_BROKER_URL": through(broker, os.environ["CELERY_BROKER_URL"])}
+    start_role("worker", ready="Cannot connect to", **env)
+    beat = start_beat("a", **env)
     wait_for(effects, "it runs")
     beat.goes_round()
     due.refresh_from_db()

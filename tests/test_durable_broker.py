@@ -61,7 +61,7 @@ def wiped(server: Cable) -> Iterator[None]:
 
 
 TROUBLES: tuple[Callable[[Cable], AbstractContextManager[None]], ...] = (
-    cut_off, frozen, full, wiped,
+    frozen, cut_off, full, wiped,
 )  # fmt: skip
 
 
@@ -71,7 +71,9 @@ def test_durable_tasks_do_not_notice_what_happens_to_the_broker_and_plain_ones_c
 ) -> None:
     broker.pull()  # from the start
     url = through(broker, os.environ["CELERY_BROKER_URL"])
-    start_role("worker", "--pool", pool, ready="Cannot connect to", CELERY_BROKER_URL=url, **ENV)
+    worker = start_role(
+        "worker", "--pool", pool, ready="Cannot connect to", CELERY_BROKER_URL=url, **ENV
+    )
     everything = dict.fromkeys(names(20), 1)
     for result in send(tasks.effect, names(20)):
         result.get(timeout=60)
@@ -79,6 +81,8 @@ def test_durable_tasks_do_not_notice_what_happens_to_the_broker_and_plain_ones_c
     for trouble in TROUBLES:
         assert probe_tasks.add.delay(1, 2).get(timeout=120) == 3
         with trouble(broker):
+            if trouble is frozen and pool == "prefork":  # its own heartbeat meets it as well
+                worker.wait_for_line("Connection to broker lost")
             labels = [f"{trouble.__name__} {name}" for name in names(20)]
             everything |= dict.fromkeys(labels, 1)
             again = tasks.retries.delay_on_commit(trouble.__name__, 1, 0.1)
@@ -121,10 +125,14 @@ def test_without_any_broker_every_role_does_its_work_and_says_what_needs_one(
     )  # fmt: skip
     assert called.stdout.count("there is no broker: CELERY_BROKER_URL is not set") == 2
     wait_for(lambda: tasks.effects() == {"a": 1, "b": 1, "c": 1} and all_done(), "all are done")
-    for role, path in (("worker", []), ("beat", []), ("web", ["readyz"])):
-        wait_for(
-            lambda role=role, path=path: healthcheck(
+    probes: dict[str, list[str]] = {"worker": [], "beat": [], "web": ["readyz"]}
+
+    def all_healthy() -> bool:
+        return not any(
+            healthcheck(
                 role, *path, HEARTBEAT_DIR=folders[role], WEB_BIND=bind, CELERY_BROKER_URL=""
-            ).status == 0,
-            f"{role} is healthy",
-        )  # fmt: skip
+            ).status
+            for role, path in probes.items()
+        )
+
+    wait_for(all_healthy, "every role is healthy")

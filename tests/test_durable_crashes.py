@@ -11,6 +11,7 @@ import pytest
 from celery import states
 from durable.queue.relay import Relay
 
+from durable.queue.endings.janitor import Janitor
 from durable.queue.models import Task, Worker
 from tests import durable_tasks as tasks
 from tests.fixtures_durable import (
@@ -31,9 +32,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("task", [tasks.gate, tasks.long_gate])
-def test_a_killed_child_loses_nothing(
-    start_role: StartRole, relay: Relay, tmp_path: Path, task: Any
-) -> None:
+def test_a_killed_child_loses_nothing(start_role: StartRole, tmp_path: Path, task: Any) -> None:
     worker = start_role("worker", **TASKS)
     send(task, names(6), str(tmp_path))
     for path in wait_for(started(tmp_path, 2), "both slots are busy"):
@@ -45,9 +44,7 @@ def test_a_killed_child_loses_nothing(
 
 
 @pytest.mark.parametrize("task", [tasks.gate, tasks.long_gate])
-def test_a_killed_worker_loses_nothing(
-    start_role: StartRole, relay: Relay, tmp_path: Path, task: Any
-) -> None:
+def test_a_killed_worker_loses_nothing(start_role: StartRole, tmp_path: Path, task: Any) -> None:
     worker = start_role("worker", **TASKS)
     send(task, names(6), str(tmp_path))
     wait_for(started(tmp_path, 2), "both slots are busy")
@@ -60,7 +57,7 @@ def test_a_killed_worker_loses_nothing(
 
 
 def test_a_worker_that_was_frozen_and_replaced_does_not_count_twice(
-    start_role: StartRole, relay: Relay, tmp_path: Path
+    start_role: StartRole, tmp_path: Path
 ) -> None:
     worker = start_role("worker", "-c", "1", **TASKS)
     send(tasks.gate, ["a"], str(tmp_path))
@@ -80,19 +77,14 @@ def test_a_worker_that_was_frozen_and_replaced_does_not_count_twice(
     assert tasks.effects()["a"] == 1
 
 
-def test_a_stopped_worker_hands_back_what_it_ran(
-    start_role: StartRole, relay: Relay, tmp_path: Path
-) -> None:
+def test_a_stopped_worker_hands_back_what_it_ran(start_role: StartRole, tmp_path: Path) -> None:
     worker = start_role("worker", "-c", "1", **TASKS)
     send(tasks.gate, ["a"], str(tmp_path))
     wait_for(started(tmp_path, 1), "it runs")
     assert worker.stop() == 0
     row = Task.objects.get()
-    assert (row.worker, row.reported) == (None, row.starts)
-    assert [entry["what"] for entry in row.history] in (
-        ["its worker stopped"],
-        ["ended by its worker"],
-    )
+    assert (row.worker, row.clean_attempt) == (None, row.attempt)
+    assert [entry["what"] for entry in row.history] == ["its worker stopped"]
     assert not Worker.objects.exists()
     (tmp_path / "go").touch()
     start_role("worker", **TASKS)
@@ -100,28 +92,27 @@ def test_a_stopped_worker_hands_back_what_it_ran(
     assert tasks.effects() == {"a": 1}
 
 
-def test_a_task_that_kills_its_process_is_quarantined(start_role: StartRole, relay: Relay) -> None:
-    start_role("worker", DURABLE_MAX_STARTS="2", **TASKS)
-    [bad] = send(tasks.poison, ["bad"])
+@pytest.mark.parametrize("how", ["SIGKILL", "sys.exit"])
+def test_a_task_that_ends_its_process_is_quarantined(start_role: StartRole, how: str) -> None:
+    start_role("worker", DURABLE_MAX_ATTEMPTS="2", **TASKS)
+    [bad] = send(tasks.poison, ["bad"], how)
     good = send(tasks.effect, ["good"])[0]
     assert good.get(timeout=180) == "good"
     row = wait_for(quarantined, "it is quarantined")[0]
-    assert row.starts == 2
-    assert [entry["start"] for entry in row.history] == [1, 2]
+    assert row.attempt == 2
+    assert [entry["attempt"] for entry in row.history] == [1, 2]
     assert row.error == "the process that ran it died"
     assert bad.state == states.FAILURE
     wait_for(all_done, "its on_failure() was called")
     assert tasks.effects() == {"good": 1, "bad: Quarantined": 1}
 
 
-def test_a_task_whose_failure_cannot_be_handled_is_quarantined(
-    start_role: StartRole, relay: Relay
-) -> None:
-    start_role("worker", DURABLE_MAX_STARTS="2", **TASKS)
+def test_a_task_whose_failure_cannot_be_handled_is_quarantined(start_role: StartRole) -> None:
+    start_role("worker", DURABLE_MAX_ATTEMPTS="2", **TASKS)
     unsendable = tasks.effect.si("told").set(serializer="of another planet")
     result = tasks.fails.apply_async_on_commit(["bad"], link_error=unsendable)
     row = wait_for(quarantined, "it is quarantined")[0]
-    assert row.starts == 2
+    assert row.attempt == 2
     assert "of another planet" in row.error
     assert result.state == states.FAILURE
     good = send(tasks.effect, ["good"])[0]
@@ -129,7 +120,7 @@ def test_a_task_whose_failure_cannot_be_handled_is_quarantined(
 
 
 def test_an_on_failure_that_raises_does_not_keep_the_failure_from_being_final(
-    start_role: StartRole, relay: Relay
+    start_role: StartRole,
 ) -> None:
     start_role("worker", "-c", "1", **TASKS)
     result = tasks.stumbles.delay_on_commit("bad")
@@ -138,15 +129,11 @@ def test_an_on_failure_that_raises_does_not_keep_the_failure_from_being_final(
     assert tasks.effects() == {"bad: ValueError('bad')": 1}
 
 
-def test_where_a_killed_process_is_a_failure_the_task_is_told_so(
-    start_role: StartRole, relay: Relay
+def test_a_task_that_asks_for_no_second_try_has_failed_with_its_process(
+    start_role: StartRole,
 ) -> None:
-    start_role(
-        "worker",
-        CELERY_TASK_REJECT_ON_WORKER_LOST="false",
-        SILENCED_CHECKS="proj.E011",
-        **TASKS,
-    )
+    asks = '{"tests.durable_tasks.poison": {"acks_late": false}}'
+    start_role("worker", CELERY_TASK_ANNOTATIONS=asks, **TASKS)
     [result] = send(tasks.poison, ["bad"])
     wait_for(lambda: result.state == states.FAILURE, "it has failed")
     wait_for(all_done, "its on_failure() was called")
@@ -154,20 +141,18 @@ def test_where_a_killed_process_is_a_failure_the_task_is_told_so(
 
 
 def test_a_task_that_kills_the_whole_worker_is_quarantined(
-    start_role: StartRole, relay: Relay, settings: Any
+    start_role: StartRole, janitor: Janitor, settings: Any
 ) -> None:
-    settings.DURABLE_MAX_STARTS = 2
+    settings.DURABLE_MAX_ATTEMPTS = 2
     send(tasks.poison_parent, ["bad"])
     for number in (1, 2):
-        worker = start_role("worker", "-n", f"w{number}@%h", DURABLE_MAX_STARTS="2", **TASKS)
+        worker = start_role("worker", "-n", f"w{number}@%h", DURABLE_MAX_ATTEMPTS="2", **TASKS)
         assert worker.process.wait(180) == -signal.SIGKILL
     row = wait_for(quarantined, "it is quarantined")[0]
-    assert (row.starts, row.error) == (2, "the worker that ran it died")
+    assert (row.attempt, row.error) == (2, "the worker that ran it died")
 
 
-def test_a_database_that_went_away_is_not_the_tasks_failure(
-    start_role: StartRole, relay: Relay
-) -> None:
+def test_a_database_that_went_away_is_not_the_tasks_failure(start_role: StartRole) -> None:
     start_role("worker", **TASKS)
     [result] = send(tasks.breaks_database, ["a"])
     result.get(timeout=180)

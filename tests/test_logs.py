@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from durable.queue.calls import durable
-from durable.queue.relay import Relay
 
 from durable.logs.context import bind, unbind
+from durable.queue.caller.calls import durable
 from tests import log_tasks as tasks
 from tests.fixtures_worker import StartRole, wait_for
 from tests.log_lines import JSON, SECRET, lines
@@ -46,9 +45,7 @@ def test_in_every_pool_a_task_logs_once_and_hands_the_id_to_what_it_calls(
     assert SECRET not in worker.output()
 
 
-def test_a_retry_and_what_follows_in_a_chain_keep_the_id(
-    start_role: StartRole, relay: Relay
-) -> None:
+def test_a_retry_and_what_follows_in_a_chain_keep_the_id(start_role: StartRole) -> None:
     worker = start_role("worker", **JSON)
     before = bind(request_id="asked-for")
     tasks.tries_again.delay()

@@ -7,7 +7,6 @@ import shutil
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -77,16 +76,16 @@ def test_idle_workers_go_first_then_those_that_began_a_moment_ago() -> None:
 
 
 @pytest.mark.django_db
-def test_the_ledger_says_which_worker_runs_and_holds_what(
+def test_the_rows_say_which_worker_runs_and_holds_what(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    worker: dict[str, Any] = {"pid": 1, "lanes": {}}
-    Worker.objects.create(id="a", hostname="worker-a", held=[1, 2, 3], **worker)
-    Worker.objects.create(id="b", hostname="worker-b", held=[], **worker)
+    for name in "ab":
+        Worker.objects.create(id=name, hostname=f"worker-{name}", pid=1, slots=2)
     began = timezone.now()
     for _ in range(2):
         started = began - timedelta(seconds=50)
         Task.objects.create(task="t", body="[]", worker="a", started_at=started)
+    Task.objects.create(task="t", body="[]", worker="a")
     call_command("durable_workers", "--json")
     later = (timezone.now() - began).total_seconds()
     first, second = json.loads(capsys.readouterr().out)

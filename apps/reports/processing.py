@@ -138,7 +138,7 @@ def _why(error: Exception) -> str:
         return " because of an error in the database; the worker's log has it"
     if isinstance(error, Quarantined):
         return (
-            f": each of {settings.DURABLE_MAX_STARTS} attempts ended with its process, as it does "
-            "when memory runs out"
+            f": each of {settings.DURABLE_MAX_ATTEMPTS} attempts ended with its process, as it "
+            "does when memory runs out"
         )
     return " because of an error in the program; the worker's log has it"

@@ -55,7 +55,7 @@ def a_worker_waits_for_its_broker() -> Iterator[Finding]:
 @invariant(
     "proj.W023",
     "`max_retries` of CELERY_TASK_PUBLISH_RETRY_POLICY is a number, at most 5",
-    "set it to 1; `delay_on_commit()` needs none, the relay sends later",
+    "set it to 1; `delay_on_commit()` asks no broker",
 )
 def a_publisher_gives_up() -> Iterator[Finding]:
     """Find a policy that lets a request wait for ever for a broker that is away."""

@@ -23,10 +23,10 @@ PROBE = 1
 #: Of a slot of a worker: the task's, and the cache's inside of the task's transaction. Threads that
 #: a task starts have one each, until they end; they are not known here.
 SLOT = 2
-#: Beside those of the slots, its main process': the signs of life, a result that no child can
-#: store, the hand-over of what was cancelled.
+#: Beside those of the slots, its main process': the rows' thread, a result that no child can store,
+#: what ends at a time limit or by a person.
 WORKER_PARENT = 3
-#: The leader's session, the schedule, the relay.
+#: The leader's session, the schedule, the janitor.
 BEAT = 3
 
 

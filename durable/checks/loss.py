@@ -31,15 +31,14 @@ def late_tasks_go_back_when_their_process_dies() -> Iterator[Finding]:
     "leave CELERY_TASK_ACKS_LATE at true, or call the task by `delay_on_commit()`",
 )
 def tasks_are_acknowledged_when_they_are_done() -> Iterator[Finding]:
-    """Find tasks that are acknowledged before they run; the setting itself is durable.W001."""
-    if not conf().task_acks_late:
-        return
+    """Find tasks that are acknowledged before they run."""
     names = [name for name, task in tasks().items() if not task.acks_late]
     if names:
         yield (
             f"acks_late=False for {some(names)}: what a worker that dies had of them is lost, "
             "unless they were called by delay_on_commit().",
-            "Remove acks_late=False from the task, or call it by delay_on_commit().",
+            "Leave CELERY_TASK_ACKS_LATE at true and remove acks_late=False from the task, or call "
+            "it by delay_on_commit().",
         )
 
 

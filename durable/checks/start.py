@@ -19,7 +19,7 @@ from .invariant import TAG
 
 logger = logging.getLogger(__name__)
 
-#: The invariants of this app, and those that the outbox has itself.
+#: The invariants of this app, and those that the queue has itself.
 TAGS = (TAG, "durable")
 
 

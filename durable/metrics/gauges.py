@@ -4,7 +4,7 @@ A plain tuple, so that an app that measures something imports nothing from here:
 
     def metrics():
         yield "proj_workers", "Workers with a recent sign of life.", (), {(): 3.0}
-        yield "proj_tasks_waiting", "Tasks that wait.", ("queue",), {("default",): 2.0}
+        yield "proj_tasks_ready", "Tasks that are ready.", ("queue",), {("default",): 2.0}
 """
 
 from __future__ import annotations

@@ -38,6 +38,8 @@ def expect_no_answer(consumer: Any) -> None:
     bound_open_broker_sockets(consumer.connection, BRIEFLY)
     transport: Any = consumer.connection._connection  # the property would connect
     for channel in list(getattr(transport, "channels", None) or ()):
+        if hasattr(channel, "auto_delete_queues"):  # redis: close() deletes each, and waits for it
+            channel.auto_delete_queues.clear()
         for name in ("_pool", "_async_pool"):  # redis: what its new connections get
             if (connections := getattr(channel, name, None)) is not None:
                 connections.connection_kwargs |= {

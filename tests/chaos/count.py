@@ -102,7 +102,7 @@ def is_seen(stack: Target, operation: str) -> bool:
     )
     if int(failed):
         return True
-    if not has_outbox(stack):
+    if not has_rows(stack):
         return False
     ((waiting,),) = stack.sql(
         "SELECT count(*) FROM durable_task WHERE quarantined_at IS NOT NULL"
@@ -111,17 +111,17 @@ def is_seen(stack: Target, operation: str) -> bool:
     return bool(int(waiting))
 
 
-def has_outbox(stack: Target) -> bool:
-    """Tell whether the stack has an outbox."""
+def has_rows(stack: Target) -> bool:
+    """Return whether the stack's tasks are rows."""
     return stack.sql("SELECT to_regclass('durable_task') IS NOT NULL") == [["t"]]
 
 
 def waiting(stack: Target) -> int:
-    """Return how many tasks are under way: in the outbox, or in Redis."""
+    """Return how many tasks are under way: in PostgreSQL, or in Redis."""
     keys = ("default", "mail", "reports")
     found = sum(int(stack.redis("LLEN", key)) for key in keys)
     found += int(stack.redis("HLEN", "unacked"))
-    if has_outbox(stack):
+    if has_rows(stack):
         ((rows,),) = stack.sql("SELECT count(*) FROM durable_task WHERE quarantined_at IS NULL")
         found += int(rows)
     return found

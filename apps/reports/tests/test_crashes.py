@@ -24,7 +24,7 @@ def now(report: Report) -> Report:
 
 
 def test_a_report_is_the_same_when_processes_and_a_worker_are_killed_in_the_middle(
-    start_role: StartRole, relay: Relay, settings: Settings
+    start_role: StartRole, settings: Settings
 ) -> None:
     settings.REPORTS_CHUNK_KB = 4
     owner = User.objects.create_user("ada")

@@ -18,7 +18,7 @@ from apps.reports import processing, profile
 from apps.reports.models import Chunk, Report
 from apps.reports.services import delete_report
 from apps.reports.tasks import merge_report, profile_chunk, start_profiling
-from durable.queue import failures
+from durable.queue.endings import on_failure
 from durable.queue.models import Task
 from durable.queue.results import Quarantined
 from durable.queue.tasks import call_on_failure
@@ -255,11 +255,11 @@ def test_one_that_was_called_by_keyword_and_revoked_does_so_too(report: Report) 
 
 
 def test_a_chunk_in_quarantine_fails_the_report_with_a_reason(report: Report) -> None:
-    """The outbox has that told by a task; tests/test_outbox_crashes.py has real crashes."""
+    """The queue has that told by a task; tests/test_durable_crashes.py has real crashes."""
     row = Task.objects.create(
         task_id="t", task=profile_chunk.name, body=json.dumps([[chunk_ids(report)[0]], {}, {}])
     )
-    failures.tell(row.pk, Quarantined("the process that ran it died"))
+    on_failure.schedule(row.pk, Quarantined("the process that ran it died"))
     name, arguments = called()[-1]
     assert name == call_on_failure.name
     call_on_failure.apply(args=arguments, throw=True)

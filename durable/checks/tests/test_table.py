@@ -12,7 +12,7 @@ from durable.checks.table import rows
 
 ROOT = Path(settings.BASE_DIR)
 TEXT = (ROOT / "docs" / "settings-checks.md").read_text(encoding="utf-8")
-LISTED = re.findall(r"^\| ((?:proj|outbox)\.[EW]\d{3}) \|", TEXT, re.MULTILINE)
+LISTED = re.findall(r"^\| ((?:proj|durable)\.[EW]\d{3}) \|", TEXT, re.MULTILINE)
 
 
 def test_each_invariant_has_its_row_and_no_row_is_left_over() -> None:
@@ -20,10 +20,10 @@ def test_each_invariant_has_its_row_and_no_row_is_left_over() -> None:
     assert table == rows()
 
 
-def test_the_outboxs_own_checks_are_listed() -> None:
+def test_the_queues_own_checks_are_listed() -> None:
     source = (ROOT / "durable" / "queue" / "checks.py").read_text(encoding="utf-8")
-    written = sorted(set(re.findall(r'id="(outbox\.\w+)"', source)))
-    assert [id_ for id_ in LISTED if id_.startswith("outbox.")] == written
+    written = sorted(set(re.findall(r'id="(durable\.\w+)"', source)))
+    assert [id_ for id_ in LISTED if id_.startswith("durable.")] == written
 
 
 def test_no_id_stands_for_two_things() -> None:

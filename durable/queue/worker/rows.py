@@ -59,9 +59,11 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         global _rows
         _rows = worker.durable_rows = self
         from .consumer import Consumer, is_default
+        from .events import Dispatcher
 
         if is_default(worker.consumer_cls):
             worker.consumer_cls = Consumer
+            worker.app.events.dispatcher_cls = Dispatcher
         self.worker = worker
         self.worker_id = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}"
         self.stopping = False

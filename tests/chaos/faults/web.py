@@ -1,4 +1,4 @@
-"""The web role dies between a transaction's commit and the message."""
+"""The web role dies right after a transaction's commit, where plain Celery would publish."""
 
 from __future__ import annotations
 

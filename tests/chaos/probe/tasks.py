@@ -71,7 +71,7 @@ def tick(self: Any, every: int) -> None:
 
 
 def _sent_at(request: Any) -> float:
-    """Return when beat decided to send: the outbox' row knows, else the message."""
+    """Return when beat decided to send: the task's row knows, else the message."""
     with connection.cursor() as cursor:
         if "durable_task" in connection.introspection.table_names(cursor):
             cursor.execute(

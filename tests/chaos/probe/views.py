@@ -64,7 +64,7 @@ def _call_chain(each: dict[str, Any]) -> None:
     if BASELINE:
         transaction.on_commit(both.delay)
         return
-    from durable.queue.calls import durable
+    from durable.queue.caller.calls import durable
 
     with durable():
         both.delay()

@@ -1,0 +1,27 @@
+"""A worker's events, which must not hold up its event loop while the broker is frozen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.events.dispatcher import EventDispatcher
+
+#: The event that a timer of the event loop sends, every two seconds.
+HEARTBEAT = "worker.heartbeat"
+
+
+class Dispatcher(EventDispatcher):  # type: ignore[misc]
+    """Publishes without a second try.
+
+    Celery's own heartbeat tries again for ever, on the event loop: it stands still until the broker
+    is back. Here the first failure of a heartbeat ends the connection, and the worker connects
+    anew beside its loop (consumer.py).
+    """
+
+    def _publish(self, event: Any, producer: Any, routing_key: str, *args: Any, **kw: Any) -> None:
+        buffers = self.buffer_while_offline
+        self.buffer_while_offline = buffers and routing_key != HEARTBEAT
+        try:
+            super()._publish(event, producer, routing_key)
+        finally:
+            self.buffer_while_offline = buffers
