@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from django.db import connection, connections
-from durable.queue.relay import Relay
 
 from durable.backups.models import Backup
 from durable.queue import store

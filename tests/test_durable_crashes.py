@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from celery import states
-from durable.queue.relay import Relay
 
 from durable.queue.endings.janitor import Janitor
 from durable.queue.models import Task, Worker

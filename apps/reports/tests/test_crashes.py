@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
-from durable.queue.relay import Relay
 from pytest_django import Settings
 
 from apps.reports.models import Chunk, Report
