@@ -81,7 +81,7 @@ MIDDLEWARE = [
     # Before the others: a probe must not depend on hosts, sessions, redirects or the database.
     "durable.health.middleware.ProbeMiddleware",
     "durable.metrics.middleware.MetricsMiddleware",
-    "proj.middleware.ApiProblems",
+    "durable.web.problems.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -91,7 +91,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "proj.middleware.DatabaseErrors",
+    "durable.web.outage.DatabaseErrors",
 ]
 
 ROOT_URLCONF = "proj.urls"
@@ -265,7 +265,7 @@ STORAGES = {
     "staticfiles": {
         # Hashed names and compressed copies are made by collectstatic, at build; without them
         # (development, tests) the files are served as they are.
-        "BACKEND": "proj.storage.ModuleStaticFilesStorage"
+        "BACKEND": "durable.web.storage.ModuleStaticFilesStorage"
         if (STATIC_ROOT / "staticfiles.json").is_file() and not DEBUG
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },

@@ -7,8 +7,9 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from durable.discovery import modules
+from durable.web.api import no_such_path
 
-from .api import api, no_such_path
+from .api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),

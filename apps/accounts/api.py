@@ -11,7 +11,7 @@ from ninja import Router, Schema
 from ninja.errors import Throttled
 from pydantic import Field
 
-from proj.problems import ProblemError, problems
+from durable.web.problems import ProblemError, problems
 
 from . import throttle
 from .tokens import create_token

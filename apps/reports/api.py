@@ -10,7 +10,7 @@ from django.urls import reverse
 from ninja import Header, Query, Router, Status
 
 from apps.accounts.tokens import Bearer
-from proj.problems import ProblemError, problems
+from durable.web.problems import ProblemError, problems
 
 from .queries import report_of, reports_of
 from .refusals import status_of

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_safe
 
-from proj.problems import problem
+from durable.web.problems import problem
 
 from .presentation import card, present
 from .queries import report_of, reports_of

@@ -1,15 +1,19 @@
-"""Errors of the JSON API as RFC 9457 problem details."""
+"""Errors of the JSON API as RFC 9457 problem details, those of Django and Ninja too."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Schema
 from pydantic import Field
 
 PROBLEM_JSON = "application/problem+json"
+
+#: What an error says beside its body.
+KEPT = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
 class FieldError(Schema):
@@ -69,3 +73,28 @@ def problem(
 def problems(*statuses: int) -> dict[int, type[Problem]]:
     """Declare that an operation answers with a problem for each of *statuses*."""
     return dict.fromkeys(statuses, Problem)
+
+
+class ApiProblems:
+    """Turns Django's and Ninja's own errors below ``/api/`` into RFC 9457 problem details.
+
+    A wrong method, a wrong host, what a middleware refuses: their bodies are HTML or plain text.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if (
+            response.status_code < 400
+            or not request.path_info.startswith("/api/")
+            or response.headers.get("Content-Type", "").startswith(PROBLEM_JSON)
+        ):
+            return response
+        kept = {name: response.headers[name] for name in KEPT if name in response.headers}
+        detail = ""
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            detail = f"{request.method} is not allowed here, but {kept.get('Allow', 'nothing')}."
+        response.close()
+        return problem(response.status_code, detail=detail, headers=kept)

@@ -1,0 +1,47 @@
+"""The answer of every page to an error of the database that is none of the code's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.template import TemplateDoesNotExist, loader
+from django.views.defaults import bad_request
+
+from durable.database.retry import is_away
+from durable.database.text import is_unstorable
+
+logger = logging.getLogger(__name__)
+
+
+class DatabaseErrors:
+    """Answers for an error of the database that is none of the code's, which stays a 500."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Return 503 while the database is away, 400 for a text that it can't hold.
+
+        Visitors and proxies may try the first one again. The page needs no database itself.
+        """
+        if is_unstorable(exception):
+            # Django's forms refuse NUL; the admin's filters and the session's cookie don't.
+            logger.warning("%s %s: %s", request.method, request.path, exception)
+            return bad_request(request, exception)
+        if not is_away(exception):
+            return None
+        logger.error("%s %s: %s", request.method, request.path, exception)
+        return HttpResponse(_page(), status=503, headers={"Retry-After": "5"})
+
+
+def _page() -> str:
+    try:
+        # Without the request: the page's head would look up who is signed in.
+        return loader.get_template("503.html").render()
+    except TemplateDoesNotExist:  # as Django's own pages of errors, it has one if no project has
+        return "<h1>Unavailable</h1><p>The database does not answer. Try again in a moment.</p>"
