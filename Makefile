@@ -8,8 +8,8 @@ venv = @$(PYTHON) deploy/local/venv.py $(1) $@ $(if $(filter file,$(origin PYTHO
 # The plugin for Django reads the settings, and nothing behind these addresses.
 for_mypy = READ_ENV_FILES=false SECRET_KEY=only-for-mypy-which-starts-no-server-at-all \
   DATABASE_URL=postgresql://nowhere/none CELERY_BROKER_URL=redis://nowhere
-compile = $(BIN)/uv pip compile -q --universal --generate-hashes --no-header \
-  $(if $(UPGRADE),--upgrade) pyproject.toml
+compile = $(BIN)/uv pip compile -q --universal --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
+projects = pyproject.toml durable/pyproject.toml --all-extras
 
 ##@ Without Docker: nothing but python3 and make
 .PHONY: run
@@ -114,13 +114,13 @@ typecheck: ## check the types
 	$(for_mypy) $(BIN)/mypy
 
 .PHONY: lock
-lock: ## compile pyproject.toml into requirements/; UPGRADE=1 for the newest versions
+lock: ## compile both pyproject.toml into requirements/; UPGRADE=1 for the newest versions
 	$(call venv,dev)
-	$(compile) -o requirements/runtime.txt
-	$(compile) -c requirements/runtime.txt --group local -o requirements/local.txt
-	$(compile) -c requirements/runtime.txt -c requirements/local.txt --group dev -o requirements/dev.txt
-	$(compile) -c requirements/runtime.txt --group bench -o requirements/bench.txt
-	$(filter-out pyproject.toml,$(compile)) --group checkov -o requirements/checkov.txt
+	$(compile) $(projects) -o requirements/runtime.txt
+	$(compile) $(projects) -c requirements/runtime.txt --group local -o requirements/local.txt
+	$(compile) $(projects) -c requirements/runtime.txt -c requirements/local.txt --group dev -o requirements/dev.txt
+	$(compile) $(projects) -c requirements/runtime.txt --group bench -o requirements/bench.txt
+	$(compile) --group checkov -o requirements/checkov.txt
 
 .PHONY: clean
 clean: ## remove .venv, caches and all of `make run`: its data, its backups

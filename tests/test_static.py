@@ -98,8 +98,8 @@ def test_the_locks_are_what_pyproject_asks_for(tmp_path: Path) -> None:
         ]
         assert_clean(
             BIN / "uv", "pip", "compile", "-q", "--universal", "--generate-hashes", "--no-header",
-            *constraints, "pyproject.toml", *(["--group", group] if group != "runtime" else []),
-            "-o", lock,
+            *constraints, "pyproject.toml", "durable/pyproject.toml", "--all-extras",
+            *(["--group", group] if group != "runtime" else []), "-o", lock,
         )  # fmt: skip
         assert pins(lock) == before
 

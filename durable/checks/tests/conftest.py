@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from celery import current_app as app
 
 from durable.checks import database as checked
 from durable.checks import start
-from proj.celery import app
 
 Change = Callable[..., None]
 

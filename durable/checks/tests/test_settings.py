@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from celery import current_app as app
 from celery import signals
 from django.conf import settings as shipped
 from django.core.checks import run_checks
@@ -12,7 +13,6 @@ from django.db import connection
 
 from durable.checks import capacity
 from durable.database import connections
-from proj.celery import app
 
 from .conftest import Change, messages
 

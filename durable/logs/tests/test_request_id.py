@@ -8,6 +8,7 @@ from queue import Empty
 from typing import Any
 
 import pytest
+from celery import current_app as app
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from kombu.utils.json import loads
@@ -16,7 +17,6 @@ from structlog.contextvars import get_contextvars
 from durable.logs.context import bind, sane, unbind
 from durable.logs.middleware import RequestIdMiddleware
 from durable.queue.models import Task
-from proj.celery import app
 from tests import log_tasks as tasks
 from tests.fixtures_worker import purge_queues
 

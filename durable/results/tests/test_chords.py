@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from celery import current_app as app
 from celery import states, uuid
 from celery.app.task import Context
 from celery.result import AsyncResult, GroupResult
@@ -13,7 +14,6 @@ from django_celery_results.models import ChordCounter, TaskResult
 from durable.results import chords
 from durable.results.backend import DatabaseBackend
 from durable.results.models import ChordPart
-from proj.celery import app
 from tests.durable_tasks import add
 
 pytestmark = pytest.mark.django_db(transaction=True)

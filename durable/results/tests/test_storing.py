@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from celery import current_app as app
 from celery import states, uuid
 from celery.app.task import Context
 from celery.exceptions import BackendStoreError
@@ -16,7 +17,6 @@ from durable.database import retry
 from durable.results import conf, statement
 from durable.results.backend import DatabaseBackend
 from durable.results.models import ChordPart
-from proj.celery import app
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

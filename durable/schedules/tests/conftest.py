@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app as app
 from pytest_django import Settings
 
 from durable.schedules.scheduler import DatabaseScheduler
-from proj.celery import app
 from tests.fixtures_worker import purge_queues
 
 from .scheduling import StartBeat

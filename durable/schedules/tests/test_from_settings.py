@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from celery import current_app as app
 from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from durable.queue.models import Task
-from proj.celery import app
 from tests.fixtures_worker import database_url
 
 from .scheduling import StartBeat, sent, tick

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app as app
 from django.db import connection
 from django.db.models.signals import pre_save
 from django.test import Client
@@ -22,7 +23,6 @@ from django_celery_beat.models import (
 from kombu.utils.json import loads
 
 from durable.queue.models import Task
-from proj.celery import app
 
 from .scheduling import StartBeat, periodic, sent, tick
 

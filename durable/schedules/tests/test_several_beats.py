@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app as app
 from django.db import connection
 from pytest_django import Settings
 
 from durable.schedules import ticks
 from durable.schedules.leader import Leader
 from durable.schedules.scheduler import DatabaseScheduler
-from proj.celery import app
 from tests.fixtures_worker import database_url
 
 from .scheduling import StartBeat, periodic, sent, tick

@@ -6,11 +6,11 @@ import logging
 from datetime import timedelta
 
 import pytest
+from celery import current_app as app
 from django.utils import timezone
 from kombu.utils.json import loads
 
 from durable.schedules import broker, conf
-from proj.celery import app
 
 from .scheduling import StartBeat, periodic, sent, tick
 
