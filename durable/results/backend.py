@@ -21,8 +21,7 @@ from functools import partial
 from typing import Any
 
 from celery import states
-from celery.backends.base import _is_request_ignore_result
-from celery.exceptions import BackendStoreError, Reject
+from celery.exceptions import BackendGetMetaError, BackendStoreError, Reject
 from django.db import Error, connections, router
 from django_celery_results.backends.database import DatabaseBackend as UpstreamBackend
 
@@ -51,37 +50,41 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         :raises Reject: the database didn't come back, and a task ends or starts with this: Celery
             hands its message back, and the task runs again.
         """
-        kwargs["since"] = time.monotonic()
+        encoded = self.encode_result(result, state)
+        store = partial(
+            self._store, task_id, encoded, state, traceback, request, time.monotonic(), **kwargs
+        )
+        says = "failed to store result on the backend"  # Celery's own words for it
+        failed = partial(BackendStoreError, says, task_id=task_id, state=state)
         try:
-            return super().store_result(task_id, result, state, traceback, request, **kwargs)
+            self._wait_for_database(store, writes=True, failed=failed)
         except BackendStoreError as error:
             task = self._task_that_runs_here()
             decisive = state in states.READY_STATES or state == states.STARTED
             if decisive and task and task.request.id == task_id:
                 raise Reject(error, requeue=True) from error
             raise
+        return encoded
 
-    def _store_result(
+    def _store(
         self,
         task_id: str,
         result: Any,
         status: str,
-        traceback: Any = None,
-        request: Any = None,
+        traceback: Any,
+        request: Any,
+        since: float,
         using: str | None = None,
-        since: float | None = None,
-    ) -> Any:
-        waited = time.monotonic() - since if since is not None else 0.0
-        values = self._values(task_id, result, status, traceback, request)
+    ) -> None:
+        waited = time.monotonic() - since
         statement.store(
             using or router.db_for_write(self.TaskModel),
             self.TaskModel._meta.db_table,
-            values,
+            self._values(task_id, result, status, traceback, request),
             # A retry is called before it is stored as such: it may have ended by now.
             outdated=status == states.RETRY
             or (waited > conf.SHORT and status not in states.READY_STATES),
         )
-        return values["result"]
 
     def _values(
         self, task_id: str, result: Any, status: str, traceback: Any, request: Any
@@ -89,8 +92,9 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         """Return what ``statement.sql()`` stores."""
         content_type, content_encoding, result = self.encode_content(result)
         traceback = storable(traceback) if traceback else traceback
+        context = request or getattr(self.app.current_task, "request", None)
         meta = {
-            **self._get_meta_from_request(request),
+            **getattr(context, "meta", {}),
             "children": self.current_task_children(request),
         }
         more = self._get_extended_properties(request, traceback)
@@ -147,7 +151,7 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         state: str = states.SUCCESS,
     ) -> None:
         """Store the result of a task, and count it if it is part of a chord."""
-        if store_result and not _is_request_ignore_result(request):
+        if store_result and not (request and request.ignore_result):
             self.store_result(task_id, result, state, request=request)
         if request and request.chord:
             self.on_chord_part_return(request, state, result, task_id=task_id)
@@ -158,47 +162,66 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         """Count a task of a chord's header, once, and call the chord's body with the last one."""
         task_id, group_id = task_id or request.id, request.group
         if task_id and group_id:
-            self._ensure_retryable(self._count_part, group_id, task_id, request.chord)
+            count = partial(count_part, self.app, group_id, task_id, request.chord)
+            self._wait_for_database(count, writes=True)
 
-    def _count_part(self, group_id: str, task_id: str, body: Any) -> None:
-        count_part(self.app, group_id, task_id, body)
+    def get_task_meta(self, task_id: str, cache: bool = True) -> Any:
+        """Return what is stored of a task."""
+        call = partial(super().get_task_meta, task_id, cache=cache)
+        failed = partial(BackendGetMetaError, "failed to get meta", task_id=task_id)
+        return self._wait_for_database(call, failed=failed)
 
-    def _save_group(self, group_id: str, result: Any) -> Any:
-        return self._ensure_retryable(super()._save_group, group_id, result)
+    def get_group_meta(self, group_id: str, cache: bool = True) -> Any:
+        """Return what is stored of a group."""
+        return self._wait_for_database(partial(super().get_group_meta, group_id, cache=cache))
 
-    def _delete_group(self, group_id: str) -> None:
-        self._ensure_retryable(super()._delete_group, group_id)
+    def save_group(self, group_id: str, result: Any) -> Any:
+        """Store a group."""
+        return self._wait_for_database(partial(super().save_group, group_id, result))
 
-    def _ensure_retryable(
+    def delete_group(self, group_id: str) -> None:
+        """Delete a group."""
+        self._wait_for_database(partial(super().delete_group, group_id))
+
+    def forget(self, task_id: str) -> None:
+        """Delete what is stored of a task."""
+        self._wait_for_database(partial(super().forget, task_id))
+
+    def exception_safe_to_retry(self, exc: Exception) -> bool:
+        """Return no, also for ``result_backend_always_retry``: the wait here is the only one."""
+        return False
+
+    def _wait_for_database(
         self,
-        func: Callable[..., Any],
-        *args: Any,
-        fallback_exc: Callable[..., Exception] | None = None,
-        fallback_msg: str | None = None,
-        max_retries: int | None = None,
-        **kwargs: Any,
+        call: Callable[[], Any],
+        *,
+        writes: bool = False,
+        failed: Callable[[], Exception] | None = None,
     ) -> Any:
-        """Call *func*; wait for a database that is away, for as long as the caller can.
+        """Return what *call* returns; wait for a database that is away, as long as the caller can.
 
-        Celery's own counts tries instead, without end by default, and is off by default. A task
-        has nothing else to do, and waits long. Others have, and wait ``SHORT`` seconds: a request,
-        a worker's main process, where *func* goes on aside (see background.py) if it writes.
+        A task has nothing else to do, and waits long. Others have, and wait ``SHORT`` seconds: a
+        request, a worker's main process, where a *call* that writes goes on aside (see
+        background.py).
+
+        :param failed: makes the error that is raised in the end, in place of Django's.
         """
         aliases = {router.db_for_write(self.TaskModel), router.db_for_read(self.TaskModel)}
-        writes = func.__name__ in {"_store_result", "_count_part"}
         task = self._task_that_runs_here()
         on_the_loop = not task and background.is_event_loop()
         patience = conf.get("PATIENCE") if task or (on_the_loop and writes) else conf.SHORT
-        call = partial(persist, partial(func, *args, **kwargs), patience, aliases)
+        persistent = partial(persist, call, patience, aliases)
         try:
-            return background.run(call, conf.SHORT, goes_on=writes) if on_the_loop else call()
+            if on_the_loop:
+                return background.run(persistent, conf.SHORT, goes_on=writes)
+            return persistent()
         except (Error, TimeoutError) as error:
             if not is_away(error) and not isinstance(error, TimeoutError):
                 raise
             # Whoever began a transaction must see what broke it.
-            if not fallback_exc or any(connections[alias].in_atomic_block for alias in aliases):
+            if not failed or any(connections[alias].in_atomic_block for alias in aliases):
                 raise
-            raise fallback_exc(fallback_msg) from error
+            raise failed() from error
 
     def _task_that_runs_here(self) -> Any:
         """Return the task that this thread of a worker runs."""

@@ -21,6 +21,8 @@ BEAT = Declared(
 POLL = 1.0
 #: Seconds until the next try when the database or the broker can't be reached.
 RETRY = 1.0
+#: Seconds after which the schedule is read again though no change was noticed.
+FULL_READ = 300.0
 #: Seconds by which a task may be late and not count as missed: a takeover, a restart.
 LATE = 60.0
 

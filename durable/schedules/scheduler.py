@@ -33,14 +33,13 @@ from django.core.exceptions import ValidationError
 from django.db import DataError, Error, IntegrityError, close_old_connections, connections, router
 from django.db.models import QuerySet
 from django_celery_beat.models import PeriodicTask
-from django_celery_beat.schedulers import SCHEDULE_SYNC_MAX_INTERVAL
 from django_celery_beat.schedulers import DatabaseScheduler as UpstreamScheduler
 
 from durable.database.retry import only_reads
 from durable.health.heartbeat import HeartbeatFile
 
 from . import from_settings, ticks
-from .conf import POLL, RETRY
+from .conf import FULL_READ, POLL, RETRY
 from .entry import Entry as ScheduleEntry
 from .leader import Leader
 from .untaken import Untaken
@@ -61,11 +60,6 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
     #: no connection of beat's.
     producer = None
 
-    # Upstream's, which has no types.
-    _heap: list[Any] | None
-    _last_timestamp: datetime | None = None
-    _schedule: dict[str, ScheduleEntry] | None = None
-
     def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.leader = Leader()
         #: When to read the schedule again, by the monotonic clock: a change was noticed that could
@@ -75,6 +69,10 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         self._reached = True
         self._outage = False
         self._last_full_read = 0.0
+        self._last_change: datetime | None = None
+        self._entries: dict[str, ScheduleEntry] | None = None
+        #: The entries were read again, so that their order in time is another one.
+        self._reordered = False
         self._untaken = Untaken()
         super().__init__(*args, lazy=lazy, **kwargs)
         # Two rounds of the longest sleep, or what is usual if that is longer.
@@ -176,13 +174,13 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
 
         :raises django.db.Error: there is no schedule yet, and none can be read.
         """
-        first = self._schedule is None
+        first = self._entries is None
         try:
             close_old_connections()
             if first:
                 self.update_from_dict(self.app.conf.beat_schedule)
             now = time.monotonic()
-            overdue = now - self._last_full_read > SCHEDULE_SYNC_MAX_INTERVAL
+            overdue = now - self._last_full_read > FULL_READ
             if self.schedule_changed() or now >= self._read_at or overdue:
                 self._read_at = 0.0  # also if it fails
                 self._read()
@@ -190,24 +188,28 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
             if first:
                 raise
             self._database_failed(error)
-        assert self._schedule is not None  # noqa: S101 - or it has raised
-        return self._schedule
+        assert self._entries is not None  # noqa: S101 - or it has raised
+        return self._entries
 
     def schedule_changed(self) -> bool:
         """Tell whether the tables changed since the last call.
 
         :raises django.db.Error: they can't be read.
         """
-        before, self._last_timestamp = self._last_timestamp, self.Changes.last_change()
-        return bool(self._last_timestamp != before)
+        before, self._last_change = self._last_change, self.Changes.last_change()
+        return bool(self._last_change != before)
+
+    def schedules_equal(self, *args: Any, **kwargs: Any) -> bool:
+        """Return whether the order in which entries are due is still that of the last tick."""
+        reordered, self._reordered = self._reordered, False
+        return not reordered and bool(super().schedules_equal(*args, **kwargs))
 
     def _read(self) -> None:
         schedule = self.all_as_schedule()
-        if self._schedule is not None:
+        if self._entries is not None:
             logger.info("beat: the schedule changed, or it was time to look")
-            self._heap = []
-            self._heap_invalidated = True
-        self._schedule = schedule
+            self._reordered = True
+        self._entries = schedule
         self._read_at = math.inf
         self._last_full_read = time.monotonic()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.beat import _evaluate_entry_args, _evaluate_entry_kwargs
 from celery.utils.log import get_logger
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
@@ -70,7 +69,7 @@ def pass_over(entry: Entry) -> None:
 
 def _send(entry: Entry) -> None:
     app, task = entry.app, entry.app.tasks.get(entry.task)
-    args, kwargs = _evaluate_entry_args(entry.args), _evaluate_entry_kwargs(entry.kwargs)
+    args, kwargs = entry.args or [], entry.kwargs or {}
     headers = {**entry.options.get("headers", {}), "celery_beat_task": True}
     options: dict[str, Any] = {**entry.options, "headers": headers}
     if isinstance(task, DurableTask):

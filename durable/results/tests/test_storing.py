@@ -145,10 +145,10 @@ def test_a_late_write_does_not_hide_that_the_task_has_ended(
     backend: DatabaseBackend, monkeypatch: pytest.MonkeyPatch, late: str, kept: str
 ) -> None:
     backend.mark_as_done(task := uuid(), 42)
-    backend._store_result(task, None, "PROGRESS", since=float("inf"))
+    backend._store(task, None, "PROGRESS", None, None, since=float("inf"))
     assert TaskResult.objects.get(task_id=task).status == "PROGRESS", "in time"
     backend.mark_as_done(task, 42)
-    backend._store_result(task, None, late, since=float("-inf"))
+    backend._store(task, None, late, None, None, since=float("-inf"))
     assert TaskResult.objects.get(task_id=task).status == kept
 
 
