@@ -37,13 +37,6 @@ def _take_from_the_projects_queues(options: dict[str, Any], **kwargs: Any) -> No
 
 
 @worker_init.connect
-def _keep_connections(**kwargs: Any) -> None:
-    from durable.database.connections import install
-
-    install()
-
-
-@worker_init.connect
 @beat_init.connect
 def _check_before_start(**kwargs: Any) -> None:
     from durable.checks.start import check_before_start

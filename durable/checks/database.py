@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from celery import current_app, signals
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 from django.db.utils import load_backend
 
-from .facts import conf
 from .invariant import Finding, invariant
 
 
@@ -92,26 +90,3 @@ def the_engine_tells_an_outage() -> Iterator[Finding]:
             "Set ENGINE in DATABASES to durable.database.postgresql, or to an engine whose "
             "DatabaseWrapper derives from its.",
         )
-
-
-@invariant(
-    "proj.E051",
-    "CELERY_DB_REUSE_MAX with the hooks of durable/database/connections.py (role worker)",
-    "call `durable.database.connections.install()` at `worker_init`, or set CELERY_DB_REUSE_MAX=0",
-)
-def broken_connections_are_dropped() -> Iterator[Finding]:
-    """Find a worker that gives a connection which PostgreSQL has closed to task after task."""
-    from durable.database.connections import drop_broken_connections
-
-    reuse = conf().get("CELERY_DB_REUSE_MAX")
-    # worker_init, which installs them, comes in a worker alone: not in a command typed beside it.
-    if settings.ROLE != "worker" or not reuse or not current_app.loader.worker_initialized:
-        return
-    for signal in (signals.task_prerun, signals.task_postrun):
-        if drop_broken_connections not in signal._live_receivers(None):
-            yield (
-                f"CELERY_DB_REUSE_MAX={reuse}, and nothing drops a broken connection at "
-                f"{signal.name}: after a restart of PostgreSQL task after task fails.",
-                "Call durable.database.connections.install() at worker_init, as proj/celery.py "
-                "does, or set CELERY_DB_REUSE_MAX=0.",
-            )

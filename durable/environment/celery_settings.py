@@ -10,12 +10,12 @@ import difflib
 import json
 from collections.abc import Callable, Iterable
 from functools import cache
+from importlib.metadata import entry_points as installed
 from importlib.util import find_spec
 from typing import Any
 
 from celery.app import backends
 from celery.app.defaults import NAMESPACES, Option, flatten
-from celery.utils.imports import load_extension_class_names
 from kombu.transport import TRANSPORT_ALIASES
 
 from . import addresses
@@ -119,7 +119,7 @@ def _check_class(name: str, aliases: Iterable[str], entry_points: str) -> None:
     None is imported: those of django-celery-results and -beat have models, which can't be before
     the settings are.
     """
-    if name in {*aliases, *dict(load_extension_class_names(entry_points))}:
+    if name in {*aliases, *installed(group=entry_points).names}:
         return
     module = name.replace(":", ".").rpartition(".")[0]
     try:

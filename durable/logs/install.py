@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import sys
 import threading
 from typing import Any
 
 from celery import current_app, signals
-from celery.apps import worker as celerys_worker
 from celery.utils.log import LoggingProxy, get_multiprocessing_logger
-
-from .formatter import JsonFormatter
 
 #: Roles whose output is all for the log; that of another command may be a pipe's input.
 ALL_OUTPUT = {"migrate", "wait-migrated"}
@@ -59,14 +55,6 @@ def instead_of_celerys(loglevel: Any = None, **kwargs: Any) -> None:
         current_app.log.redirect_stdouts_to_logger(
             logging.getLogger("celery.redirected"), current_app.conf.worker_redirect_stdouts_level
         )
-    # Written past every logger, by the handlers of signals.
-    celerys_worker.safe_say = say
-
-
-def say(message: str, file: Any = None) -> None:
-    """Write one line, and take no lock that the interrupted code may hold."""
-    record = logging.LogRecord("celery.worker", logging.WARNING, "", 0, message, None, None)
-    os.write(2, f"{JsonFormatter().format(record)}\n".encode())
 
 
 class Lines(LoggingProxy):  # type: ignore[misc]

@@ -10,4 +10,6 @@ class ResultsConfig(AppConfig):
     label = "durable_results"
 
     def ready(self) -> None:
-        from durable.database import background  # noqa: F401 - it registers itself
+        from durable.database import background, connections  # noqa: F401 - it registers itself
+
+        connections.install()

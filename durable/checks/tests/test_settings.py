@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 from celery import current_app as app
-from celery import signals
 from django.conf import settings as shipped
 from django.core.checks import run_checks
 from django.db import connection
 
 from durable.checks import capacity
-from durable.database import connections
 
 from .conftest import Change, messages
 
@@ -138,21 +136,6 @@ def test_a_worker_has_no_pool(settings: Any, conf: Change, database: Change) -> 
     settings.ROLE = "worker"
     database(OPTIONS=pool(4))
     assert messages().keys() == {"proj.W053"}
-
-
-def test_a_worker_that_keeps_connections_needs_the_hooks(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.ROLE = "worker"
-    assert messages() == {}, "a command typed by hand starts no worker"
-    monkeypatch.setattr(app.loader, "worker_initialized", True)
-    assert "CELERY_DB_REUSE_MAX=1000, and nothing drops" in messages()["proj.E051"]
-    connections.install()
-    try:
-        assert messages() == {}
-    finally:
-        signals.task_prerun.disconnect(dispatch_uid="durable.database.connections.prerun")
-        signals.task_postrun.disconnect(dispatch_uid="durable.database.connections.postrun")
 
 
 @pytest.mark.django_db

@@ -21,7 +21,7 @@ from django.conf import settings
 
 from durable.logs.context import bind, unbind
 from durable.logs.formatter import JsonFormatter
-from durable.logs.install import Lines, say
+from durable.logs.install import Lines
 
 
 def formatted(message: object = "hello", *args: Any, name: str = "apps.x", **more: Any) -> Any:
@@ -100,11 +100,6 @@ def test_celery_writes_out_no_message(message: str, arguments: tuple[str, ...]) 
     line = formatted(message, *arguments, name="celery.worker.consumer.consumer")
     assert line["event"].startswith(message.partition("%")[0].partition("\n")[0])
     assert "hunter2" not in str(line)
-
-
-def test_a_line_written_past_the_loggers_is_json_as_well(capfd: pytest.CaptureFixture[str]) -> None:
-    say("worker: Warm shutdown (MainProcess)")
-    assert json.loads(capfd.readouterr().err)["event"] == "worker: Warm shutdown (MainProcess)"
 
 
 @pytest.mark.parametrize("debug", ["true", "false"])
