@@ -19,6 +19,7 @@ FILES = (
     "site",
     "stop",
     "time",
+    "upstream",
 )
 
 

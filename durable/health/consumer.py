@@ -7,15 +7,19 @@ beat.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 from celery import bootsteps
 from django.conf import settings
 
+from durable import upstream
 from durable.queue import conf as queue
 
 from .heartbeat import HeartbeatFile
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two looks. The redis transport asks for messages about once a second.
 INTERVAL = 1.0
@@ -54,7 +58,7 @@ def consuming(consumer: Any) -> bool:
         return False  # all cancelled, `celery control cancel_consumer` or a shutdown
     channel = tasks.channel
     if not hasattr(channel, "_brpop_sent_at"):
-        return True  # the broker pushes (AMQP), and has accepted the consumer
+        return True  # the broker pushes (AMQP), and has accepted the consumer; or see __init__()
     if not channel.qos.can_consume():
         return True  # as many unacknowledged messages as it may hold: its slots are full
     # kombu notes when it last issued BRPOP, by the monotonic clock, to find dead connections.
@@ -75,6 +79,12 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
         self.file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
+        if changed := upstream.changed("health"):
+            logger.warning(
+                "the heartbeat shows that the worker is connected, and no longer that it asks "
+                "Redis for messages: %s",
+                "; ".join(changed),
+            )
         self.file.remove()
         # Before the first connection, and so for all of them: what is added later goes with the
         # connection (celery#7844).

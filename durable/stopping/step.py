@@ -14,6 +14,8 @@ from celery.apps.worker import Worker
 from celery.exceptions import WorkerTerminate
 from celery.worker import state
 
+from durable import upstream
+
 from . import handback
 from .drain import Drain
 from .pools import Pool
@@ -43,7 +45,11 @@ class OrderlyStop(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def include_if(self, worker: Any) -> bool:
         """Take part in the worker as a program; one inside of another program gets no signals."""
-        return isinstance(worker, Worker) and bool(worker.use_eventloop) and self.timeout > 0
+        wanted = isinstance(worker, Worker) and bool(worker.use_eventloop) and self.timeout > 0
+        if wanted and (changed := upstream.changed("stopping")):
+            logger.warning("the stop of this worker is Celery's own: %s", "; ".join(changed))
+            return False
+        return wanted
 
     def start(self, worker: Any) -> None:
         # Written by the signal handler, which may do little else: it may have interrupted whoever
