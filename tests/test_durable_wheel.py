@@ -55,6 +55,7 @@ SETTINGS = """
 INSTALLED_APPS += ["demoapp"]
 DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", **{database!r}}}}}
 CELERY_BROKER_URL = {broker!r}
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 {ours}
 """
 WORKER = ("-m", "celery", "-A", "proj", "worker", "-l", "INFO", "-c", "1")
@@ -192,8 +193,18 @@ def test_a_bare_project_with_three_settings_runs_a_durable_task(bare: Bare, tmp_
         assert worker.poll() is None, log.read_text()
         said = bare.type("python", "manage.py", "shell", "--no-imports", "-c", CALL_AND_WAIT)
         assert said.strip() == """('committed',) ('SUCCESS', '"committed"')""", log.read_text()
-        worker.terminate()
+        worker.send_signal(signal.SIGQUIT)  # the orderly stop, durable.stopping
         assert worker.wait(180) == 0, log.read_text()
     finally:
         worker.kill()
+    assert "the worker has stopped" in log.read_text()
     assert not re.search(r"ERROR|CRITICAL|Traceback", log.read_text()), log.read_text()
+
+
+def test_the_other_apps_need_no_setting_either(bare: Bare) -> None:
+    apps = [f"durable.{name}" for name in ("checks", "health", "schema")]
+    settings = f"from .settings import *\nINSTALLED_APPS += {apps}\n"
+    (bare.folder / "proj" / "more.py").write_text(settings)
+    code = "from durable.checks.start import found; print(*(message.id for message in found()))"
+    said = bare.type("python", "manage.py", "shell", "-c", code, "--settings", "proj.more")
+    assert "proj.W105" in said.split()  # the key that startproject made

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from . import addresses
@@ -216,6 +215,8 @@ class Reader:
         if url.partition("://")[0] not in {"postgres", "postgresql"}:
             raise wrong(name, url, POSTGRESQL)
         try:
+            import environ  # seldom needed: only an extra brings it
+
             config: dict[str, Any] = environ.Env.db_url_config(addresses.url(url))
         except (ValueError, KeyError) as error:
             raise wrong(name, url, f"{POSTGRESQL} ({addresses.ESCAPES})") from error
@@ -228,6 +229,8 @@ class Reader:
         if (url := self.raw(name)) is None:
             return {}
         try:
+            import environ
+
             config = environ.Env.email_url_config(addresses.url(url))
         except (KeyError, ValueError, ImproperlyConfigured) as error:
             raise ConfigurationError(

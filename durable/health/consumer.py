@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from celery import bootsteps
-from django.conf import settings
 
 from durable import upstream
 from durable.queue import conf as queue
@@ -78,7 +77,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
-        self.file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
+        self.file = HeartbeatFile("worker")
         if changed := upstream.changed("health"):
             logger.warning(
                 "the heartbeat shows that the worker is connected, and no longer that it asks "

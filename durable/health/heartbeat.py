@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,16 +18,25 @@ from django.conf import settings
 logger = logging.getLogger(__name__)
 
 
+#: Seconds without a heartbeat after which a role counts as stopped, unless the settings say other.
+MAX_AGE = 30
+
+
+def folder() -> Path:
+    """Return where the roles leave their heartbeats: ``HEARTBEAT_DIR``, or the system's folder."""
+    return Path(getattr(settings, "HEARTBEAT_DIR", "") or tempfile.gettempdir())
+
+
 class HeartbeatFile:
     """The heartbeat of one role's process: ``HEARTBEAT_DIR/proj-<role>.heartbeat``.
 
     :param role: ``worker`` or ``beat``.
-    :param valid: seconds after which a heartbeat that is not renewed counts as stopped.
+    :param least: seconds that a heartbeat counts for at least, if ``HEARTBEAT_MAX_AGE`` is less.
     """
 
-    def __init__(self, role: str, valid: float) -> None:
-        self.path = Path(settings.HEARTBEAT_DIR) / f"proj-{role}.heartbeat"
-        self.valid = valid
+    def __init__(self, role: str, least: float = 0.0) -> None:
+        self.path = folder() / f"proj-{role}.heartbeat"
+        self.valid = max(getattr(settings, "HEARTBEAT_MAX_AGE", MAX_AGE), least)
         self._failed = False
 
     def touch(self, part: str = "") -> None:

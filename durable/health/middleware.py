@@ -7,12 +7,11 @@ a redirect to HTTPS, and without the database connection of the request's thread
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 
 from .code import Code
+from .heartbeat import folder
 from .readiness import Readiness
 
 
@@ -46,7 +45,7 @@ class ProbeMiddleware:
 
         Before a stop (docker/drain) that is so too, while everything else is answered as before.
         """
-        if Path(settings.HEARTBEAT_DIR, "proj-web.draining").exists():
+        if (folder() / "proj-web.draining").exists():
             return JsonResponse({"status": "draining"}, status=503)
         checks = self.code.check() | self.readiness.check()
         ready = all(state == "ok" for state in checks.values())

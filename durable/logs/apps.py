@@ -13,7 +13,7 @@ class LogsConfig(AppConfig):
     def ready(self) -> None:
         from . import receivers  # noqa: F401 - they register themselves
 
-        if settings.LOG_FORMAT == "json":
+        if getattr(settings, "LOG_FORMAT", "text") == "json":
             from .install import install
 
-            install(settings.ROLE)
+            install(getattr(settings, "ROLE", ""))

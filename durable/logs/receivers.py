@@ -34,7 +34,7 @@ def unbind_task(task: Any, **kwargs: Any) -> None:
 def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
     """The queue's strategy; what it logs when a message arrives has the ids as well."""
     handle: Callable[..., Any] = queue.strategy(task, app, consumer, **options)
-    if settings.LOG_FORMAT != "json":
+    if getattr(settings, "LOG_FORMAT", "text") != "json":
         return handle
 
     def with_ids(message: Any, *args: Any, **kwargs: Any) -> Any:

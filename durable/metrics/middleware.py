@@ -34,7 +34,7 @@ class MetricsMiddleware:
         # What came through a proxy came from outside: no Ingress has to know of this path. A
         # client can't take away what the proxy adds.
         proxied = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
-        if not settings.METRICS_TOKEN or proxied:
+        if not _token() or proxied:
             return HttpResponse("not found\n", status=404, content_type="text/plain")
         if not _is_authorized(request.headers.get("Authorization", "")):
             refused = HttpResponse("wrong token\n", status=401, content_type="text/plain")
@@ -58,7 +58,11 @@ class MetricsMiddleware:
         return HttpResponse(f"{why}\n", status=503, content_type="text/plain")
 
 
+def _token() -> str:
+    return str(getattr(settings, "METRICS_TOKEN", ""))
+
+
 def _is_authorized(header: str) -> bool:
     scheme, _, token = header.partition(" ")
-    same = secrets.compare_digest(token.strip().encode(), settings.METRICS_TOKEN.encode())
+    same = secrets.compare_digest(token.strip().encode(), _token().encode())
     return scheme.lower() == "bearer" and same

@@ -28,7 +28,6 @@ from datetime import datetime
 from typing import Any
 
 from celery.utils.log import get_logger
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DataError, Error, IntegrityError, close_old_connections, connections, router
 from django.db.models import QuerySet
@@ -76,8 +75,7 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         self._untaken = Untaken()
         super().__init__(*args, lazy=lazy, **kwargs)
         # Two rounds of the longest sleep, or what is usual if that is longer.
-        valid = max(settings.HEARTBEAT_MAX_AGE, 2 * self.max_interval)
-        self.heartbeat = HeartbeatFile("beat", valid)
+        self.heartbeat = HeartbeatFile("beat", least=2 * self.max_interval)
         if not lazy:
             self.heartbeat.remove()
 

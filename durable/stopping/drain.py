@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
-
 from durable.health.heartbeat import HeartbeatFile
 
 from . import handback
@@ -31,7 +29,7 @@ class Drain:
     def __init__(self, worker: Any) -> None:
         self._worker = worker
         self._hub = worker.hub
-        self._file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
+        self._file = HeartbeatFile("worker")
         # The consumer's own heart beats only while it consumes.
         self._hub.call_repeatedly(1.0, self._file.touch, "stopping")
         self._without_broker: EventLoop | None = None

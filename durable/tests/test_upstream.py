@@ -51,9 +51,8 @@ def used(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {
             "getattr", "setattr", "hasattr",
         }:  # fmt: skip
-            yield from (
-                a.value for a in node.args if isinstance(a, ast.Constant) and is_private(a.value)
-            )
+            constants = (a.value for a in node.args if isinstance(a, ast.Constant))
+            yield from (str(value) for value in constants if is_private(value))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(UPSTREAM):
             yield from (alias.name for alias in node.names if is_private(alias.name))
 
