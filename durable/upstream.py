@@ -95,6 +95,7 @@ def _names() -> Iterator[Name]:
         },
         celery__concurrency__asynpool={
             "AsynPool._cache": VALUE,
+            "AsynPool._event_process_exit": "(self, hub, proc)",
             "AsynPool._pool": VALUE,
             "AsynPool._processes": VALUE,
             "AsynPool._stop_task_handler": "(task_handler)",
@@ -131,14 +132,16 @@ def _names() -> Iterator[Name]:
             " options=None, **entry)",
         },
     )
-    # Django's errors don't say of which database they are; the frame that raised them does. And a
-    # connection that has just answered need not be asked again whether it does.
+    # An error says whether its database was lost by it; Django makes it where this returns. A pool
+    # ends before a fork, and is asked whether it moves. A connection that has just answered need
+    # not be asked again.
     yield from _listed(
         "database",
         django__db__utils={
             "DatabaseErrorWrapper.__exit__": "(self, exc_type, exc_value, traceback)"
         },
         django__db__backends__base__base={"BaseDatabaseWrapper.health_check_done": VALUE},
+        django__db__backends__postgresql__base={"DatabaseWrapper._connection_pools": VALUE},
     )
 
 

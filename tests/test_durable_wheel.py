@@ -53,7 +53,7 @@ def make_group(name):
 """
 SETTINGS = """
 INSTALLED_APPS += ["demoapp"]
-DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", **{database!r}}}}}
+DATABASES = {{"default": {{"ENGINE": "durable.database.postgresql", **{database!r}}}}}
 CELERY_BROKER_URL = {broker!r}
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 {ours}

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from kombu.asynchronous.timer import Timer
 
 import durable
 from durable import upstream
@@ -23,8 +25,8 @@ UPSTREAM = ("celery", "kombu", "billiard", "django", "psycopg", "django_celery_"
 PARTS = sorted({name.part for name in upstream.NAMES})
 LISTED = {name.path.rpartition(".")[2].rpartition(":")[2] for name in upstream.NAMES}
 
-#: Documented in spite of their underscore: Django's, and those of NamedTuple; and the system's.
-PUBLIC = {"_meta", "_asdict", "_replace", "_exit"}
+#: Documented in spite of their underscore: Django's, NamedTuple's, the system's and Celery's.
+PUBLIC = {"_meta", "_asdict", "_replace", "_exit", "_get_current_object"}
 
 WORDS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -147,7 +149,7 @@ def test_a_heartbeat_that_sees_less_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(upstream, "changed", lambda part: (f"a name of {part} is gone",))
-    Heartbeat(None)
+    Heartbeat(SimpleNamespace(timer=Timer()))
     assert "no longer that it asks Redis for messages: a name of health is gone" in caplog.text
 
 
