@@ -57,6 +57,8 @@ def _names() -> Iterator[Name]:
             "Task._get_exec_options": "(self)",
         },
         celery__result={"EagerResult._cache": VALUE},
+        # A heartbeat that can't be sent must not stop the loop that serves rows.
+        celery__events__dispatcher={"EventDispatcher._publish": VALUE},
         celery__worker__request={
             "Request._already_cancelled": VALUE,
             "Request._already_revoked": VALUE,
