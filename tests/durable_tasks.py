@@ -405,7 +405,7 @@ def breaks_database(label: str, times: int = 1) -> None:
 
 @shared_task
 def interrupted(label: str) -> None:
-    """Be overtaken: while it runs, another start is counted, by another connection."""
+    """Be superseded: while it runs, another attempt is counted, by another connection."""
     import psycopg
 
     write(label)

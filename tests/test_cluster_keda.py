@@ -118,7 +118,7 @@ def test_from_none_to_three_and_back_with_every_task_done_once(scaled: ScaledSta
     assert starts == 1  # no worker was stopped before its task had ended
 
 
-def test_tasks_that_the_ledger_does_not_know_start_a_worker_too(scaled: ScaledStack) -> None:
+def test_tasks_without_a_row_start_a_worker_too(scaled: ScaledStack) -> None:
     scaled.manage(
         "from chaos_probe import tasks;"
         "tasks.long_effect.apply_async(('plain/000001', 0.1), queue='reports')"

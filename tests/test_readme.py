@@ -15,9 +15,17 @@ PAGES = [page for place in PLACES for page in sorted(ROOT.glob(place))]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+            there = page.parent / target if target else page
+            assert there.exists(), target
+            assert not anchor or anchor in anchors(there.read_text()), f"{target}#{anchor}"
+
+
+def anchors(text: str) -> set[str]:
+    """Return the names that a site gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -33,5 +41,7 @@ def test_the_tree_in_the_readme_is_the_repositorys() -> None:
         name = line.split("  ")[0].strip() if not line.startswith(" ") else ""
         for part in name.split():
             assert (ROOT / part).exists(), part
-    named = set(re.findall(r"^  (\w+)/", tree, re.MULTILINE))
-    assert named == {app.parent.name for app in ROOT.glob("apps/*/__init__.py")}
+    for top in ("apps", "durable"):
+        named = re.search(rf"^{top}/.*\n((?:  .*\n)*)", tree, re.MULTILINE)
+        packages = {init.parent.name for init in ROOT.glob(f"{top}/*/__init__.py")} - {"tests"}
+        assert set(re.findall(r"^  (\w+)/", named[1] if named else "", re.MULTILINE)) == packages

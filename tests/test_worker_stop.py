@@ -203,7 +203,7 @@ def test_a_second_signal_ends_the_waiting(start_role: StartRole, tmp_path: Path)
 
 
 def test_a_worker_is_alive_while_it_stops(start_role: StartRole, tmp_path: Path) -> None:
-    """For the health check, and for the ledger: a long timeout is no death."""
+    """For the health check, and by its signs of life: a long timeout is no death."""
     folder = tmp_path / "run"
     folder.mkdir()
     worker = start_role("worker", HEARTBEAT_DIR=str(folder), HEARTBEAT_MAX_AGE="6", **PATIENT)

@@ -1,6 +1,6 @@
 """The tasks of reports: thin, each takes an id. What they hold on to is a row (docs/delivery.md).
 
-Each finishes once: a start that a later one has overtaken changes nothing.
+Each finishes once: an attempt that a later one has superseded changes nothing.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class PeriodicTaskAdmin(UpstreamPeriodicTaskAdmin):  # type: ignore[misc]
 
     @admin.action(description="Run selected tasks")
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        """Run them once, by the outbox as beat does: all or none, and also while Redis is away."""
+        """Run them once, as rows like those of beat: all or none, and also while Redis is away."""
         with durable():
             super().run_tasks(request, queryset)
 

@@ -4,7 +4,7 @@ What differs from upstream (django-celery-beat 2.9):
 
 * One beat leads, the others stand by (see leader.py). With upstream's, two beats send every task
   twice.
-* A tick is one transaction with a row of the outbox (see ticks.py): none is lost while the broker
+* A tick is one transaction with its task's row (see ticks.py): none is lost while the broker
   is away, none happens twice, and a restart repeats nothing. Upstream writes ``last_run_at`` every
   three minutes.
 * PostgreSQL away, at the start or later, never ends beat: it catches up when it is back. Upstream
@@ -55,8 +55,8 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
 
     Entry = ScheduleEntry
 
-    #: Upstream connects to the broker, for as long as that takes, before it sends; the outbox needs
-    #: no connection of beat's.
+    #: Upstream connects to the broker, for as long as that takes, before it sends; a row needs no
+    #: connection to it.
     producer = None
 
     def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:

@@ -106,7 +106,7 @@ def give_back(requests: Iterable[Any]) -> None:
             else:
                 message.requeue()
         except Exception as error:
-            # The broker is away. The ledger sends durable tasks again, the broker the others.
+            # The broker is away. It delivers these again; rows go back without it.
             logger.warning("the broker takes no messages back: %s", error)
             break
         request.acknowledged = True
