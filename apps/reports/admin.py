@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from .expiry import delete_report
 from .models import Report
-from .services import delete_report
 
 
 @admin.register(Report)

@@ -69,6 +69,7 @@ class Result(Schema):
 
     rows: int
     columns: list[Column]
+    notes: list[str] = Field(default=[], description="Of what had to be guessed, for a person")
 
 
 class ReportSummary(Schema):

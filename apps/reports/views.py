@@ -19,13 +19,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from proj.problems import problem
 
-from .presentation import card, present
-from .queries import report_of, reports_of
-from .refusals import status_of
-from .sample import DISTANCE, ROWS
+from .errors import UploadError
+from .expiry import delete_report
+from .models import report_of, reports_of
+from .presentation import present, sample
 from .schemas import ReportDetail
-from .services import UploadError, delete_report, receiving
-from .uploadhandler import ReportUploadHandler
+from .uploadhandler import ReportUploadHandler, receiving
 
 PAGE_SIZE = 20
 
@@ -38,7 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return upload(request)
     if not request.user.is_authenticated:
-        return render(request, "reports/landing.html", {"sample": card(DISTANCE, "sample", ROWS)})
+        return render(request, "reports/landing.html", {"sample": sample()})
     return _list(request)
 
 
@@ -56,10 +55,9 @@ def _store(request: HttpRequest, incoming: ReportUploadHandler) -> HttpResponse:
     try:
         report = incoming.finish()
     except UploadError as error:
-        status = status_of(error)
         if by_script:
-            return problem(status, "The file was refused", error.message, code=error.code)
-        return _list(request, error.message, status)
+            return problem(error.status, "The file was refused", error.message, code=error.code)
+        return _list(request, error.message, error.status)
     url = reverse("reports:detail", args=[report.pk])
     return JsonResponse({"url": url}, status=202) if by_script else redirect(url)
 

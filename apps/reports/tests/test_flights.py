@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from pytest_django import DjangoDbBlocker
 
 from apps.reports.models import Chunk, Report
-from apps.reports.profile.nulls import NULLS
+from apps.reports.profile import NULLS
 from bench.csv_files import flights_csv, nycflights
 from durable.queue.models import Task
 
