@@ -14,8 +14,8 @@ from proj.problems import ProblemError, problems
 
 from .errors import UploadError
 from .expiry import delete_report
-from .models import report_of, reports_of
-from .schemas import Accepted, ReportDetail, ReportPage, ReportSummary
+from .models import Report, report_of, reports_of
+from .schemas import Accepted, ReportDetail, ReportPage
 from .uploadhandler import receiving
 from .uploads import MAX_KEY_LENGTH
 
@@ -89,8 +89,7 @@ def list_reports(
 ) -> dict[str, Any]:
     """List one's reports, newest first, without their results."""
     reports = reports_of(request.user)
-    page = reports[offset : offset + limit]
-    return {"items": [ReportSummary.fields_of(report) for report in page], "count": reports.count()}
+    return {"items": list(reports[offset : offset + limit]), "count": reports.count()}
 
 
 @router.get(
@@ -99,12 +98,12 @@ def list_reports(
     url_name="get_report",
     summary="Get a report",
 )
-def get_report(request: HttpRequest, response: HttpResponse, report_id: UUID) -> ReportDetail:
+def get_report(request: HttpRequest, response: HttpResponse, report_id: UUID) -> Report:
     """Get a report: its `state`, its `progress`, and once it is `done` its `result`."""
     report = report_of(request.user, report_id)
     if not report.is_finished:
         response["Retry-After"] = "1"
-    return ReportDetail.of(report)
+    return report
 
 
 @router.delete(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import NoReturn
 
-from .dialect import detect_delimiter, refuse_other, take_hint
+from .dialect import REMEDY, detect_delimiter, refuse_other, take_hint
 from .errors import UploadError
 
 #: The longest record, in bytes. What has no end after so many is no row of a table.
@@ -126,7 +126,9 @@ class CsvStream:
             for row in reader:
                 if is_over:
                     if row and at_end:
-                        self._refuse_open_quote(self._line + line)
+                        at = self._line + line
+                        text = f"Line {at}: a quotation mark opens in the record that begins here "
+                        raise UploadError("unclosed_quote", f"{text}and is never closed.", at)
                     break
                 last, line, length = line, reader.line_num, lines.tell()
                 if not row:
@@ -135,8 +137,8 @@ class CsvStream:
                     self._take_header(row, self._line + line - 1)
                     start, start_line = length, line
                 else:
-                    if len(row) != self._width and not self._fits(row):
-                        self._refuse_ragged(self._line + last, len(row))
+                    if len(row) != len(self.columns):
+                        self._check_width(row, self._line + last)
                     rows += 1
         except csv.Error:
             self._refuse_long_record()
@@ -150,64 +152,43 @@ class CsvStream:
 
     def _take_header(self, row: list[str], line: int) -> None:
         if len(row) > MAX_COLUMNS:
-            raise UploadError(
-                "too_many_columns",
-                f"The file has {len(row):,} columns, and at most {MAX_COLUMNS:,} are profiled.",
-                line,
-            )
+            text = f"The file has {len(row):,} columns, and at most {MAX_COLUMNS:,} are profiled."
+            raise UploadError("too_many_columns", text, line)
         self.columns = [name.strip() for name in row]
-        self._width = len(row)
 
-    def _fits(self, row: list[str]) -> bool:
-        """Tell whether *row* differs from the header by empty fields at its end alone."""
-        return not any(row[self._width :]) and not any(self.columns[len(row) :])
+    def _check_width(self, row: list[str], line: int) -> None:
+        """Refuse *row* unless it differs from the header by empty fields at its end alone."""
+        fields, width = len(row), len(self.columns)
+        if any(row[width:]) or any(self.columns[fields:]):
+            text = (
+                f"Line {line} has {fields} field{'s' * (fields != 1)}, but the header has {width}."
+            )
+            raise UploadError("ragged_row", text, line)
 
     def _decode(self, data: bytes) -> str:
         if b"\0" in data:
             line = self._line_of(data, data.index(b"\0"))
-            raise UploadError(
-                "binary", f"Line {line} holds a zero byte: this is binary data, not CSV.", line
-            )
+            text = f"Line {line} holds a zero byte: this is binary data, not CSV."
+            raise UploadError("binary", text, line)
         try:
             return data.decode()
         except UnicodeDecodeError as error:
             line = self._line_of(data, error.start)
-            raise UploadError(
-                "wrong_encoding",
-                f"Line {line} is not UTF-8 text (byte 0x{data[error.start]:02X}). "
-                "Save the table as CSV (UTF-8) and upload that.",
-                line,
-            ) from error
+            text = f"Line {line} is not UTF-8 text (byte 0x{data[error.start]:02X}). {REMEDY}"
+            raise UploadError("wrong_encoding", text, line) from error
 
     def _line_of(self, data: bytes, position: int) -> int:
         return self._line + len(_LINE_END.findall(data, 0, position))
 
-    def _refuse_open_quote(self, line: int) -> NoReturn:
-        raise UploadError(
-            "unclosed_quote",
-            f"Line {line}: a quotation mark opens in the record that begins here and is never "
-            "closed.",
-            line,
-        )
-
-    def _refuse_ragged(self, line: int, fields: int) -> NoReturn:
-        raise UploadError(
-            "ragged_row",
-            f"Line {line} has {fields} field{'s' * (fields != 1)}, but the header has "
-            f"{self._width}.",
-            line,
-        )
-
     def _refuse_long_record(self) -> NoReturn:
-        # Whole lines, and yet no whole record: a quoted field goes on and on.
-        quoted = _LINE_END.search(self._buffer, 0, self._window - 1) and b'"' in self._buffer
-        hint = " Perhaps a quotation mark in it is never closed." if quoted else ""
-        raise UploadError(
-            "record_too_long",
+        text = (
             f"The record that begins on line {self._line} is longer than "
-            f"{MAX_RECORD_BYTES // 1024} KiB.{hint}",
-            self._line,
+            f"{MAX_RECORD_BYTES // 1024} KiB."
         )
+        # Whole lines, and yet no whole record: a quoted field goes on and on.
+        if _LINE_END.search(self._buffer, 0, self._window - 1) and b'"' in self._buffer:
+            text += " Perhaps a quotation mark in it is never closed."
+        raise UploadError("record_too_long", text, self._line)
 
 
 def records(data: bytes, delimiter: str, columns: int) -> Iterator[list[str]]:

@@ -46,27 +46,27 @@ _OTHER_TEXT = {
     r'\s*(\{\s*("|\}|\{)|\[\s*(\{|\[|"[^"]*"\s*[,\]]|-?\d[\d.]*\s*[,\]]|\]|(true|null)\b))': "JSON",
     r"\s*\{\\rtf": "an RTF document",
 }
-_REMEDY = "Save the table as CSV (UTF-8) and upload that."
+REMEDY = "Save the table as CSV (UTF-8) and upload that."
 
 
 def refuse_other(head: bytes) -> None:
     """Raise :class:`UploadError` if what begins with *head* is known to be no CSV in UTF-8."""
     for bom, encoding in _UTF16_32.items():
         if head.startswith(bom):
-            raise UploadError("wrong_encoding", f"The file is {encoding} text. {_REMEDY}", 1)
+            raise UploadError("wrong_encoding", f"The file is {encoding} text. {REMEDY}", 1)
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
-            raise UploadError("binary", f"The file is {name}, not CSV. {_REMEDY}")
+            raise UploadError("binary", f"The file is {name}, not CSV. {REMEDY}")
     if b"\0" in head:
         # Without a byte order mark: every second byte of Latin letters is zero.
         zeros = max(head[::2].count(0), head[1::2].count(0))
         if head.count(0) == zeros > len(head) * 0.4:
-            raise UploadError("wrong_encoding", f"The file looks like UTF-16 text. {_REMEDY}", 1)
-        raise UploadError("binary", f"The file holds zero bytes: it is binary data. {_REMEDY}")
+            raise UploadError("wrong_encoding", f"The file looks like UTF-16 text. {REMEDY}", 1)
+        raise UploadError("binary", f"The file holds zero bytes: it is binary data. {REMEDY}")
     text = head.decode(errors="replace").removeprefix("\ufeff")
     for pattern, name in _OTHER_TEXT.items():
         if re.match(pattern, text, re.I):
-            raise UploadError("not_csv", f"The file is {name}, not CSV. {_REMEDY}")
+            raise UploadError("not_csv", f"The file is {name}, not CSV. {REMEDY}")
 
 
 def take_hint(head: bytearray) -> str:

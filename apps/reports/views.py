@@ -105,7 +105,7 @@ def progress(request: HttpRequest, report_id: UUID) -> HttpResponse:
 def download(request: HttpRequest, report_id: UUID) -> HttpResponse:
     """Return the report as a JSON file, the same as the API's answer."""
     report = report_of(request.user, report_id)
-    body = ReportDetail.of(report).model_dump_json(by_alias=True, indent=2)
+    body = ReportDetail.from_orm(report).model_dump_json(by_alias=True, indent=2)
     stem = report.name.rpartition(".")[0] or report.name
     response = HttpResponse(body, content_type="application/json")
     response["Content-Disposition"] = content_disposition_header(True, f"{stem}.report.json")
