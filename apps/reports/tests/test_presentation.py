@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from apps.reports.models import Report
-from apps.reports.presentation import HEIGHT, card, sample
+from apps.reports.presentation import HEIGHT, card
 from apps.reports.schemas import Column
 from apps.reports.templatetags import report_format as formats
-
-from .helpers import flights_csv, upload, work
 
 
 def column(**fields: Any) -> Column:
@@ -117,11 +114,3 @@ def test_five_frequent_values_are_shown_at_once() -> None:
     shown = card(column(top=top), "a", 10)
     assert (len(shown["top"]), len(shown["more"])) == (5, 3)
     assert shown["top"][0]["length"] == 10.0
-
-
-def test_the_sample_is_a_column_of_the_real_report(owner: Any) -> None:
-    report: Report = work(upload(owner, flights_csv()))
-    assert report.result is not None
-    (real,) = (item for item in report.result["columns"] if item["name"] == "distance")
-    real["top"] = real["top"][:5]
-    assert card(Column.model_validate(real), "sample", report.rows) == sample()
