@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import signal
 import statistics
 from collections import Counter
 from typing import Any
@@ -237,3 +238,20 @@ def test_what_the_read_of_a_part_raises_comes_out_as_it_is(error: Exception) -> 
 
     with pytest.raises(type(error)):
         profile.merge(read, [1], 1, 100)
+
+
+def test_a_time_limit_that_ends_a_query_comes_out_as_one() -> None:
+    """DuckDB says that it was interrupted, and hides by what."""
+
+    def limit(*args: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    before = signal.signal(signal.SIGALRM, limit)
+    endless = "SELECT count(*) FROM range(10000000) a, range(10000000) b"
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(SoftTimeLimitExceeded), profile._duckdb() as connection:
+            connection.execute(endless)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
