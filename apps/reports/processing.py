@@ -151,9 +151,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, TaskRevokedError):
         return ": its task was revoked"
     if isinstance(error, Quarantined):
-        return (
-            f": each of {settings.DURABLE_MAX_ATTEMPTS} attempts ended with its process, as it "
-            "does when memory runs out"
-        )
+        return ": each attempt ended with its process, as it does when memory runs out"
     where = "database" if isinstance(error, OperationalError) else "program"
     return f" because of an error in the {where}; the worker's log has it"
