@@ -141,7 +141,7 @@ class CsvStream:
                         self._check_width(row, self._line + last)
                     rows += 1
         except csv.Error:
-            self._refuse_long_record()
+            self._refuse_long_record(line)
         if rows:
             data = text[start:length].encode()
             yield Block(self._blocks, self._line + start_line, rows, data)
@@ -180,15 +180,15 @@ class CsvStream:
     def _line_of(self, data: bytes, position: int) -> int:
         return self._line + len(_LINE_END.findall(data, 0, position))
 
-    def _refuse_long_record(self) -> NoReturn:
+    def _refuse_long_record(self, complete_lines: int = 0) -> NoReturn:
+        line = self._line + complete_lines
         text = (
-            f"The record that begins on line {self._line} is longer than "
-            f"{MAX_RECORD_BYTES // 1024} KiB."
+            f"The record that begins on line {line} is longer than {MAX_RECORD_BYTES // 1024} KiB."
         )
         # Whole lines, and yet no whole record: a quoted field goes on and on.
         if _LINE_END.search(self._buffer, 0, self._window - 1) and b'"' in self._buffer:
             text += " Perhaps a quotation mark in it is never closed."
-        raise UploadError("record_too_long", text, self._line)
+        raise UploadError("record_too_long", text, line)
 
 
 def records(data: bytes, delimiter: str, columns: int) -> Iterator[list[str]]:

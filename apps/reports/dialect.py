@@ -6,6 +6,7 @@ import codecs
 import csv
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from io import StringIO
 from itertools import islice
 
@@ -32,12 +33,10 @@ _SIGNATURES = {
     b"PAR1": "a Parquet file",
     b"SQLite format 3": "an SQLite database",
 }
-_UTF16_32 = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
+_UTF16_32 = (
+    *(codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    *(codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+)
 #: Text in other languages than CSV. JSON needs the character after the bracket: `[id],name` is a
 #: header like any other.
 _OTHER_TEXT = {
@@ -51,9 +50,8 @@ REMEDY = "Save the table as CSV (UTF-8) and upload that."
 
 def refuse_other(head: bytes) -> None:
     """Raise :class:`UploadError` if what begins with *head* is known to be no CSV in UTF-8."""
-    for bom, encoding in _UTF16_32.items():
-        if head.startswith(bom):
-            raise UploadError("wrong_encoding", f"The file is {encoding} text. {REMEDY}", 1)
+    if head.startswith(_UTF16_32):
+        raise UploadError("wrong_encoding", f"The file is UTF-16 or UTF-32 text. {REMEDY}", 1)
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
             raise UploadError("binary", f"The file is {name}, not CSV. {REMEDY}")
@@ -89,10 +87,12 @@ def detect_delimiter(sample: str) -> str:
     widest, fields = ",", 1
     for delimiter in DELIMITERS:
         reader = csv.reader(StringIO(sample, newline=""), delimiter=delimiter)
-        lengths = [len(row) for row in islice(filter(None, reader), 20)] or [0]
-        if lengths[0] >= 2 and len(lengths) > 1 and len(set(lengths)) == 1:
+        lengths: list[int] = []
+        with suppress(csv.Error):  # a record is too long, which is refused later with its line
+            lengths.extend(len(row) for row in islice(filter(None, reader), 20))
+        if len(lengths) > 1 and lengths[0] >= 2 and len(set(lengths)) == 1:
             return delimiter
-        if lengths[0] > fields:
+        if lengths and lengths[0] > fields:
             widest, fields = delimiter, lengths[0]
     return widest
 

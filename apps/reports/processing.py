@@ -103,14 +103,10 @@ def merge(report_id: str | UUID) -> dict[str, Any] | None:
         notes.insert(0, f"The columns are separated by {separators}.")
     if left_out := len(columns) - kept:
         notes.append(f"Left out at the end, without a name and a value: {left_out}.")
-    for name, column in zip(names, columns, strict=False):
+    for name, column in zip(names, columns[:kept], strict=True):
+        column["name"] = name
         notes += [f"“{name}” {remark}" for remark in column.pop("remarks")]
-    named_columns = zip(names, columns, strict=False)  # the last may be left out
-    return {
-        "rows": report.rows,
-        "columns": [{"name": name, **column} for name, column in named_columns],
-        "notes": notes,
-    }
+    return {"rows": report.rows, "columns": columns[:kept], "notes": notes}
 
 
 def store_result(report_id: str | UUID, result: dict[str, Any]) -> None:

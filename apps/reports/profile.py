@@ -75,7 +75,8 @@ _PART = f"""
         count(*) AS n
       FROM read_csv(
         $file, columns = $columns, nullstr = $nulls, header = false, auto_detect = false,
-        delim = ',', quote = '"', escape = '"', buffer_size = 8000000, max_line_size = 4000000
+        delim = ',', quote = '"', escape = '"', new_line = '\\n',
+        buffer_size = 8000000, max_line_size = 4000000
       ) UNPIVOT INCLUDE NULLS (cell FOR name IN (COLUMNS(*)))
       GROUP BY ALL
     ),

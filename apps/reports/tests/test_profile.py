@@ -162,7 +162,7 @@ def test_what_is_extreme_can_be_shown() -> None:
 def test_long_texts_are_cut_but_told_apart_and_ordered_by_code_point() -> None:
     long = "x" * 500
     cut, order = merged(
-        table([f"{long}a", f"{long}b", f"{long}a", "y"], ["é", "z", "Z", "日", 'a"\r\nb,'])
+        table([f"{long}a", f"{long}b", f"{long}a", "y"], ["é", "z", "Z", "日", 'a"\rb,'])
     )
     assert (cut["distinct"], cut["top"][0]) == (3, {"value": "x" * 100 + "…", "count": 2})
     assert (cut["min"], cut["max"]) == ("x" * 100 + "…", "y")
@@ -176,7 +176,7 @@ def test_neither_the_cuts_nor_their_order_change_a_total() -> None:
             str(chance.randrange(-50, 50)),
             f"{chance.gauss(100, 30):.2f}",
             f"2013-01-01T{chance.randrange(10, 20)}:00:00+0{chance.randrange(9)}00",
-            "".join(chance.choices("abé,\n\"'", k=chance.randrange(4))),
+            "".join(chance.choices("abé,\r\n\"'", k=chance.randrange(4))),
             "x" if chance.random() < 0.002 else str(chance.randrange(9)),
             "5" if chance.random() < 0.005 else chance.choice(["", "NA"]),
         ]
