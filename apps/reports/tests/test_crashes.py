@@ -8,6 +8,7 @@ from pytest_django import Settings
 
 from apps.reports.models import Chunk, Report
 from bench.csv_files import flights
+from durable.queue.endings.janitor import Janitor
 from durable.queue.models import Task
 from tests.fixtures_durable import TASKS, main_process
 from tests.fixtures_worker import StartRole, wait_for
@@ -23,7 +24,7 @@ def now(report: Report) -> Report:
 
 
 def test_a_report_is_the_same_when_processes_and_a_worker_are_killed_in_the_middle(
-    start_role: StartRole, settings: Settings
+    start_role: StartRole, janitor: Janitor, settings: Settings
 ) -> None:
     settings.REPORTS_CHUNK_KB = 16
     owner = User.objects.create_user("ada")
