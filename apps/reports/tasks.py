@@ -58,7 +58,7 @@ def _its_id(args: list[Any], kwargs: dict[str, Any]) -> Any:
 def after_revoke(sender: Any, request: Any, **kwargs: Any) -> None:
     """Let the report of a task fail that was revoked; Celery calls no ``on_failure()``.
 
-    The outbox forgets such a task, so nothing would start it again, and the report would be in
+    Its row is gone by then, so nothing would start it again, and the report would be in
     progress for ever.
     """
     if isinstance(sender, ReportTask) and (request.args or request.kwargs):
