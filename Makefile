@@ -117,6 +117,7 @@ typecheck: ## check the types
 lock: ## compile both pyproject.toml into requirements/; UPGRADE=1 for the newest versions
 	$(call venv,dev)
 	$(compile) $(projects) -o requirements/runtime.txt
+	$(if $(wildcard requirements/example.txt),$(compile) -c requirements/runtime.txt --group example -o requirements/example.txt)
 	$(compile) $(projects) -c requirements/runtime.txt --group local -o requirements/local.txt
 	$(compile) $(projects) -c requirements/runtime.txt -c requirements/local.txt --group dev -o requirements/dev.txt
 	$(compile) $(projects) -c requirements/runtime.txt --group bench -o requirements/bench.txt

@@ -16,7 +16,7 @@ from io import StringIO
 from typing import TypeVar
 
 from apps.reports import profile
-from apps.reports.csvstream import Block, CsvStream
+from apps.reports.csvstream import Block, CsvStream, records
 
 from .csv_files import PIECE, flights_csv
 
@@ -56,17 +56,14 @@ def main() -> None:
 
     def partials() -> list[bytes]:
         return [
-            profile.dump(profile.profile_chunk(block.data, stream.delimiter, width, LIMIT))
+            profile.profile_chunk(records(block.data, stream.delimiter, width), width, comma=False)
             for block in blocks
         ]
 
     profiling, parts = best(runs, partials)
 
     def merge() -> None:
-        merged = profile.Merged()
-        for part in parts:
-            merged.add(profile.load(part))
-        merged.result(stream.columns, stream.rows)
+        profile.merge(parts.__getitem__, range(len(parts)), stream.rows, LIMIT)
 
     merging, _ = best(runs, merge)
     total = cutting + profiling + merging

@@ -8,7 +8,7 @@ import secrets
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from typing import Any
@@ -38,8 +38,13 @@ class Visitor:
         self.headers = dict(headers or {})
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
 
-    def request(self, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Ask for *path* (or a whole URL), by POST when there is a *body*."""
+    def request(
+        self, path: str, body: bytes | Iterator[bytes] | None = None, **headers: str
+    ) -> Answer:
+        """Ask for *path* (or a whole URL), by POST when there is a *body*.
+
+        One in pieces is sent without a length (``Transfer-Encoding: chunked``).
+        """
         url = urllib.parse.urljoin(self.base, path)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(url, body, {**self.headers, **named})

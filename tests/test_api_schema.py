@@ -19,7 +19,7 @@ from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
 
 from apps.accounts.tokens import create_token
-from apps.reports.services import start_upload
+from apps.reports.uploads import start_upload
 from proj.wsgi import application
 
 pytestmark = pytest.mark.django_db

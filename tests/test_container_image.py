@@ -13,6 +13,12 @@ from .containers import inspect, run, wait_until
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
 BASE = "python:3.13-slim"
+#: What the image installs; the second is gone when the example is.
+LOCKS = {
+    name: path.read_text()
+    for name in ("runtime", "example")
+    if (path := Path(__file__).parent.parent / "requirements" / f"{name}.txt").exists()
+}
 MB = 1_000_000
 
 #: Enough of an environment for code that asks no server.
@@ -55,9 +61,16 @@ def size(image: str) -> int:
     return int(run("docker", "run", *command).stdout)
 
 
-def test_it_adds_less_than_105_mb_to_its_base(image: str) -> None:
-    added = size(image) - size(BASE)
+def test_without_the_example_it_adds_less_than_105_mb_to_its_base(image: str) -> None:
+    code = """
+from importlib.metadata import files
+print(sum(f.locate().stat().st_size for n in ('duckdb', 'fsspec') for f in files(n) if
+          f.locate().exists()))
+"""
+    example = int(inside(image, "python", "-c", code)) if "example" in LOCKS else 0
+    added = size(image) - size(BASE) - example
     assert 0 < added < 105 * MB  # 15 of them carry backups to object storages (obstore)
+    assert example < 75 * MB
 
 
 def test_its_user_is_a_number_and_not_root(image: str) -> None:
@@ -111,7 +124,7 @@ print(*(f'{found.name}=={found.version}' for found in distributions()))
     installed = {
         name.lower().replace("_", "-") for name in inside(image, "python", "-c", code).split()
     }
-    lock = (Path(__file__).parent.parent / "requirements" / "runtime.txt").read_text()
+    lock = "\n".join(LOCKS.values())
     locked = {pin.lower() for pin in re.findall(r"^[\w.-]+==[^ ;\\]+", lock, re.MULTILINE)}
     assert installed <= locked
     # Needed at build alone, and on an older Python.

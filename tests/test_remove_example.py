@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -161,13 +162,22 @@ def test_the_checks_pass_and_only_the_own_tasks_are_found(own: Own) -> None:
 
 def test_nothing_that_stays_imports_what_was_removed(own: Own) -> None:
     gone = re.compile(
-        r"^\s*(from|import) (apps\.(accounts|reports)|bench\.(api_client|csv_files))\b"
+        r"^\s*(from|import) "
+        r"(apps\.(accounts|reports)|bench\.(api_client|csv_files)|duckdb|fsspec)\b"
     )
     left = [p for p in own.folder.rglob("*.py") if ".venv" not in p.relative_to(own.folder).parts]
     assert len(left) > 200
     for path in left:
         for line in path.read_text().splitlines():
             assert not gone.match(line), path
+
+
+def test_the_examples_packages_are_in_no_group(own: Own) -> None:
+    groups = tomllib.loads((own.folder / "pyproject.toml").read_text())["dependency-groups"]
+    assert {"local", "dev"} <= set(groups)
+    assert "duckdb" not in str(groups)
+    assert "example" not in str(groups)
+    assert not (own.folder / "requirements" / "example.txt").exists()
 
 
 def test_all_other_tests_can_be_collected(own: Own) -> None:

@@ -86,19 +86,20 @@ def test_no_committed_file_names_a_package_index() -> None:
 
 def test_the_locks_are_what_pyproject_asks_for(tmp_path: Path) -> None:
     """Compiling again from the locks' own pins changes nothing."""
-    others = {
+    others: dict[str, tuple[str, ...]] = {
         "runtime": (), "local": ("runtime",), "dev": ("runtime", "local"), "bench": ("runtime",),
     }  # fmt: skip
+    if (ROOT / "requirements" / "example.txt").exists():  # until the example is taken out
+        others["example"] = ("runtime",)
+    projects = ["pyproject.toml", "durable/pyproject.toml", "--all-extras"]
     for group, pinned in others.items():
         lock = tmp_path / f"{group}.txt"
         shutil.copy(ROOT / "requirements" / f"{group}.txt", lock)
         before = pins(lock)
-        constraints = [
-            argument for other in pinned for argument in ("-c", f"requirements/{other}.txt")
-        ]
         assert_clean(
             BIN / "uv", "pip", "compile", "-q", "--universal", "--generate-hashes", "--no-header",
-            *constraints, "pyproject.toml", "durable/pyproject.toml", "--all-extras",
+            *(f"--constraints=requirements/{name}.txt" for name in pinned),
+            *(projects if group != "example" else []),
             *(["--group", group] if group != "runtime" else []), "-o", lock,
         )  # fmt: skip
         assert pins(lock) == before

@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from .expiry import delete_report
 from .models import Report
-from .services import delete_report
 
 
 @admin.register(Report)
@@ -38,15 +38,13 @@ class ReportAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic for the
     def has_change_permission(self, request: HttpRequest, obj: Report | None = None) -> bool:
         return False
 
+    # Chunks go with their report in one statement; they are never loaded to be listed or deleted.
+
     def get_deleted_objects(
         self, objs: Iterable[Report], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Name what a deletion takes with it without loading the chunks, as Django's own would."""
         names = [str(report) for report in objs]
         return names, {"reports": len(names)}, set(), []
-
-    # As everywhere else: the chunks go with the report in one statement, and are never loaded
-    # into memory to be listed or deleted one by one.
 
     def delete_model(self, request: HttpRequest, obj: Report) -> None:
         delete_report(obj.pk)

@@ -12,34 +12,24 @@ from ninja import Header, Query, Router, Status
 from apps.accounts.tokens import Bearer
 from durable.web.problems import ProblemError, problems
 
-from .queries import report_of, reports_of
-from .refusals import status_of
-from .schemas import Accepted, ReportDetail, ReportPage, ReportSummary
-from .services import MAX_KEY_LENGTH, MissingFile, UploadError, delete_report, receiving
+from .errors import UploadError
+from .expiry import delete_report
+from .models import Report, report_of, reports_of
+from .schemas import Accepted, ReportDetail, ReportPage
+from .uploadhandler import receiving
+from .uploads import MAX_KEY_LENGTH
 
 router = Router(tags=["reports"], auth=Bearer(), by_alias=True)
 
 #: Ninja would read the file into memory or a temporary file before the view runs; so the view
 #: reads the request itself, and the body is described here.
+_FILE = {
+    **{"type": "string", "format": "binary"},
+    "description": "A CSV file in UTF-8 with a header line",
+}
+_FORM = {"type": "object", "required": ["file"], "properties": {"file": _FILE}}
 MULTIPART = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "A CSV file in UTF-8 with a header line",
-                        }
-                    },
-                }
-            }
-        },
-    }
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
 }
 LOCATION = {"Location": {"description": "The same as `status_url`", "schema": {"type": "string"}}}
 IdempotencyKey = Annotated[
@@ -83,12 +73,10 @@ def create_report(
 
 
 def _refusal(request: HttpRequest, error: UploadError) -> ProblemError:
-    if isinstance(error, MissingFile) and request.content_type != "multipart/form-data":
+    if error.code == "missing_file" and request.content_type != "multipart/form-data":
         return ProblemError(415, "The body is not multipart/form-data", error.message)
-    status = status_of(error)
-    line = getattr(error, "line", None)
-    members = {"code": error.code} | ({"line": line} if line is not None else {})
-    return ProblemError(status, "The file was refused", error.message, **members)
+    members = {"code": error.code} | ({"line": error.line} if error.line else {})
+    return ProblemError(error.status, "The file was refused", error.message, **members)
 
 
 @router.get(
@@ -101,8 +89,7 @@ def list_reports(
 ) -> dict[str, Any]:
     """List one's reports, newest first, without their results."""
     reports = reports_of(request.user)
-    page = reports[offset : offset + limit]
-    return {"items": [ReportSummary.fields_of(report) for report in page], "count": reports.count()}
+    return {"items": list(reports[offset : offset + limit]), "count": reports.count()}
 
 
 @router.get(
@@ -111,12 +98,12 @@ def list_reports(
     url_name="get_report",
     summary="Get a report",
 )
-def get_report(request: HttpRequest, response: HttpResponse, report_id: UUID) -> ReportDetail:
+def get_report(request: HttpRequest, response: HttpResponse, report_id: UUID) -> Report:
     """Get a report: its `state`, its `progress`, and once it is `done` its `result`."""
     report = report_of(request.user, report_id)
     if not report.is_finished:
         response["Retry-After"] = "1"
-    return ReportDetail.of(report)
+    return report
 
 
 @router.delete(

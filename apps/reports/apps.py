@@ -7,6 +7,3 @@ class ReportsConfig(AppConfig):
     """Profiles of uploaded CSV files (example)."""
 
     name = "apps.reports"
-
-    def ready(self) -> None:
-        from . import receivers  # noqa: F401 - they register themselves

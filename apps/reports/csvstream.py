@@ -5,19 +5,18 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
-from itertools import chain
 from typing import NoReturn
 
-from .errors import CsvError
-from .header import parse_header
-from .sniff import detect_delimiter, refuse_binary, refuse_other_text
+from .dialect import REMEDY, detect_delimiter, refuse_other, take_hint
+from .errors import UploadError
 
 #: The longest record, in bytes. What has no end after so many is no row of a table.
 MAX_RECORD_BYTES = 1024 * 1024
+#: A worker keeps some figures of each column in memory.
+MAX_COLUMNS = 500
 # The csv module's own limit of a field (131,072 characters) is lower.
 csv.field_size_limit(MAX_RECORD_BYTES)
 
@@ -48,8 +47,8 @@ class CsvStream:
     depend on the file alone, not on how it was cut into pieces.
 
     :param block_bytes: how large the blocks are, about; one is at most this or one record.
-    :ivar columns: the names in the header, once the first block has been seen.
-    :ivar delimiter: found from the first records among ``, ; tab |``.
+    :ivar columns: the names in the header as they are there, without the blanks around them.
+    :ivar delimiter: as the file's first line says (``sep=;``), else found from the first records.
     :ivar rows: how many records were seen.
     """
 
@@ -58,6 +57,7 @@ class CsvStream:
         self.columns: list[str] = []
         self.delimiter = ""
         self.rows = 0
+        self._hint = ""
         self._blocks = 0
         self._line = 1  # the line of the file where the buffer begins
         self._buffer = bytearray()
@@ -67,7 +67,7 @@ class CsvStream:
     def feed(self, data: bytes) -> Iterator[Block]:
         """Take the next bytes of the file; yield the blocks that are complete.
 
-        :raises CsvError: the file can't be used; this stream must not be fed any further.
+        :raises UploadError: the file can't be used; this stream must not be fed any further.
         """
         self._buffer += data
         while len(self._buffer) >= self._window:
@@ -87,139 +87,113 @@ class CsvStream:
     def close(self) -> Iterator[Block]:
         """Take the end of the file; yield the last block, if there is one.
 
-        :raises CsvError: the file can't be used.
+        :raises UploadError: the file can't be used.
         """
         self._start()
         yield from self._take(len(self._buffer), at_end=True)
         if not self.columns:
-            raise CsvError("empty", "The file is empty.")
+            raise UploadError("empty", "The file is empty.")
         if not self.rows:
-            raise CsvError("header_only", "The file holds a header, but no row below it.")
+            raise UploadError("header_only", "The file holds a header, but no row below it.")
 
     def _start(self) -> None:
         if not self._started:
             self._started = True
-            refuse_binary(bytes(self._buffer[: self.block_bytes]))
+            refuse_other(bytes(self._buffer[:4096]))
             if self._buffer.startswith(codecs.BOM_UTF8):
                 del self._buffer[:3]
+            self._hint = take_hint(self._buffer)
+            self._line += bool(self._hint)
 
     def _take(self, end: int, at_end: bool = False) -> Iterator[Block]:
         """Take the complete records out of the buffer's first *end* bytes, all whole lines."""
         text = self._decode(bytes(self._buffer[:end]))
-        if text and not self.columns:
-            text = self._take_header(text, at_end)
-        if not text or not self.columns:
-            return
+        if not self.columns:
+            self.delimiter = self._hint or detect_delimiter(text)
         lines = StringIO(text, newline="")
-        # After complete records the line break added here makes an empty row; within a quoted
-        # field it becomes part of that field, and the last row isn't empty.
-        reader = csv.reader(chain(lines, ("\n",)), delimiter=self.delimiter)
+        is_over = False
+
+        def lines_and_end() -> Iterator[str]:
+            """Yield the lines and a line break, which completes a record if a quote is open."""
+            nonlocal is_over
+            yield from lines
+            is_over = True
+            yield "\n"
+
+        reader = csv.reader(lines_and_end(), delimiter=self.delimiter)
+        start = start_line = length = line = rows = 0
         try:
-            lengths = array("I", map(len, reader))
+            for row in reader:
+                if is_over:
+                    if row and at_end:
+                        at = self._line + line
+                        text = f"Line {at}: a quotation mark opens in the record that begins here "
+                        raise UploadError("unclosed_quote", f"{text}and is never closed.", at)
+                    break
+                last, line, length = line, reader.line_num, lines.tell()
+                if not row:
+                    continue
+                if not self.columns:
+                    self._take_header(row, self._line + line - 1)
+                    start, start_line = length, line
+                else:
+                    if len(row) != len(self.columns):
+                        self._check_width(row, self._line + last)
+                    rows += 1
         except csv.Error:
-            self._refuse_long_record()
-        is_complete = lengths[-1] == 0
-        rows, blanks = lengths.count(len(self.columns)), lengths.count(0)
-        line_count = reader.line_num - 1
-        if not is_complete or rows + blanks != len(lengths):
-            rows, line_count, length = self._last_complete(text, is_complete)
-            if at_end and not is_complete:
-                raise CsvError(
-                    "unclosed_quote",
-                    f"Line {self._line + line_count}: a quotation mark opens in the record that "
-                    "begins here and is never closed.",
-                    self._line + line_count,
-                )
-            text = text[:length]
-        data = text.encode()
+            self._refuse_long_record(line)
         if rows:
-            yield Block(self._blocks, self._line, rows, data)
+            data = text[start:length].encode()
+            yield Block(self._blocks, self._line + start_line, rows, data)
             self._blocks += 1
             self.rows += rows
-        self._drop(data, line_count)
+        del self._buffer[: len(text[:length].encode())]
+        self._line += line
 
-    def _take_header(self, text: str, at_end: bool) -> str:
-        """Read the header and return the text after it; if it isn't complete yet, nothing."""
-        refuse_other_text(text[:4096])
-        delimiter = detect_delimiter(text)
-        lines = StringIO(text, newline="")
-        probe = iter(("\n",))
-        reader = csv.reader(chain(lines, probe), delimiter=delimiter)
-        try:
-            names = next(filter(None, reader), None)
-        except csv.Error:
-            self._refuse_long_record()
-        if names is None:  # blank lines only
-            self._drop(text.encode(), reader.line_num - 1)
-            return ""
-        if next(probe, None) is None:  # the line break became part of a quoted name
-            if at_end:
-                raise CsvError(
-                    "unclosed_quote", "A quotation mark in the header is never closed.", self._line
-                )
-            return ""
-        length = lines.tell()
-        self.columns = parse_header(names, self._line + reader.line_num - 1)
-        self.delimiter = delimiter
-        self._drop(text[:length].encode(), reader.line_num)
-        return text[length:]
+    def _take_header(self, row: list[str], line: int) -> None:
+        if len(row) > MAX_COLUMNS:
+            text = f"The file has {len(row):,} columns, and at most {MAX_COLUMNS:,} are profiled."
+            raise UploadError("too_many_columns", text, line)
+        self.columns = [name.strip() for name in row]
 
-    def _last_complete(self, text: str, is_complete: bool) -> tuple[int, int, int]:
-        """Return the rows, lines and characters of *text* up to the end of its complete records.
-
-        :raises CsvError: one of them has more or fewer fields than the header.
-        """
-        lines = StringIO(text, newline="")
-        reader = csv.reader(lines, delimiter=self.delimiter)
-        rows = line = length = 0
-        for row in reader:
-            if lines.tell() == len(text) and not is_complete:
-                break
-            if row and len(row) != len(self.columns):
-                self._refuse_ragged(self._line + line, len(row))
-            rows += bool(row)
-            line, length = reader.line_num, lines.tell()
-        return rows, line, length
-
-    def _drop(self, data: bytes, line_count: int) -> None:
-        del self._buffer[: len(data)]
-        self._line += line_count
+    def _check_width(self, row: list[str], line: int) -> None:
+        """Refuse *row* unless it differs from the header by empty fields at its end alone."""
+        fields, width = len(row), len(self.columns)
+        if any(row[width:]) or any(self.columns[fields:]):
+            text = (
+                f"Line {line} has {fields} field{'s' * (fields != 1)}, but the header has {width}."
+            )
+            raise UploadError("ragged_row", text, line)
 
     def _decode(self, data: bytes) -> str:
         if b"\0" in data:
             line = self._line_of(data, data.index(b"\0"))
-            raise CsvError(
-                "binary", f"Line {line} holds a zero byte: this is binary data, not CSV.", line
-            )
+            text = f"Line {line} holds a zero byte: this is binary data, not CSV."
+            raise UploadError("binary", text, line)
         try:
             return data.decode()
         except UnicodeDecodeError as error:
             line = self._line_of(data, error.start)
-            raise CsvError(
-                "wrong_encoding",
-                f"Line {line} is not UTF-8 text (byte 0x{data[error.start]:02X}). "
-                "Save the table as CSV (UTF-8) and upload that.",
-                line,
-            ) from error
+            text = f"Line {line} is not UTF-8 text (byte 0x{data[error.start]:02X}). {REMEDY}"
+            raise UploadError("wrong_encoding", text, line) from error
 
     def _line_of(self, data: bytes, position: int) -> int:
         return self._line + len(_LINE_END.findall(data, 0, position))
 
-    def _refuse_ragged(self, line: int, fields: int) -> NoReturn:
-        raise CsvError(
-            "ragged_row",
-            f"Line {line} has {fields} field{'s' * (fields != 1)}, but the header has "
-            f"{len(self.columns)}.",
-            line,
+    def _refuse_long_record(self, complete_lines: int = 0) -> NoReturn:
+        line = self._line + complete_lines
+        text = (
+            f"The record that begins on line {line} is longer than {MAX_RECORD_BYTES // 1024} KiB."
         )
-
-    def _refuse_long_record(self) -> NoReturn:
         # Whole lines, and yet no whole record: a quoted field goes on and on.
-        quoted = _LINE_END.search(self._buffer, 0, self._window - 1) and b'"' in self._buffer
-        hint = " Perhaps a quotation mark in it is never closed." if quoted else ""
-        raise CsvError(
-            "record_too_long",
-            f"The record that begins on line {self._line} is longer than "
-            f"{MAX_RECORD_BYTES // 1024} KiB.{hint}",
-            self._line,
-        )
+        if _LINE_END.search(self._buffer, 0, self._window - 1) and b'"' in self._buffer:
+            text += " Perhaps a quotation mark in it is never closed."
+        raise UploadError("record_too_long", text, line)
+
+
+def records(data: bytes, delimiter: str, columns: int) -> Iterator[list[str]]:
+    """Yield the records of a block, each with so many *columns*."""
+    blanks = [""] * columns
+    for row in csv.reader(StringIO(data.decode(), newline=""), delimiter=delimiter):
+        if row:  # a blank line is no record
+            yield row if len(row) == columns else [*row, *blanks][:columns]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
+from django.http import Http404
 from django.utils import timezone
 
 
@@ -72,6 +74,22 @@ class Report(models.Model):
         return self.state in {self.State.DONE, self.State.FAILED}
 
 
+def reports_of(owner: User | AnonymousUser) -> models.QuerySet[Report]:
+    """Return the reports of *owner*, newest first, without the results, which may be large."""
+    return Report.objects.filter(owner_id=owner.pk).defer("result", "columns")
+
+
+def report_of(owner: User | AnonymousUser, report_id: uuid.UUID) -> Report:
+    """Return a report of *owner* with its result.
+
+    :raises Http404: there is none; whether another person has one isn't told.
+    """
+    report = Report.objects.filter(owner_id=owner.pk, pk=report_id).first()
+    if report is None:
+        raise Http404("You have no report with this id.")
+    return report
+
+
 class Chunk(models.Model):
     """Complete records of a file, then the partial profile made of them.
 
@@ -84,7 +102,7 @@ class Chunk(models.Model):
     rows = models.PositiveIntegerField()
     # UTF-8, without the header; dropped when the partial profile is stored.
     data = models.BinaryField(null=True)
-    # JSON as apps.reports.profile writes it; nobody queries it.
+    # Parquet, as apps.reports.profile writes it.
     partial = models.BinaryField(null=True)
     done_at = models.DateTimeField(null=True)
 

@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from durable.queue.results import Quarantined
 
-from . import profile
+from .csvstream import records
+from .dialect import DELIMITERS, named
 from .models import Chunk, Report
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ def profile_chunk(chunk_id: int) -> bytes | None:
 
     Writes nothing, and belongs outside of any transaction: it takes up to seconds.
     """
+    from . import profile  # DuckDB takes 40 MB, which web and beat have no use for
+
     chunk = (
         Chunk.objects.filter(pk=chunk_id, report__state=Report.State.PROCESSING, done_at=None)
         .select_related("report")
@@ -44,13 +47,9 @@ def profile_chunk(chunk_id: int) -> bytes | None:
     )
     if chunk is None or chunk.data is None:
         return None
-    columns = profile.profile_chunk(
-        bytes(chunk.data),
-        delimiter=chunk.report.delimiter,
-        columns=len(chunk.report.columns),
-        limit=settings.REPORTS_EXACT_DISTINCT,
-    )
-    return profile.dump(columns)
+    delimiter, width = chunk.report.delimiter, len(chunk.report.columns)
+    rows = records(bytes(chunk.data), delimiter, width)
+    return profile.profile_chunk(rows, width, comma=delimiter == ";")
 
 
 def store_partial(chunk_id: int, partial: bytes) -> str | None:
@@ -80,34 +79,55 @@ def merge(report_id: str | UUID) -> dict[str, Any] | None:
 
     ``None`` if there is nothing to merge: it is deleted, finished, or lacks a chunk.
     """
+    from . import profile
+
     report = Report.objects.filter(pk=report_id, state=Report.State.PROCESSING).first()
     if report is None or report.chunks_done != report.chunks_total:
         return None
-    chunks = Chunk.objects.filter(report_id=report_id).order_by("number")
-    merged = profile.Merged()
-    # One at a time: only the merged profile and one partial are in memory.
-    for chunk_id in list(chunks.values_list("pk", flat=True)):
-        partial = Chunk.objects.filter(pk=chunk_id).values_list("partial", flat=True).first()
-        if partial is None:
-            return None  # deleted, or merged by somebody else meanwhile
-        merged.add(profile.load(bytes(partial)))
-    return merged.result(report.columns, report.rows)
+    chunks = Chunk.objects.filter(report_id=report_id)
+
+    def read(chunk_id: int) -> bytes:
+        return bytes(chunks.values_list("partial", flat=True).get(pk=chunk_id) or b"")
+
+    ids = list(chunks.order_by("number").values_list("pk", flat=True))
+    try:
+        columns = profile.merge(read, ids, report.rows, settings.REPORTS_EXACT_DISTINCT)
+    except Chunk.DoesNotExist:  # deleted, or merged by another one meanwhile
+        return None
+    kept = len(columns)
+    while kept > 1 and not report.columns[kept - 1] and not columns[kept - 1]["count"]:
+        kept -= 1  # each line ends in a separator
+    names, notes = named(report.columns[:kept])
+    if report.delimiter != ",":
+        separators = DELIMITERS.get(report.delimiter, f"“{report.delimiter}”")
+        notes.insert(0, f"The columns are separated by {separators}.")
+    if left_out := len(columns) - kept:
+        notes.append(f"Left out at the end, without a name and a value: {left_out}.")
+    for name, column in zip(names, columns[:kept], strict=True):
+        column["name"] = name
+        notes += [f"“{name}” {remark}" for remark in column.pop("remarks")]
+    return {"rows": report.rows, "columns": columns[:kept], "notes": notes}
 
 
 def store_result(report_id: str | UUID, result: dict[str, Any]) -> None:
     """Finish a report, and delete its chunks; within the caller's transaction."""
-    if Report.objects.filter(pk=report_id, state=Report.State.PROCESSING).update(
-        state=Report.State.DONE, result=result, finished_at=timezone.now()
-    ):
+    if _finish(report_id, state=Report.State.DONE, result=result):
         Chunk.objects.filter(report_id=report_id).delete()
 
 
-def fail(report_id: str | UUID, reason: str) -> None:
-    """Let a report fail for good, and drop its chunks. *reason* is a sentence for its owner."""
+def _finish(report_id: str | UUID, **fields: Any) -> int:
+    running = Report.objects.filter(pk=report_id, state=Report.State.PROCESSING)
+    return running.update(finished_at=timezone.now(), **fields)
+
+
+def fail(report_id: str | UUID, what: str, error: Exception) -> None:
+    """Let a report fail for good because of *error*, with words for its owner; drop its chunks.
+
+    :param what: what could not be done, as the beginning of a sentence.
+    """
+    reason = f"{what}{_why(error)}."
     with transaction.atomic():
-        if Report.objects.filter(pk=report_id, state=Report.State.PROCESSING).update(
-            state=Report.State.FAILED, error=reason, finished_at=timezone.now()
-        ):
+        if _finish(report_id, state=Report.State.FAILED, error=reason):
             Chunk.objects.filter(report_id=report_id).delete()
             logger.error("report %s failed: %s", report_id, reason)
 
@@ -116,29 +136,17 @@ def fail_chunk(chunk_id: int, error: Exception) -> None:
     """Let the report of a chunk fail because of *error*, unless the chunk is done by now."""
     chunk = Chunk.objects.filter(pk=chunk_id, done_at=None).only("report_id", "first_line").first()
     if chunk is not None:
-        fail(
-            chunk.report_id,
-            f"The lines from {chunk.first_line:,} on could not be profiled{_why(error)}.",
-        )
-
-
-def fail_report(report_id: str, error: Exception) -> None:
-    """Let a report fail because of *error* in a task of its own."""
-    fail(report_id, f"The profile could not be put together{_why(error)}.")
+        what = f"The lines from {chunk.first_line:,} on could not be profiled"
+        fail(chunk.report_id, what, error)
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, SoftTimeLimitExceeded):
-        return ": it took longer than CELERY_TASK_SOFT_TIME_LIMIT allows"
-    if isinstance(error, TimeLimitExceeded):
-        return ": it took longer than CELERY_TASK_TIME_LIMIT allows"
+    if isinstance(error, (SoftTimeLimitExceeded, TimeLimitExceeded)):
+        soft = "SOFT_" if isinstance(error, SoftTimeLimitExceeded) else ""
+        return f": it took longer than CELERY_TASK_{soft}TIME_LIMIT allows"
     if isinstance(error, TaskRevokedError):
         return ": its task was revoked"
-    if isinstance(error, OperationalError):
-        return " because of an error in the database; the worker's log has it"
     if isinstance(error, Quarantined):
-        return (
-            f": each of {settings.DURABLE_MAX_ATTEMPTS} attempts ended with its process, as it "
-            "does when memory runs out"
-        )
-    return " because of an error in the program; the worker's log has it"
+        return ": each attempt ended with its process, as it does when memory runs out"
+    where = "database" if isinstance(error, OperationalError) else "program"
+    return f" because of an error in the {where}; the worker's log has it"

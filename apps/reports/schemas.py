@@ -9,8 +9,6 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-from .models import Report
-
 State = Literal["uploading", "processing", "done", "failed"]
 #: A number of a numeric column, true or false of a boolean one, else text (dates: ISO 8601).
 Value = bool | int | float | str
@@ -69,6 +67,7 @@ class Result(Schema):
 
     rows: int
     columns: list[Column]
+    notes: list[str] = Field(default=[], description="Of what had to be guessed, for a person")
 
 
 class ReportSummary(Schema):
@@ -84,21 +83,11 @@ class ReportSummary(Schema):
     created_at: datetime
     finished_at: datetime | None
 
-    @classmethod
-    def fields_of(cls, report: Report) -> dict[str, object]:
-        """Return the fields that a summary of *report* has."""
-        return {name: getattr(report, name) for name in ReportSummary.model_fields}
-
 
 class ReportDetail(ReportSummary):
     """A report, with its result once there is one."""
 
     result: Result | None
-
-    @classmethod
-    def of(cls, report: Report) -> ReportDetail:
-        """Return *report* as it is shown to programs."""
-        return cls.model_validate({**cls.fields_of(report), "result": report.result})
 
 
 class ReportPage(Schema):

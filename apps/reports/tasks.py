@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import shared_task
+from celery import shared_task, signals
+from celery.exceptions import TaskRevokedError
 from django.db import OperationalError
 
 from proj.task import Task
@@ -33,7 +34,7 @@ class ReportTask(Task):
         self, exc: Exception, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any
     ) -> None:
         """Say on the report that it failed for good, for a person waits for it."""
-        processing.fail_report(_its_id(args, kwargs), exc)
+        processing.fail(_its_id(args, kwargs), "The profile could not be put together", exc)
 
 
 class ChunkTask(ReportTask):
@@ -51,6 +52,18 @@ class ChunkTask(ReportTask):
 def _its_id(args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Return the one argument of a task, however it was passed."""
     return [*args, *kwargs.values()][0]
+
+
+@signals.task_revoked.connect
+def after_revoke(sender: Any, request: Any, **kwargs: Any) -> None:
+    """Let the report of a task fail that was revoked; Celery calls no ``on_failure()``.
+
+    Its row is gone by then, so nothing would start it again, and the report would be in
+    progress for ever.
+    """
+    if isinstance(sender, ReportTask) and (request.args or request.kwargs):
+        revoked = TaskRevokedError(f"{sender.name} was revoked")
+        sender.on_failure(revoked, request.id, request.args, request.kwargs, None)
 
 
 @shared_task(base=ReportTask)

@@ -12,9 +12,11 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile, StopUpload
 from django.http import HttpRequest
 
-from .errors import CsvError, MissingFile, UploadInterrupted
+from .errors import UploadError, UploadInterrupted
 from .models import Report
-from .uploads import Upload, start_upload
+from .uploads import Upload, refuse_too_large, start_upload
+
+FIELD = "file"
 
 
 class ReportUploadHandler(FileUploadHandler):
@@ -23,8 +25,6 @@ class ReportUploadHandler(FileUploadHandler):
     An error is kept until ``finish()``: raised from here it would come out of whatever touched
     ``request.POST`` first, the CSRF check for example. Use :func:`receiving`.
     """
-
-    field = "file"
 
     def __init__(self, request: HttpRequest, owner: Any, idempotency_key: str | None) -> None:
         super().__init__(request)
@@ -35,6 +35,14 @@ class ReportUploadHandler(FileUploadHandler):
         self._complete = False
         self._discarded = 0
 
+    @contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.abort()
+            self._error = self._error or error
+
     def handle_raw_input(
         self,
         input_data: Any,
@@ -43,42 +51,35 @@ class ReportUploadHandler(FileUploadHandler):
         boundary: Any,
         encoding: str | None = None,
     ) -> None:
-        """Look at the announced length before anything is read."""
-        # A file can't be longer than its body; 1 MB for the other fields and the boundaries.
-        if content_length > (settings.REPORTS_MAX_UPLOAD_MB + 1) * 1024 * 1024:
-            self._error = CsvError(
-                "too_large",
-                f"The file is larger than {settings.REPORTS_MAX_UPLOAD_MB} MB, "
-                "which is the limit here.",
-            )
+        """Look at the announced length, if there is one, before anything is read."""
+        announced = self.request.META.get("CONTENT_LENGTH") if self.request else None
+        with self._keeping_errors():
+            # 1 MB for the other fields and the boundaries.
+            refuse_too_large(int(announced or 0) - 1024 * 1024)
 
     def new_file(self, field_name: str, *args: Any, **kwargs: Any) -> None:
         """Begin the upload, or skip a file of another field."""
         super().new_file(field_name, *args, **kwargs)
-        if field_name != self.field:
+        if field_name != FIELD:
             raise SkipFile
-        if self._upload is not None:
-            self._fail(MissingFile("The request holds more than one file. Send one at a time."))
-        if self._error is not None:
-            return
-        try:
-            self._upload = start_upload(self._owner, self.file_name or "", self._key)
-        except Exception as error:
-            self._error = error
+        with self._keeping_errors():
+            if self._upload is not None:
+                text = "The request holds more than one file. Send one at a time."
+                raise UploadError("missing_file", text)
+            if self._error is None:
+                self._upload = start_upload(self._owner, self.file_name or "", self._key)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         """Store a piece of the file."""
         if self._error is None and self._upload is not None:
-            try:
+            with self._keeping_errors():
                 self._upload.write(raw_data)
-            except Exception as error:
-                self._fail(error)
-        else:
-            # A client that is cut off while it sends doesn't read the answer that says why; so
-            # the rest is read and forgotten, within reason.
-            self._discarded += len(raw_data)
-            if self._discarded > 2 * settings.REPORTS_MAX_UPLOAD_MB * 1024 * 1024:
-                raise StopUpload(connection_reset=True)
+            return
+        # A client that is cut off while it sends doesn't read the answer that says why; so the
+        # rest is read and forgotten, within reason.
+        self._discarded += len(raw_data)
+        if self._discarded > 2 * settings.REPORTS_MAX_UPLOAD_MB * 1024 * 1024:
+            raise StopUpload(connection_reset=True)
 
     def file_complete(self, file_size: int) -> UploadedFile[Any]:
         """Put an empty stand-in into ``request.FILES``: forms see that a file was sent."""
@@ -95,29 +96,25 @@ class ReportUploadHandler(FileUploadHandler):
     def finish(self) -> Report:
         """Return the report, now in the workers' hands.
 
-        :raises UploadError: why it is refused; see :mod:`apps.reports.errors`.
+        :raises UploadError: why it is refused.
         """
         if self.request is not None:
-            _ = self.request.FILES  # reads the request, if nobody has yet
+            _ = self.request.FILES  # reads the request, if nothing has yet
         if self._error is not None:
             raise self._error
-        if self._upload is not None and not self._complete:
-            raise UploadInterrupted
         if self._upload is None:
-            raise MissingFile(
-                f"The request holds no file. Send it as multipart/form-data in the field "
-                f"“{self.field}”."
+            text = (
+                f"The request holds no file. Send it as multipart/form-data in the field “{FIELD}”."
             )
+            raise UploadError("missing_file", text)
+        if not self._complete:
+            raise UploadInterrupted
         return self._upload.finish()
 
     def abort(self) -> None:
         """Forget what was received; does nothing after ``finish()``."""
         if self._upload is not None:
             self._upload.abort()
-
-    def _fail(self, error: Exception) -> None:
-        self.abort()
-        self._error = self._error or error
 
 
 @contextmanager
@@ -126,13 +123,9 @@ def receiving(
 ) -> Iterator[ReportUploadHandler]:
     """Receive *request*'s file by streaming; forget it unless ``finish()`` was called in time.
 
-    Enter it before anything reads ``request.POST`` or ``request.FILES``::
-
-        with receiving(request, request.user, request.headers.get("Idempotency-Key")) as incoming:
-            report = incoming.finish()  # raises UploadError
-
-    Django's CSRF check reads ``request.POST``: exempt the view, and check within the block
-    (``csrf_protect`` on an inner function), before ``finish()``.
+    Enter it before anything reads ``request.POST`` or ``request.FILES``. Django's CSRF check reads
+    ``request.POST``: exempt the view, and check within the block (``csrf_protect`` on an inner
+    function), before ``finish()``.
     """
     handler = ReportUploadHandler(request, owner, idempotency_key)
     request.upload_handlers = [handler]

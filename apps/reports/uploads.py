@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, reset_queries, transaction
@@ -13,7 +12,7 @@ from django.utils import timezone
 
 from . import tasks
 from .csvstream import Block, CsvStream
-from .errors import CsvError, IdempotencyConflict, IdempotencyInProgress, UploadInterrupted
+from .errors import UploadError, UploadInterrupted
 from .models import Chunk, Report
 
 MAX_KEY_LENGTH = 255  # characters of an idempotency key
@@ -27,39 +26,30 @@ class Upload:
     Each chunk is committed in a short transaction of its own, so that a slow upload holds neither
     a transaction nor more memory than a chunk. After an error nothing of it is stored any more.
     Use :func:`start_upload` to create one.
+
+    :ivar repeated: the key is known: the content is compared with the first upload's, not stored.
     """
 
     def __init__(self, report: Report, repeated: bool) -> None:
-        self._report = report
-        # The key is known: the content is compared with the first upload's, and not stored.
+        self.report = report
+        self.size_bytes = 0
         self._repeated = repeated
         self._stream = CsvStream(settings.REPORTS_CHUNK_KB * 1024)
         self._digest = hashlib.sha256()
         self._chunks = 0
         self._alive_at = time.monotonic()
         self._is_open = True
-        self.size_bytes = 0
-
-    @property
-    def report_id(self) -> UUID:
-        """The id of the report that this upload belongs to."""
-        return self._report.pk
 
     def write(self, data: bytes) -> None:
         """Take the next bytes of the file.
 
-        :raises CsvError: the content can't be used, or is too large; the upload is aborted.
-        :raises UploadInterrupted: the report was deleted meanwhile.
+        :raises UploadError: the content can't be used, or the report was deleted meanwhile.
         """
-        self._check_open()
+        if not self._is_open:
+            raise UploadInterrupted
         try:
             self.size_bytes += len(data)
-            if self.size_bytes > settings.REPORTS_MAX_UPLOAD_MB * 1024 * 1024:
-                raise CsvError(
-                    "too_large",
-                    f"The file is larger than {settings.REPORTS_MAX_UPLOAD_MB} MB, "
-                    "which is the limit here.",
-                )
+            refuse_too_large(self.size_bytes)
             self._digest.update(data)
             if not self._repeated:
                 for block in self._stream.feed(data):
@@ -72,43 +62,33 @@ class Upload:
     def finish(self) -> Report:
         """Take the end of the file, hand the report to the workers and return it.
 
-        :raises CsvError: the content can't be used; nothing is kept.
-        :raises IdempotencyConflict: the key belongs to another content.
-        :raises UploadInterrupted: the report was deleted meanwhile.
+        :raises UploadError: the content can't be used, is another than the key's first, or the
+            report was deleted meanwhile; nothing is kept.
         """
-        self._check_open()
-        if self._repeated:
-            self._is_open = False
-            return self._compare()
+        if not self._is_open:
+            raise UploadInterrupted
         try:
-            for block in self._stream.close():
-                self._store(block)
-            self._hand_over()
+            if self._repeated:
+                self._compare()
+            else:
+                for block in self._stream.close():
+                    self._store(block)
+                self._hand_over()
         except BaseException:
             self.abort()
             raise
         self._is_open = False
-        return self._report
+        return self.report
 
     def abort(self) -> None:
         """Forget the upload; does nothing after ``finish()`` or a second time."""
         if self._is_open and not self._repeated:
-            Report.objects.filter(pk=self._report.pk, state=Report.State.UPLOADING).delete()
+            Report.objects.filter(pk=self.report.pk, state=Report.State.UPLOADING).delete()
         self._is_open = False
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise UploadInterrupted
 
     def _store(self, block: Block) -> None:
         try:
-            Chunk.objects.create(
-                report_id=self._report.pk,
-                number=block.number,
-                first_line=block.first_line,
-                rows=block.rows,
-                data=block.data,
-            )
+            Chunk.objects.create(report=self.report, **vars(block))
         except IntegrityError as error:  # the report is gone, and with it the foreign key
             raise UploadInterrupted from error
         self._chunks += 1
@@ -116,11 +96,10 @@ class Upload:
             reset_queries()  # Django would keep the last 9,000 statements, each with a chunk in it
 
     def _show_life(self) -> None:
-        if time.monotonic() - self._alive_at < SIGN_OF_LIFE:
-            return
-        self._alive_at = time.monotonic()
-        if not Report.objects.filter(pk=self._report.pk).update(active_at=timezone.now()):
-            raise UploadInterrupted
+        if time.monotonic() - self._alive_at >= SIGN_OF_LIFE:
+            self._alive_at = time.monotonic()
+            if not Report.objects.filter(pk=self.report.pk).update(active_at=timezone.now()):
+                raise UploadInterrupted
 
     def _hand_over(self) -> None:
         fields: dict[str, Any] = {
@@ -133,21 +112,32 @@ class Upload:
             "chunks_total": self._chunks,
         }
         with transaction.atomic():
-            uploading = Report.objects.filter(pk=self._report.pk, state=Report.State.UPLOADING)
+            uploading = Report.objects.filter(pk=self.report.pk, state=Report.State.UPLOADING)
             if not uploading.update(**fields):
                 raise UploadInterrupted
             # One task, however many chunks: the request must not write thousands of them.
-            tasks.start_profiling.delay_on_commit(str(self._report.pk))
-        for name, value in fields.items():
-            setattr(self._report, name, value)
+            tasks.start_profiling.delay_on_commit(str(self.report.pk))
+        self.report.__dict__.update(fields)
 
-    def _compare(self) -> Report:
-        report = Report.objects.filter(pk=self._report.pk).first()
-        if report is None:
+    def _compare(self) -> None:
+        first = Report.objects.filter(pk=self.report.pk).first()
+        if first is None:
             raise UploadInterrupted("The report of this key was deleted. Send the file again.")
-        if (report.size_bytes, report.sha256) != (self.size_bytes, self._digest.hexdigest()):
-            raise IdempotencyConflict
-        return report
+        if (first.size_bytes, first.sha256) != (self.size_bytes, self._digest.hexdigest()):
+            raise UploadError(
+                "idempotency_conflict",
+                "This idempotency key was used for a file with another content. "
+                "Use a new key for a new file.",
+            )
+        self.report = first
+
+
+def refuse_too_large(size_bytes: int) -> None:
+    """Raise :class:`UploadError` if a file of *size_bytes* is larger than the settings allow."""
+    limit = settings.REPORTS_MAX_UPLOAD_MB
+    if size_bytes > limit * 1024 * 1024:
+        text = f"The file is larger than {limit} MB, which is the limit here."
+        raise UploadError("too_large", text)
 
 
 def start_upload(owner: Any, filename: str, idempotency_key: str | None = None) -> Upload:
@@ -158,7 +148,7 @@ def start_upload(owner: Any, filename: str, idempotency_key: str | None = None) 
 
     :param filename: what the person calls the file; only shown.
     :param idempotency_key: up to 255 characters, or nothing.
-    :raises IdempotencyInProgress: an upload with this key is going on.
+    :raises UploadError: an upload with this key is going on.
     :raises ValueError: the key is too long.
     """
     key = idempotency_key or None
@@ -169,12 +159,13 @@ def start_upload(owner: Any, filename: str, idempotency_key: str | None = None) 
         with transaction.atomic():
             report = Report.objects.create(owner=owner, name=name, idempotency_key=key)
     except IntegrityError:
-        first = Report.objects.filter(owner=owner, idempotency_key=key).first() if key else None
-        if first is None:
-            if key:
-                raise IdempotencyInProgress from None  # it ended this very moment
+        if not key:
             raise
-        if first.state == Report.State.UPLOADING:
-            raise IdempotencyInProgress from None
+        first = Report.objects.filter(owner=owner, idempotency_key=key).first()
+        if first is None or first.state == Report.State.UPLOADING:  # or it ended this very moment
+            raise UploadError(
+                "idempotency_in_progress",
+                "An upload with this idempotency key is in progress. Try again when it has ended.",
+            ) from None
         return Upload(first, repeated=True)
     return Upload(report, repeated=False)

@@ -19,13 +19,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from durable.web.problems import problem
 
-from .presentation import card, present
-from .queries import report_of, reports_of
-from .refusals import status_of
-from .sample import DISTANCE, ROWS
+from .errors import UploadError
+from .expiry import delete_report
+from .models import report_of, reports_of
+from .presentation import present, sample
 from .schemas import ReportDetail
-from .services import UploadError, delete_report, receiving
-from .uploadhandler import ReportUploadHandler
+from .uploadhandler import ReportUploadHandler, receiving
 
 PAGE_SIZE = 20
 
@@ -38,7 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return upload(request)
     if not request.user.is_authenticated:
-        return render(request, "reports/landing.html", {"sample": card(DISTANCE, "sample", ROWS)})
+        return render(request, "reports/landing.html", {"sample": sample()})
     return _list(request)
 
 
@@ -56,10 +55,9 @@ def _store(request: HttpRequest, incoming: ReportUploadHandler) -> HttpResponse:
     try:
         report = incoming.finish()
     except UploadError as error:
-        status = status_of(error)
         if by_script:
-            return problem(status, "The file was refused", error.message, code=error.code)
-        return _list(request, error.message, status)
+            return problem(error.status, "The file was refused", error.message, code=error.code)
+        return _list(request, error.message, error.status)
     url = reverse("reports:detail", args=[report.pk])
     return JsonResponse({"url": url}, status=202) if by_script else redirect(url)
 
@@ -107,7 +105,7 @@ def progress(request: HttpRequest, report_id: UUID) -> HttpResponse:
 def download(request: HttpRequest, report_id: UUID) -> HttpResponse:
     """Return the report as a JSON file, the same as the API's answer."""
     report = report_of(request.user, report_id)
-    body = ReportDetail.of(report).model_dump_json(by_alias=True, indent=2)
+    body = ReportDetail.from_orm(report).model_dump_json(by_alias=True, indent=2)
     stem = report.name.rpartition(".")[0] or report.name
     response = HttpResponse(body, content_type="application/json")
     response["Content-Disposition"] = content_disposition_header(True, f"{stem}.report.json")

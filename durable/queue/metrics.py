@@ -32,8 +32,8 @@ def metrics() -> Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...],
         counts[state][(queue,)] = float(count)
         if state == "ready":
             oldest[(queue,)] = max(0.0, age)
-    for name, state in STATES.items():
-        yield f"proj_tasks_{name}", f"Durable tasks: {state.meaning}.", label, counts[name]
+    for name, known in STATES.items():
+        yield f"proj_tasks_{name}", f"Durable tasks: {known.meaning}.", label, counts[name]
     yield "proj_oldest_ready_seconds", "Age of the oldest task that is ready.", label, oldest
     alive = float(store.workers_alive())
     yield "proj_workers", "Workers with a recent sign of life.", (), {(): alive}

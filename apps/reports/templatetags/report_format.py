@@ -1,17 +1,27 @@
-"""Filters for the templates of this app."""
+"""Numbers, times and other values as a person reads them, for templates and code."""
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
 from django import template
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from apps.reports import formats
+from apps.reports.schemas import Value
 
 register = template.Library()
-register.filter("number", formats.count)
+
+DIGITS = 6  # significant digits of a number that isn't whole
+#: Cells from here on have their thousands set apart; 2013 is more often a year than a quantity.
+GROUPED_FROM = 10_000
+
+
+@register.filter("number")
+def count(number: int) -> str:
+    """Return a count with its thousands set apart."""
+    return f"{number:,}"
 
 
 @register.filter
@@ -20,3 +30,31 @@ def ago(moment: datetime) -> str:
     if timezone.now() - moment < timedelta(minutes=1):
         return "just now"
     return f"{timesince(moment, depth=1)} ago"
+
+
+def percent(part: int, whole: int) -> str:
+    """Return *part* of *whole* in percent; what is neither none nor all never looks like it."""
+    if not whole or part in {0, whole}:
+        return "100 %" if part else "0 %"
+    share = 100 * part / whole
+    if share < 0.1:
+        return "< 0.1 %"
+    return "> 99.9 %" if share > 99.9 else f"{share:.1f} %"
+
+
+def value(item: Value | None) -> str:
+    """Return a cell's value, or a figure of a column such as its minimum."""
+    if item is None:
+        return "\N{EN DASH}"
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    if isinstance(item, int):
+        return str(item) if abs(item) < GROUPED_FROM else f"{item:,}"
+    if isinstance(item, str) or item == 0:
+        return item or "0" if isinstance(item, str) else "0"
+    magnitude = math.floor(math.log10(abs(item)))
+    if not -4 <= magnitude < 15:
+        return f"{item:.{DIGITS - 1}g}"
+    grouping = "," if abs(item) >= GROUPED_FROM else ""
+    text = f"{item:{grouping}.{max(0, DIGITS - 1 - magnitude)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -8,7 +8,7 @@ from kombu.utils.json import loads
 
 from apps.reports import tasks
 from apps.reports.models import Chunk, Report
-from apps.reports.services import start_upload
+from apps.reports.uploads import start_upload
 from bench.csv_files import flights_csv
 from durable.queue.models import Task
 

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from apps.accounts.tokens import create_token
 from apps.reports.models import Chunk, Report
-from apps.reports.services import start_upload
+from apps.reports.uploads import start_upload
 
 from .helpers import upload, work
 from .requests import BAD, SMALL, csv_file, post_unreadable
@@ -81,6 +81,7 @@ def test_an_upload_is_accepted_and_its_address_leads_to_the_report(api: Client) 
         "top": [{"value": "ann", "count": 1}, {"value": "bob", "count": 1}],
         "top_is_estimate": False,
     }
+    assert done["result"]["notes"] == []
     assert list(done["result"]["columns"][0]["histogram"]["bins"][0]) == ["from", "to", "count"]
 
 

@@ -9,9 +9,8 @@ from io import BytesIO
 
 import pytest
 
-from apps.reports.csvstream import MAX_RECORD_BYTES, CsvStream
-from apps.reports.errors import CsvError
-from apps.reports.header import MAX_COLUMNS
+from apps.reports.csvstream import MAX_COLUMNS, MAX_RECORD_BYTES, CsvStream
+from apps.reports.errors import UploadError
 
 
 def read(data: bytes, block_bytes: int, piece: int) -> None:
@@ -21,11 +20,11 @@ def read(data: bytes, block_bytes: int, piece: int) -> None:
     list(stream.close())
 
 
-def refusal(data: bytes, block_bytes: int = 64 * 1024) -> CsvError:
+def refusal(data: bytes, block_bytes: int = 64 * 1024) -> UploadError:
     """Return the error for *data*; it must be the same for a file that comes in small pieces."""
     errors = []
     for piece in (len(data) or 1, 1000):
-        with pytest.raises(CsvError) as caught:
+        with pytest.raises(UploadError) as caught:
             read(data, block_bytes, piece)
         errors.append(caught.value)
     assert errors[0].message == errors[1].message
@@ -51,15 +50,12 @@ def workbook() -> bytes:
         (b"a,b\n1,2,3\n", "ragged_row", 2, "Line 2 has 3 fields, but the header has 2."),
         (b'a,b\n"x\ny",2\n\n1,2,3\n', "ragged_row", 5, "Line 5 has 3 fields"),
         (b"a,b\r1,2\r3\r", "ragged_row", 3, "Line 3 has 1 field"),
-        (b"a,b,a\n1,2,3\n", "duplicate_column", 1, "more than one column named “a”"),
-        (b"a, a\n1,2\n", "duplicate_column", 1, "more than one column named “a”"),
-        (b"a,,c\n1,2,3\n", "empty_column", 1, "Column 2 of 3 has no name"),
-        (b'a,"b\n1,2\n', "unclosed_quote", 1, "header is never closed"),
+        (b'a,"b\n1,2\n', "unclosed_quote", 1, "Line 1: a quotation mark opens"),
         (b'a,b\n1,2\n3,"4\n5,6\n', "unclosed_quote", 3, "Line 3: a quotation mark opens"),
         (b"a,b\n1,\xe9t\xe9\n", "wrong_encoding", 2, "Line 2 is not UTF-8 text (byte 0xE9)"),
         (b"a,b\n1,2\n3,\xc3", "wrong_encoding", 3, "Line 3 is not UTF-8 text"),
-        ("a,b\n1,2\n".encode("utf-16"), "wrong_encoding", 1, "The file is UTF-16 text"),
-        ("a,b\n1,2\n".encode("utf-32"), "wrong_encoding", 1, "The file is UTF-32 text"),
+        ("a,b\n1,2\n".encode("utf-16"), "wrong_encoding", 1, "The file is UTF-16 or UTF-32 text"),
+        ("a,b\n1,2\n".encode("utf-32"), "wrong_encoding", 1, "The file is UTF-16 or UTF-32 text"),
         ("a,b\n1,2\n".encode("utf-16-le"), "wrong_encoding", 1, "looks like UTF-16"),
         ("a,b\n1,2\n".encode("utf-16-be"), "wrong_encoding", 1, "looks like UTF-16"),
         (b"a,b\n1,\0\0\n", "binary", None, "zero bytes"),
@@ -112,8 +108,9 @@ def test_a_line_of_10_mb_is_refused_with_the_line_where_it_begins(
     assert "quotation mark" not in error.message
 
 
-def test_a_quote_that_is_never_closed_is_suspected_in_an_endless_record() -> None:
-    error = refusal(b'a,b\n1,2\n3,"4\n' + b"5,6\n" * 1_000_000)
+@pytest.mark.parametrize("block_kb", [64, 4096])
+def test_a_quote_that_is_never_closed_is_suspected_in_an_endless_record(block_kb: int) -> None:
+    error = refusal(b'a,b\n1,2\n3,"4\n' + b"5,6\n" * 1_100_000, block_kb * 1024)
     assert (error.code, error.line) == ("record_too_long", 3)
     assert "quotation mark in it is never closed" in error.message
 
@@ -123,7 +120,7 @@ def test_an_endless_record_is_refused_long_before_its_end() -> None:
     piece = b"x" * 64 * 1024
     for _ in range(MAX_RECORD_BYTES // len(piece) - 1):
         assert not list(stream.feed(piece))
-    with pytest.raises(CsvError, match="begins on line 1 is longer"):
+    with pytest.raises(UploadError, match="begins on line 1 is longer"):
         list(stream.feed(piece))
 
 

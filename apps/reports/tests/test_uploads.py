@@ -12,15 +12,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from apps.reports import expiry, tasks, uploads
+from apps.reports.errors import UploadError, UploadInterrupted
+from apps.reports.expiry import delete_report
 from apps.reports.models import Chunk, Report
-from apps.reports.services import (
-    CsvError,
-    IdempotencyConflict,
-    IdempotencyInProgress,
-    UploadInterrupted,
-    delete_report,
-    start_upload,
-)
+from apps.reports.uploads import start_upload
 
 from .helpers import called, upload
 
@@ -60,7 +55,7 @@ def test_chunks_are_stored_while_the_upload_goes_on(owner: User) -> None:
     incoming = start_upload(owner, "table.csv")
     incoming.write(TABLE[:5000])
     assert Chunk.objects.count() == 4
-    assert Report.objects.get(pk=incoming.report_id).state == Report.State.UPLOADING
+    assert Report.objects.get(pk=incoming.report.pk).state == Report.State.UPLOADING
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -85,7 +80,7 @@ def test_an_upload_that_could_not_be_finished_calls_nothing(
 
 @pytest.mark.usefixtures("small_chunks")
 def test_a_bad_file_leaves_nothing_behind(owner: User) -> None:
-    with pytest.raises(CsvError) as caught:
+    with pytest.raises(UploadError) as caught:
         upload(owner, TABLE + b"1;2;3\n", key="k", piece=2000)
     assert (caught.value.code, caught.value.line) == ("ragged_row", 1002)
     assert not Report.objects.exists()
@@ -99,7 +94,7 @@ def test_a_file_that_is_too_large_is_refused_while_it_arrives(
     settings.REPORTS_MAX_UPLOAD_MB = 1
     incoming = start_upload(owner, "table.csv")
     incoming.write(b"a,b\n" + b"1,2\n" * 200_000)
-    with pytest.raises(CsvError, match="larger than 1 MB") as caught:
+    with pytest.raises(UploadError, match="larger than 1 MB") as caught:
         incoming.write(b"1,2\n" * 200_000)
     assert caught.value.code == "too_large"
     assert not Report.objects.exists()
@@ -130,7 +125,7 @@ def test_an_upload_whose_report_is_deleted_meanwhile_is_told_so() -> None:
     for step in ("write", "finish"):
         incoming = start_upload(owner, "table.csv")
         incoming.write(TABLE[:3000])
-        assert delete_report(incoming.report_id)
+        assert delete_report(incoming.report.pk)
         with pytest.raises(UploadInterrupted):
             incoming.write(TABLE[3000:]) if step == "write" else incoming.finish()
     assert not Chunk.objects.exists()
@@ -155,14 +150,14 @@ def test_the_same_key_and_content_give_the_same_report(owner: User) -> None:
 def test_the_same_key_with_another_content_is_a_conflict(owner: User) -> None:
     first = upload(owner, TABLE, key="k")
     for other in (OTHER, TABLE[:100], b"", b"no table"):
-        with pytest.raises(IdempotencyConflict):
+        with pytest.raises(UploadError, match="another content"):
             upload(owner, other, key="k")
     assert list(Report.objects.all()) == [first]
 
 
 def test_a_key_of_an_upload_in_progress_can_not_be_used(owner: User) -> None:
     incoming = start_upload(owner, "table.csv", "k")
-    with pytest.raises(IdempotencyInProgress):
+    with pytest.raises(UploadError, match="is in progress"):
         start_upload(owner, "table.csv", "k")
     incoming.abort()
     start_upload(owner, "table.csv", "k")
@@ -198,9 +193,9 @@ def test_an_upload_whose_process_died_is_swept_and_its_key_is_free(owner: User) 
         incoming.write(TABLE[:5000])
     finished = upload(owner, TABLE)
     long_ago = timezone.now() - expiry.ABANDONED_AFTER - timedelta(seconds=1)
-    Report.objects.exclude(pk=alive.report_id).update(active_at=long_ago)
+    Report.objects.exclude(pk=alive.report.pk).update(active_at=long_ago)
     assert tasks.sweep_abandoned_uploads() == 1
-    assert set(Report.objects.values_list("pk", flat=True)) == {alive.report_id, finished.pk}
+    assert set(Report.objects.values_list("pk", flat=True)) == {alive.report.pk, finished.pk}
     start_upload(owner, "a.csv", "a")
 
 

@@ -43,7 +43,8 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
         """
         conf = self.app.conf
         retries = (
-            conf.broker_connection_retry_on_startup if self.first_connection_attempt
+            conf.broker_connection_retry_on_startup
+            if self.first_connection_attempt  # type: ignore[has-type]
             else conf.broker_connection_retry
         )  # fmt: skip
         if self.hub is None or retries is False:

@@ -19,7 +19,7 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc]
     """
 
     def _publish(self, event: Any, producer: Any, routing_key: str, *args: Any, **kw: Any) -> None:
-        buffers = self.buffer_while_offline
+        buffers: bool = self.buffer_while_offline  # type: ignore[has-type]
         self.buffer_while_offline = buffers and routing_key != HEARTBEAT
         try:
             super()._publish(event, producer, routing_key)

@@ -16,7 +16,7 @@ from kombu.transport import memory, virtual
 _EVENTS = "celeryev"
 
 
-class Channel(memory.Channel):  # type: ignore[misc]
+class Channel(memory.Channel):
     """Refuses every message."""
 
     def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
@@ -26,12 +26,14 @@ class Channel(memory.Channel):  # type: ignore[misc]
             "remote control (celery inspect, celery control) set it, redis://HOST:6379/0 for one"
         )
 
-    def _put_fanout(self, exchange: str, message: Any, routing_key: str, **kwargs: Any) -> None:
+    def _put_fanout(
+        self, exchange: Any, message: Any, routing_key: Any = None, **kwargs: Any
+    ) -> None:
         if exchange != _EVENTS:
             self._put(exchange, message)
 
 
-class Transport(memory.Transport):  # type: ignore[misc]
+class Transport(memory.Transport):
     """A transport of nothing, for Celery's event loop."""
 
     Channel = Channel

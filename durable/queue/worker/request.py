@@ -33,7 +33,7 @@ class Hand(Protocol):
         """Give a row back that this worker can't end."""
 
 
-class RowMessage(Message):  # type: ignore[misc]
+class RowMessage(Message):
     """A row that this worker holds, as a message: to reject it acts on the row.
 
     There is nothing to acknowledge: the row ends in the transaction of its task.
@@ -46,7 +46,7 @@ class RowMessage(Message):  # type: ignore[misc]
         self.row, self._hand = row, hand
         self.request: Any = None  # Celery's, made of it
         self.died = False  # the process that ran it
-        super().__init__(
+        super().__init__(  # type: ignore[no-untyped-call]
             body=row.body,
             content_type="application/json",
             content_encoding="utf-8",
@@ -95,7 +95,8 @@ class Request(CelerysRequest):  # type: ignore[misc]
         if isinstance(message, RowMessage):
             message.request = self
             # On the object: Celery derives a class for each task, with an on_success() of its own.
-            self.on_success = partial(self._succeeded, self.on_success)
+            own: Callable[..., Any] = self.on_success  # type: ignore[has-type]
+            self.on_success = partial(self._succeeded, own)
 
     @property
     def is_row(self) -> bool:
@@ -186,6 +187,7 @@ class Request(CelerysRequest):  # type: ignore[misc]
             return
         task_ready(self)
         ticket = Ticket.of(self.request_dict)
+        assert ticket is not None  # noqa: S101 - it is a row
         if beside_the_loop(partial(self._revoke_waiting, ticket, reason, expired)):
             self.send_event("task-revoked", terminated=False, signum=signum, expired=expired)
         self.acknowledge()

@@ -1,0 +1,347 @@
+"""Profiles a CSV file in parts, by DuckDB: each value with its count for each part, then the whole.
+
+A part (partial profile) is a Parquet file: every different value of each column, how often it is
+there, and what it can be read as. Reading and counting cells is nearly all of the work and done by
+many workers; the whole is three streaming queries over the parts, which are far smaller.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+from celery.exceptions import SoftTimeLimitExceeded
+from fsspec import AbstractFileSystem
+
+MAX_BINS = 24
+TOP = 10  # frequent values listed
+SHOWN = 100  # characters of a value that are kept; longer ones are told apart by a hash
+#: Different values of all columns together that are counted exactly: some 20 MB.
+MAX_VALUES = 100_000
+DAY = 86_400_000_000  # microseconds
+BEGIN, END = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999
+LARGEST = 1e150  # whose square is finite
+
+#: pandas' default ``na_values`` (pandas.read_csv), so that the totals equal those of pandas.
+NULLS = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+#: What a value can be read as, a bit each; a column is the first that all of its values have.
+#: `digits` are whole numbers that would lose something as such: zeros in front, the 19th digit.
+KINDS = {
+    **{1: "integer", 2: "number", 4: "decimal comma", 8: "boolean", 16: "date", 32: "datetime"},
+    **{64: "instant", 128: "digits"},
+}
+NUMBERS = {"integer", "number", "decimal comma"}
+TIMES = {"date", "datetime", "instant"}
+_TYPES = {"decimal comma": "number", "instant": "datetime", "digits": "text"}
+
+# DuckDB casts more than this to numbers and times: 1_000, 0x10, 01, inf, 2013-1-1, 2013/01/01.
+_NUMBER = r"[ \t]*[+-]?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?[ \t]*"
+_COMMA_NUMBER = _NUMBER.replace(r"\.", ",")
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = _DAY + r"[T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_OFFSET = "(Z| ?UTC| ?GMT| ?[+-][0-9]{2}(:?[0-9]{2})?)"
+_LOOKS = f"""
+    CASE
+      WHEN value IS NULL THEN NULL
+      WHEN regexp_full_match(value, '[ \\t]*[+-]?(0|[1-9][0-9]{{0,17}})[ \\t]*') THEN 1|2|4|128
+      WHEN regexp_full_match(value, '{_NUMBER}') THEN 2
+      WHEN $comma AND regexp_full_match(value, '{_COMMA_NUMBER}') THEN 4
+      WHEN regexp_full_match(value, '[+-]?[0-9]+') THEN 128
+      WHEN lower(value) IN ('true', 'false') THEN 8
+      WHEN regexp_full_match(value, '{_DAY}') THEN 16|32
+      WHEN regexp_full_match(value, '{_TIME}') THEN 32
+      WHEN regexp_full_match(value, '{_TIME}{_OFFSET}') THEN 64
+      ELSE 0
+    END"""
+_PART = f"""
+    WITH counted AS (
+      SELECT
+        name::SMALLINT AS col,
+        IF(length(cell) > {SHOWN}, left(cell, {SHOWN}) || chr(0) || md5(cell), cell) AS value,
+        count(*) AS n
+      FROM read_csv(
+        $file, columns = $columns, nullstr = $nulls, header = false, auto_detect = false,
+        delim = ',', quote = '"', escape = '"', new_line = '\\n',
+        buffer_size = 8000000, max_line_size = 4000000
+      ) UNPIVOT INCLUDE NULLS (cell FOR name IN (COLUMNS(*)))
+      GROUP BY ALL
+    ),
+    looked AS (SELECT *, ({_LOOKS})::UTINYINT AS kinds FROM counted),
+    read AS (
+      SELECT *, CASE  -- times: microseconds since 1970 in UTC
+        WHEN kinds & (2|4) > 0 THEN TRY_CAST(replace(value, ',', '.') AS DOUBLE)
+        WHEN kinds & 32 > 0 THEN epoch_us(TRY_CAST(value AS TIMESTAMP))
+        WHEN kinds = 64 THEN
+          epoch_us(TRY_CAST(regexp_replace(value, ' ([+-])', '\\1') AS TIMESTAMPTZ))
+      END AS num
+      FROM looked
+    )
+    SELECT  -- a day that doesn't exist is text
+      col, value, n, num, n > 1 AND n * 100 > $rows AS often,
+      IF(num IS NULL AND kinds NOT IN (8, 128), 0, kinds)::UTINYINT AS kinds
+    FROM read ORDER BY col, value"""  # noqa: S608 - of constants
+_COLUMNS = """
+    SELECT
+      sum(n)::BIGINT AS cells, coalesce(sum(n) FILTER (value IS NOT NULL), 0)::BIGINT AS count,
+      bit_and(kinds) AS kinds, min(num) AS low, max(num) AS high,
+      min(value) AS first, max(value) AS last,
+      sum(n::HUGEINT * TRY_CAST(value AS BIGINT)) FILTER (kinds & 1 > 0) AS total,
+      min(TRY_CAST(value AS BIGINT)) FILTER (kinds & 1 > 0) AS least,
+      max(TRY_CAST(value AS BIGINT)) FILTER (kinds & 1 > 0) AS most,
+      fsum(n * num) AS sum, approx_count_distinct(value) AS distinct,
+      bool_or(kinds = 64 AND value NOT LIKE '%Z') AS shifted,
+      bool_or(kinds IN (32, 64) AND regexp_matches(value, '\\.[0-9]{6}[0-9]*[1-9]')) AS cut
+    FROM parts GROUP BY col ORDER BY col"""
+_BINS = """
+    SELECT col, floor(num / width)::BIGINT, sum(n)::BIGINT, fsum(n * (num - mean) ** 2)
+    FROM parts JOIN columns USING (col) WHERE width > 0 AND num IS NOT NULL
+    GROUP BY ALL ORDER BY ALL"""
+_VALUES = """
+    WITH grouped AS (
+      SELECT
+        col, IF(width > 0, num + 0, NULL) AS num,  -- -0.0 + 0 is 0.0
+        CASE kind WHEN 'integer' THEN TRY_CAST(value AS BIGINT)::VARCHAR
+          WHEN 'boolean' THEN lower(value) ELSE IF(width > 0, '', value) END AS key,
+        sum(n)::BIGINT AS count
+      FROM parts JOIN columns USING (col)
+      WHERE value IS NOT NULL AND (is_exact OR often) GROUP BY ALL
+    )
+    SELECT col, count(*) OVER (PARTITION BY col), key, num, count FROM grouped
+    QUALIFY row_number() OVER (PARTITION BY col ORDER BY count DESC, num, key) <= $top
+    ORDER BY col, count DESC, num, key"""
+
+
+@contextmanager
+def _duckdb(source: _Partials | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB in bounded memory, in this thread alone: what reads the parts is the ORM."""
+    options: dict[str, Any] = {
+        **{"threads": 1, "async_threads": 0, "memory_limit": "100MB", "temp_directory": ""},
+        **{"autoinstall_known_extensions": False, "enable_external_file_cache": False},
+    }
+    with duckdb.connect(config=options) as connection:
+        if source is not None:
+            connection.register_filesystem(source)
+        try:
+            yield connection
+        except (duckdb.Error, RuntimeError) as error:
+            if source is not None and source.error is not None:
+                raise source.error from None
+            if "Query interrupted" in str(error):  # all that is left of what a signal raised
+                raise SoftTimeLimitExceeded from error
+            raise
+
+
+def profile_chunk(records: Iterable[list[str]], columns: int, comma: bool) -> bytes:
+    """Return the partial profile of *records*, each with so many *columns*.
+
+    :param comma: numbers may have a decimal comma.
+    """
+    with TemporaryDirectory() as folder:
+        path, part = Path(folder, "chunk.csv"), Path(folder, "part.parquet")
+        # Written anew, so that Python's csv alone decides what a record is, here as at the upload.
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
+            rows = sum(1 for _ in map(writer.writerow, records))
+        parameters = {
+            **{"file": str(path), "nulls": list(NULLS), "rows": rows, "comma": comma},
+            "columns": {str(number): "VARCHAR" for number in range(columns)},
+        }
+        with _duckdb() as connection:
+            connection.sql(_PART, params=parameters).write_parquet(str(part), compression="zstd")
+        return part.read_bytes()
+
+
+class _Partials(AbstractFileSystem):  # type: ignore[misc] # fsspec ships no types
+    """The parts as files that DuckDB reads: one at a time is in memory.
+
+    :ivar error: what a read raised; DuckDB would pass on its text alone.
+    """
+
+    protocol = "part"
+    cachable = False
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self.error: BaseException | None = None
+        self._read = lru_cache(1)(read)
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        return {"name": path, "size": len(self.read(path)), "type": "file"}
+
+    def modified(self, path: str) -> datetime:
+        return datetime(1970, 1, 1)
+
+    def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> BytesIO:
+        return BytesIO(self.read(path))
+
+    def read(self, path: str) -> bytes:
+        """Return the part at *path*."""
+        try:
+            return self._read(int(path.rpartition("/")[2]))
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+class _Column(SimpleNamespace):
+    """A column as _COLUMNS finds it, and what follows from that.
+
+    :ivar kind: the first of KINDS that all values have, if a report can show them; else `text`.
+    :ivar width: the least power of two (of numbers, of days) of which MAX_BINS bins cover it.
+    """
+
+    def __init__(self, **found: Any) -> None:
+        super().__init__(**found)
+        self.mean: float | None = None
+        self.width: float | None = None
+        self.kind = next((name for bit, name in KINDS.items() if (self.kinds or 0) & bit), "text")
+        if not self.count:
+            self.kind = "empty"
+        elif self.kind in NUMBERS and max(-self.low, self.high) <= LARGEST:
+            self.mean = (self.total if self.kind == "integer" else self.sum) / self.count
+            self._set_width(1)
+        elif self.kind in TIMES and BEGIN <= self.low <= self.high <= END:
+            self._set_width(DAY)
+        elif self.kind in NUMBERS | TIMES:
+            self.kind = "text"
+
+    def _set_width(self, unit: int) -> None:
+        if self.low == self.high:
+            self.width = math.inf
+            return
+        # Nothing lies between two integers or two days, and 2**-13 days (about ten seconds) are
+        # the least that is a whole number of microseconds.
+        finest = {"integer": 0, "date": 0, "datetime": -13, "instant": -13}.get(self.kind, -1000)
+        exponent = max(finest, math.frexp((self.high - self.low) / unit)[1] - 6)
+        while self.high // (width := math.ldexp(unit, exponent)) - self.low // width >= MAX_BINS:
+            exponent += 1
+        self.width = width
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was guessed, each the end of a sentence."""
+        found = {
+            "decimal comma": "has numbers with a decimal comma.",
+            "digits": "stays text: numbers in it have zeros in front, or more than 18 digits.",
+            "instant": "has times with offsets, which are shown in UTC." if self.shifted else "",
+        }.get(self.kind, "")
+        cut = "has times with nine digits of a second, of which six are shown."
+        return [*filter(None, [found]), *([cut] if self.cut and self.kind in TIMES else [])]
+
+    def shown(self, number: float, whole_days: bool = False) -> int | float | str:
+        """Return *number*, a value or the edge of a bin, as a report has it."""
+        if self.kind not in TIMES:
+            return int(number) if self.kind == "integer" else float(number)
+        moment = datetime(1970, 1, 1) + timedelta(microseconds=min(max(number, BEGIN), END))
+        if self.kind == "date" or whole_days:
+            return moment.date().isoformat()
+        return moment.isoformat() + ("Z" if self.kind == "instant" else "")
+
+
+def merge(
+    read: Callable[[int], bytes], parts: Sequence[int], rows: int, limit: int
+) -> list[dict[str, Any]]:
+    """Return what a report says of each column of a file (:class:`apps.reports.schemas.Column`).
+
+    :param read: returns the partial profile that is one of *parts*.
+    :param limit: up to so many different values of a column are counted exactly.
+    :raises ValueError: the parts don't add up to *rows*; one is missing or there twice.
+    """
+    source = _Partials(read)
+    with _duckdb(source) as connection:
+        paths = [f"part://{part}" for part in parts]
+        connection.execute(f"CREATE VIEW parts AS FROM read_parquet({paths})")
+        cursor = connection.execute(_COLUMNS)
+        names = [name for name, *_ in cursor.description]
+        found = [_Column(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+        for column in found:
+            if column.cells != rows:
+                raise ValueError(f"{column.cells} cells in {rows} rows")
+        values = 0
+        for column in sorted(found, key=lambda column: column.distinct):
+            values += column.distinct
+            column.is_exact = column.distinct <= limit and values <= MAX_VALUES
+        connection.execute(
+            "CREATE TABLE columns (col INT, kind TEXT, mean DOUBLE, width DOUBLE, is_exact BOOL)"
+        )
+        connection.executemany(
+            "INSERT INTO columns VALUES (?, ?, ?, ?, ?)",
+            [(n, c.kind, c.mean, c.width, c.is_exact) for n, c in enumerate(found)],
+        )
+        bins, top = defaultdict(list), defaultdict(list)
+        for number, *bin_ in connection.sql(_BINS).fetchall():
+            bins[number].append(bin_)
+        for number, *value in connection.sql(_VALUES, params={"top": TOP}).fetchall():
+            top[number].append(value)
+    return [_outcome(column, bins[n], top[n]) for n, column in enumerate(found)]
+
+
+def _outcome(column: _Column, bins: list[list[Any]], values: list[list[Any]]) -> dict[str, Any]:
+    kind, width = column.kind, column.width
+
+    def value(key: str | None, number: float | None) -> Any:
+        if number is not None and width:
+            return column.shown(number)
+        if key is None or kind == "boolean":
+            return key and key == "true"
+        return key if "\0" not in key else key.partition("\0")[0] + "…"
+
+    if kind == "integer":
+        edges: list[Any] = [column.least, column.most]
+        top = [(int(key), count) for _, key, _, count in values]
+    else:
+        edges = [value(column.first, column.low), value(column.last, column.high)]
+        top = [(value(key, number), count) for _, key, number, count in values]
+    if kind == "boolean":
+        edges = [min(top)[0], max(top)[0]]
+    if not column.is_exact:  # a value that is left out is at most so frequent
+        top = [(item, count) for item, count in top if count * 100 > column.cells]
+    distinct = values[0][0] if column.is_exact and values else min(column.distinct, column.count)
+    deviation = None
+    if kind in NUMBERS and column.count > 1:
+        deviation = math.sqrt(math.fsum(bin_[2] for bin_ in bins) / (column.count - 1))
+    return {
+        "type": _TYPES.get(kind, kind),
+        "count": column.count,
+        "nulls": column.cells - column.count,
+        "distinct": distinct,
+        "distinct_is_estimate": not column.is_exact,
+        "min": edges[0],
+        "max": edges[1],
+        "mean": column.mean,
+        "stddev": deviation,
+        "histogram": {"bins": _histogram(column, edges, bins)} if width else None,
+        "top": [{"value": item, "count": count} for item, count in top],
+        "top_is_estimate": not column.is_exact,
+        "remarks": column.remarks,
+    }
+
+
+def _histogram(column: _Column, edges: list[Any], bins: list[list[Any]]) -> list[dict[str, Any]]:
+    width = column.width or 0
+    if math.isinf(width):
+        return [{"from": edges[0], "to": edges[1], "count": column.count}]
+    counts = {index: count for index, count, _ in bins}
+    days = width >= DAY and column.kind == "datetime"
+    return [
+        {
+            "from": column.shown(index * width, days),
+            "to": column.shown((index + 1) * width, days),
+            "count": counts.get(index, 0),
+        }
+        for index in range(min(counts), max(counts) + 1)
+    ]
