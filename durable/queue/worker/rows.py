@@ -216,6 +216,10 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         listens = bool(conf.get("PREPARE"))
         if listens:
             self._lanes.listen(raw, self._called)
+            # What this thread writes can be lost with the server: then a row is still where it was
+            # before, and is found there. Waiting for the disk would be half of a hold's time. Not
+            # through a pooler, which would hand the session to others.
+            store.run("SET synchronous_commit = off")
         self._beat()
         beat_at = time.monotonic() + conf.get("HEARTBEAT")
         rescan_at = self._look_at = 0.0
