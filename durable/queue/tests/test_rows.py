@@ -50,7 +50,8 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     monkeypatch.setattr(state, "reserved_requests", set())
     queues = SimpleNamespace(consume_from={"default": None})
     worker = SimpleNamespace(
-        app=SimpleNamespace(amqp=SimpleNamespace(queues=queues)), consumer=Consumer(), hub=None,
+        app=SimpleNamespace(amqp=SimpleNamespace(queues=queues), events=SimpleNamespace()),
+        consumer=Consumer(), hub=None,
         pool=SimpleNamespace(num_processes=2), consumer_cls="celery.worker.consumer:Consumer",
     )  # fmt: skip
     rows = Rows(worker)
