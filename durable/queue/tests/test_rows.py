@@ -48,9 +48,9 @@ class Consumer:
 def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     """The rows of a worker with two slots; its thread is the test."""
     monkeypatch.setattr(state, "reserved_requests", set())
-    queues = SimpleNamespace(consume_from={"default": None})
+    amqp = SimpleNamespace(queues=SimpleNamespace(consume_from={"default": None}))
     worker = SimpleNamespace(
-        app=SimpleNamespace(amqp=SimpleNamespace(queues=queues)), consumer=Consumer(), hub=None,
+        app=SimpleNamespace(amqp=amqp, events=SimpleNamespace()), consumer=Consumer(), hub=None,
         pool=SimpleNamespace(num_processes=2), consumer_cls="celery.worker.consumer:Consumer",
     )  # fmt: skip
     rows = Rows(worker)
