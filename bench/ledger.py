@@ -1,10 +1,11 @@
-"""What the ledger costs: tasks a second with it, without it, and with the documentation's defaults.
+"""What a row costs: tasks a second with it, without it, and with the documentation's defaults.
 
     python -m bench.ledger [TASKS] [ROUNDS] [--statements]
 
-Each task writes one row. The three take turns in one run, so that all meet the same machine: two
-processes each, the tasks are enqueued first, then a worker is started. PostgreSQL is as it comes,
-and waits for the disk at each commit. Prints the median of the rounds: calls and tasks a second,
+Each task writes one row. All take turns in one run, so that they meet the same machine: two
+processes each, the tasks are enqueued first, then a worker is started; one of durable tasks that
+takes each alone, and those that take batches. PostgreSQL is as it comes, and waits for the disk at
+each commit. Prints the median of the rounds: calls and tasks a second,
 and for each task the statements, commits and bytes of PostgreSQL's log, and the milliseconds of
 processor time of the worker's main process, of its pool and of PostgreSQL (the most reliable
 figures on a machine that has something else to do). ``--statements`` lists what was run.
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from tests.servers import start_postgres, temporary_folder
 
@@ -49,13 +51,21 @@ def on_commit(label: int) -> None:
     transaction.on_commit(partial(effect.delay, label))
 
 
-DOCUMENTED, PLAIN, DURABLE = "the documentation's defaults", "delay()", "delay_on_commit()"
-OURS = ("worker",)
-WAYS: dict[str, tuple[Callable[[int], object], tuple[str, ...]]] = {
+class Way(NamedTuple):
+    """How tasks are called, and by what worker they are run."""
+
+    call: Callable[[int], object]
+    command: tuple[str, ...] = ("worker",)
+    batch: int = 0
+
+
+DOCUMENTED, PLAIN, DURABLE = "the documentation's defaults", "delay()", "durable, each alone"
+WAYS = {
     # An unknown role is run as it stands.
-    DOCUMENTED: (on_commit, ("celery", "-A", "bench.documented", "worker", "-l", "INFO")),
-    PLAIN: (effect.delay, OURS),
-    DURABLE: (effect.delay_on_commit, OURS),
+    DOCUMENTED: Way(on_commit, ("celery", "-A", "bench.documented", "worker", "-l", "INFO")),
+    PLAIN: Way(effect.delay),
+    DURABLE: Way(effect.delay_on_commit),
+    **{f"durable, batches of {n}": Way(effect.delay_on_commit, batch=n) for n in (1, 10, 100)},
 }
 
 
@@ -87,17 +97,18 @@ def processors(worker: psutil.Process, postgres: psutil.Process) -> Measured:
     }
 
 
-def work(command: tuple[str, ...], count: int, folder: Path) -> Measured:
+def work(way: Way, count: int, folder: Path) -> Measured:
     """Start a worker, let it do everything, and return what a task costs."""
     env = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "CELERY_IMPORTS": "bench.effects",
         "CELERY_WORKER_CONCURRENCY": "2",
+        "WORKER_BATCH": str(way.batch),
         "PYTHONUNBUFFERED": "1",
     }
     postgres = server()
-    worker = Role(command[0], list(command[1:]), env, folder / "worker.log")
+    worker = Role(way.command[0], list(way.command[1:]), env, folder / "worker.log")
     try:
         worker.wait_for_line(" ready.")
         main = psutil.Process(worker.process.pid)
@@ -163,10 +174,10 @@ def main() -> None:
     found: dict[str, list[Measured]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds):
-            for name, (call, command) in WAYS.items():
+            for name, way in WAYS.items():
                 clear()
-                calls = enqueue(call, count)
-                measured = work(command, count, Path(folder))
+                calls = enqueue(way.call, count)
+                measured = work(way, count, Path(folder))
                 found[name].append({"calls/s": calls, **measured})
                 if "--statements" in sys.argv:
                     print(name)
@@ -181,12 +192,13 @@ def main() -> None:
     for name, values in medians.items():
         print(f"{name:30}" + " ".join(form.format(values[k]) for k, form in COLUMNS.items()))
     rate = {name: values["tasks/s"] for name, values in medians.items()}
-    load = os.getloadavg()[0]
-    print(
-        f"with the ledger: {rate[DURABLE] / rate[DOCUMENTED]:.2f} of the documentation's, "
-        f"{rate[DURABLE] / rate[PLAIN]:.2f} of delay(), in tasks/s "
-        f"({count} tasks, {rounds} rounds, load {load:.1f})"
-    )
+    for name in rate:
+        if name.startswith("durable"):
+            print(
+                f"{name}: {rate[name] / rate[DOCUMENTED]:.2f} of the documentation's, "
+                f"{rate[name] / rate[PLAIN]:.2f} of delay(), in tasks/s"
+            )
+    print(f"{count} tasks, {rounds} rounds, load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -72,10 +72,10 @@ class ScaledStack(Stack):
         """Enqueue a task for each of *seconds* that works for so long."""
         self.manage(ENQUEUE.format(label=label, seconds=seconds))
 
-    def most_starts(self) -> int:
-        """Return how often the task was started that was started most often."""
-        ((starts,),) = self.sql("SELECT coalesce(max(starts), 0) FROM durable_task")
-        return int(starts)
+    def most_attempts(self) -> int:
+        """Return the attempts of the task that has had the most."""
+        ((attempts,),) = self.sql("SELECT coalesce(max(attempt), 0) FROM durable_task")
+        return int(attempts)
 
     def blind(self) -> float:
         """Return for how many seconds the autoscaler has not known how much work there is."""
@@ -101,21 +101,21 @@ def test_from_none_to_three_and_back_with_every_task_done_once(scaled: ScaledSta
     # Two go on when the others are done: KEDA then takes workers away without knowing which of
     # them are busy.
     scaled.enqueue("keda", [60.0, 60.0, *[6.0] * 16])
-    starts, most = 0, 0
+    attempts, most = 0, 0
 
     def is_done() -> bool:
-        nonlocal starts, most
-        starts = max(starts, scaled.most_starts())
+        nonlocal attempts, most
+        attempts = max(attempts, scaled.most_attempts())
         most = max(most, sum(map(is_ready, scaled.workers())))
         return count.count(scaled, "keda").done
 
     scaled.kubectl.wait(is_done, "every task is done", 400)
     scaled.kubectl.wait(lambda: not scaled.workers(), "no worker after the work", 240)
     found = count.count(scaled, "keda")
-    print(f"{found.enqueued} enqueued, {found.executed} executed, {most} workers, {starts} starts")
+    print(f"{found.executed} of {found.enqueued} executed, {most} workers, {attempts} attempts")
     assert (found.enqueued, found.executed, found.lost, found.doubled) == (18, 18, [], [])
     assert most == 3
-    assert starts == 1  # no worker was stopped before its task had ended
+    assert attempts == 1  # no worker was stopped before its task had ended
 
 
 def test_tasks_without_a_row_start_a_worker_too(scaled: ScaledStack) -> None:

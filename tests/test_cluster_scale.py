@@ -32,7 +32,7 @@ def test_a_scale_down_takes_the_idle_workers_and_the_busy_one_stays(cluster_stac
     def busy() -> list[list[str]]:
         return cluster_stack.sql(
             "SELECT hostname FROM durable_task AS entry"
-            " JOIN durable_worker AS w ON entry.worker = w.id WHERE queue = 'reports'"
+            " JOIN durable_worker AS w ON entry.worker = w.id WHERE entry.started_at IS NOT NULL"
         )
 
     kubectl.wait(busy, "a worker runs the task", 60)

@@ -552,11 +552,11 @@ def workers_alive() -> int:
 
 
 def workload() -> list[tuple[str, int, int, int]]:
-    """Return each worker's host name, rows it runs, seconds they have run, rows it has in hand."""
+    """Return each worker's host name, rows it runs, seconds they have run, rows it holds."""
     rows = run(
         f"""SELECT hostname, count(task.started_at),
                 coalesce(extract(epoch FROM sum(clock_timestamp() - task.started_at)), 0)::int,
-                count(task.id)
+                count(task.id) - count(task.started_at)
             FROM durable_worker AS worker LEFT JOIN durable_task AS task
                 ON split_part(task.worker, '#', 1) = worker.id
             WHERE {_ALIVE} GROUP BY worker.id ORDER BY hostname""",

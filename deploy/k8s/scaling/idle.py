@@ -19,7 +19,7 @@ RUNNING = 1000
 
 
 class Load(NamedTuple):
-    """What a worker has to do: tasks that run, for how long in sum, and tasks that it holds."""
+    """What a worker has to do: tasks it runs, for how long in sum, and those it has not begun."""
 
     running: int = 0
     seconds: int = 0

@@ -15,6 +15,7 @@ from durable.database.retry import is_away
 
 from .. import conf, results, store
 from ..models import Task
+from . import revoked
 
 #: Two that discard wait for each other: their tasks may be parts of the same chords, which are
 #: locked as they are met. The number is this lock's alone ("disc" in ASCII).
@@ -79,7 +80,6 @@ def _end(row: Task, why: str) -> tuple[bool, str]:
 
 def _store_end(row: Task, why: str, whole: bool) -> None:
     """Store that *row*'s task has failed or is revoked, and if *whole*, tell those that depend."""
-    backend = current_app.backend
     try:
         parts = (row.headers, row.body) if whole else ("", "")
         request = results.context(row.task_id, row.task, *parts)
@@ -87,11 +87,11 @@ def _store_end(row: Task, why: str, whole: bool) -> None:
         request = results.context(row.task_id, row.task)
     if row.quarantined_at:
         error = results.Quarantined(row.error)
-        backend.mark_as_failure(row.task_id, error, request=request, call_errbacks=whole)
-    else:
-        backend.mark_as_revoked(
-            row.task_id, why, request=request, store_result=not request.ignore_result
+        current_app.backend.mark_as_failure(
+            row.task_id, error, request=request, call_errbacks=whole
         )
+    else:
+        revoked.store(request, why)
 
 
 def revoke(task_ids: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ from durable.database.retry import is_away
 
 from .. import conf, results, store
 from ..models import Task
-from . import quarantine
+from . import quarantine, revoked
 
 logger = logging.getLogger(__name__)
 
@@ -59,19 +59,19 @@ def revoke_expired() -> int:
     deleted with its result: whatever breaks in between, it is still there to be revoked.
     """
     ids = store.lock_expired(conf.BATCH)
-    revoked = []
+    over = []
     for row in Task.objects.using(conf.alias()).filter(pk__in=ids):
         try:
             _store_revoked(row)
-            revoked.append(row.pk)
+            over.append(row.pk)
         except _UnstorableError as error:
             # To a person: it must not hold up what has expired after it.
             why = f"expired, but not revoked: {error}"
             store.quarantine(row.pk, why)
             quarantine.announce(row.pk, row.task_id, row.task, why)
             logger.error("%s is in quarantine: %s", row, why)
-    if revoked:
-        store.delete(revoked)
+    if over:
+        store.delete(over)
     return len(ids)
 
 
@@ -80,20 +80,17 @@ class _UnstorableError(Exception):
 
 
 def _store_revoked(row: Task) -> None:
-    backend = current_app.backend
     try:
         request = results.context(row.task_id, row.task, row.headers, row.body)
     except Exception as error:
         raise _UnstorableError(f"its body can't be read: {error!r}"[:500]) from error
     try:
         with transaction.atomic(using=conf.alias()):
-            backend.mark_as_revoked(
-                row.task_id, "expired", request=request, store_result=not request.ignore_result
-            )
+            revoked.store(request, "expired", expired=True)
     except Exception as error:
         away = is_away(error) or lost_database(error, conf.alias())
         # Of another backend it can't be told apart.
-        if away or not results.is_transactional(backend):
+        if away or not results.is_transactional(current_app.backend):
             raise
         raise _UnstorableError(repr(error)[:500]) from error
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from celery import states
+from django.db import transaction
 
+from durable.queue.endings.discard import discard
+from durable.queue.endings.janitor import revoke_expired
 from durable.queue.models import Task
 from durable.queue.tests.delivery import deliver
 from proj.celery import app
-from tests.durable_tasks import effect, retries
+from tests.durable_tasks import effect, effects, gate, retries
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("effect_table")]
 
@@ -35,3 +40,20 @@ def test_one_that_runs_is_left_to_its_worker() -> None:
     deliver()  # its retry waits, and is revoked as well
     called.revoke()
     assert called.state == states.REVOKED
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda row: app.control.revoke(row.task_id),
+        lambda row: discard([row.pk], "me"),
+        lambda row: Task.objects.update(expires=row.created_at) and revoke_expired(),
+    ],
+    ids=["revoked", "discarded", "expired"],
+)
+def test_celerys_signal_says_so_without_a_worker_too(end: Callable[[Task], object]) -> None:
+    gate.delay_on_commit("a", "/nowhere")
+    with transaction.atomic():
+        end(Task.objects.get())
+        assert effects() == {}
+    assert effects() == {"a was revoked": 1}
