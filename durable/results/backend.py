@@ -21,7 +21,9 @@ from functools import partial
 from typing import Any
 
 from celery import states
-from celery.exceptions import BackendGetMetaError, BackendStoreError, Reject
+from celery.app.task import Context
+from celery.exceptions import BackendGetMetaError, BackendStoreError, ChordError, Reject
+from celery.utils.functional import _regen
 from django.db import Error, connections, router
 from django_celery_results.backends.database import DatabaseBackend as UpstreamBackend
 
@@ -29,8 +31,7 @@ from durable.database import background
 from durable.database.retry import is_away, persist
 from durable.database.text import storable
 
-from . import conf, statement
-from .chords import count_part
+from . import chords, conf, statement
 
 
 class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
@@ -82,7 +83,9 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
             self.TaskModel._meta.db_table,
             self._values(task_id, result, status, traceback, request),
             # A retry is called before it is stored as such: it may have ended by now.
+            # A broadcast revoke has no request; it may have looked before a chord failed its body.
             outdated=status == states.RETRY
+            or (status == states.REVOKED and request is None)
             or (waited > conf.SHORT and status not in states.READY_STATES),
         )
 
@@ -156,13 +159,35 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         if request and request.chord:
             self.on_chord_part_return(request, state, result, task_id=task_id)
 
+    def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
+        """Begin to count the tasks of a header, which is about to be sent.
+
+        A generator isn't read whole first: its tasks start while it makes the others.
+        """
+        group_id, header = header_result_args
+        chords.begin(group_id, None if isinstance(header, _regen) else header)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """Close the header of a chord, whose last task is about to be sent."""
+        self._wait_for_database(partial(chords.close, group_id, chord_size), writes=True)
+
+    def add_to_chord(self, chord_id: str, result: Any) -> None:
+        """Let the body wait for one more task, for ``Task.add_to_chord()``."""
+        self._wait_for_database(partial(chords.add_part, chord_id, result), writes=True)
+
     def on_chord_part_return(
         self, request: Any, state: Any, result: Any, task_id: str | None = None, **kwargs: Any
     ) -> None:
         """Count a task of a chord's header, once, and call the chord's body with the last one."""
+        if getattr(request, "subtask_type", None) == "group":
+            # The end of a chain that has failed before; upstream takes it for one task.
+            self._fail_parts(vars(request), result, state)
+            return
         task_id, group_id = task_id or request.id, request.group
         if task_id and group_id:
-            count = partial(count_part, self.app, group_id, task_id, request.chord)
+            count = partial(
+                chords.count_part, self.app, group_id, task_id, request.chord, request.group_index
+            )
             self._wait_for_database(count, writes=True)
 
     def get_task_meta(self, task_id: str, cache: bool = True) -> Any:
@@ -170,6 +195,36 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         call = partial(super().get_task_meta, task_id, cache=cache)
         failed = partial(BackendGetMetaError, "failed to get meta", task_id=task_id)
         return self._wait_for_database(call, failed=failed)
+
+    def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
+        """Let the body of a chord fail, and with it the chord that it is a part of.
+
+        Upstream stores the failure and leaves it at that: the outer chord would wait for ever.
+        """
+        found = super().chord_error_from_stack(callback, exc)
+        self._fail_parts(callback, exc, states.FAILURE)
+        return found
+
+    def _fail_parts(self, signature: Any, exc: Any, state: str) -> None:
+        for part in chords.parts_of(signature, self.app):
+            options, chord = part.options, part.options.get("chord")
+            if chord and part.id:
+                if self.get_state(part.id) not in states.READY_STATES:
+                    self.store_result(part.id, exc, state)
+                request = Context(id=part.id, group=options.get("group_id"), chord=chord)
+                self.on_chord_part_return(request, state, exc)
+
+    def wait_for_pending(self, result: Any, *args: Any, **kwargs: Any) -> Any:
+        """Wait for a result; of a chord's body that was not called, raise the header's own error.
+
+        As on Redis, where the waiting caller hears of the header first.
+        """
+        try:
+            return super().wait_for_pending(result, *args, **kwargs)
+        except ChordError:
+            if on_interval := kwargs.get("on_interval"):
+                on_interval()
+            raise
 
     def get_group_meta(self, group_id: str, cache: bool = True) -> Any:
         """Return what is stored of a group."""

@@ -1,22 +1,87 @@
-"""Counting the parts of a chord, each once, and calling its body when none is missing."""
+"""Counting the parts of a chord, each once, and calling its body when none is missing.
+
+A part is a task whose end the body waits for: of a group in the header each of its tasks, of a
+chain its last one, of a chord that of its body.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from celery import maybe_signature
+from celery.canvas import Signature, _chain, _chord, group
 from celery.exceptions import ChordError
-from django.db import router, transaction
-from django_celery_results.backends.database import trigger_callback
+from celery.result import GroupResult, allow_join_result
+from django.db import Error, router, transaction
+from django.db.models import F
 from django_celery_results.models import ChordCounter
 
 from .models import ChordPart
 
 logger = logging.getLogger(__name__)
 
+#: The count of a header that is still being sent: more than it will have parts.
+OPEN = 2**31 - 1
 
-def count_part(app: Any, group_id: str, task_id: str, body: Any) -> None:
+
+def begin(group_id: str, header: list[Any] | None) -> None:
+    """Begin to count the parts of a chord.
+
+    :param header: the results of its header; ``None`` if they are not known before it is sent.
+    """
+    results = header or []
+    ChordCounter.objects.create(
+        group_id=group_id,
+        sub_tasks=json.dumps([result.as_tuple() for result in results]),
+        count=OPEN if header is None else sum(map(_parts, results)),
+    )
+
+
+def close(group_id: str, size: int) -> None:
+    """Say how many parts a header has whose last task is about to be sent.
+
+    The ids that a generator's tasks get are in none of the results that Celery hands over, so that
+    those of the parts themselves count then, as they do on Redis.
+    """
+    still_open = ChordCounter.objects.filter(group_id=group_id, count__gt=OPEN // 2)
+    still_open.update(count=F("count") - (OPEN - size))
+
+
+def add_part(group_id: str, result: Any) -> None:
+    """Add a task to the header of a chord, one of whose parts is running."""
+    using = router.db_for_write(ChordCounter)
+    with transaction.atomic(using=using):
+        if counter := _lock(using, group_id):
+            if header := json.loads(counter.sub_tasks):
+                counter.sub_tasks = json.dumps([*header, result.as_tuple()])
+            counter.count += _parts(result)
+            counter.save(using=using, update_fields=["sub_tasks", "count"])
+
+
+def _parts(result: Any) -> int:
+    return sum(map(_parts, result.results)) if isinstance(result, GroupResult) else 1
+
+
+def parts_of(signature: Any, app: Any) -> Iterator[Signature]:
+    """Yield the tasks by whose end *signature* ends, as they were frozen."""
+    found = maybe_signature(signature, app=app)
+    if isinstance(found, group):
+        for task in found.tasks:
+            yield from parts_of(task, app)
+    elif isinstance(found, _chain) and found.tasks:
+        yield from parts_of(found.tasks[-1], app)
+    elif isinstance(found, _chord):
+        yield from parts_of(found.body, app)
+    else:
+        yield found
+
+
+def count_part(
+    app: Any, group_id: str, task_id: str, body: Any, position: int | None = None
+) -> None:
     """Count that *task_id* has ended; with the last one, call *body* with all results.
 
     May be done again after any failure. The counter is deleted only after the body was called, so
@@ -29,7 +94,9 @@ def count_part(app: Any, group_id: str, task_id: str, body: Any) -> None:
             # The body was called already, or an upstream older than 2.0 began the chord.
             logger.warning("chord %s: %s ended, but nothing counts its parts", group_id, task_id)
             return
-        _, new = ChordPart.objects.using(using).get_or_create(counter=counter, task_id=task_id)
+        _, new = ChordPart.objects.using(using).get_or_create(
+            counter=counter, task_id=task_id, defaults={"position": position}
+        )
         if new and counter.count > 0:
             counter.count -= 1
             counter.save(using=using, update_fields=["count"])
@@ -43,25 +110,51 @@ def _call_body(app: Any, using: str, group_id: str, body: Any) -> None:
         counter = _lock(using, group_id)
         if counter is None:
             return  # by another delivery of the same task
-        results = counter.group_result(app=app)
         callback = maybe_signature(body, app=app)
-        if results.ready():
-            trigger_callback(app=app, callback=callback, group_result=results)
-        else:
-            _fail_body(app, group_id, callback)
+        try:
+            values = _join(app, _header(app, counter))
+            try:
+                callback.delay(values)
+            except Error:
+                raise  # the database's; all of it is done again
+            except Exception as error:
+                raise ChordError(f"Callback error: {error!r}") from error
+        except ChordError as error:
+            # Without it, a caller that waits for the body would wait for ever.
+            logger.exception("chord %s: its body is not called: %s", group_id, error)
+            app.backend.chord_error_from_stack(callback, error)
         counter.delete(using=using)
 
 
-def _fail_body(app: Any, group_id: str, callback: Any) -> None:
-    """Let the body fail that can't be called: whoever waits for it would wait for ever."""
-    try:
+def _header(app: Any, counter: ChordCounter) -> Any:
+    """Return the results of a header whose parts have all ended."""
+    if counter.sub_tasks != "[]":
+        return counter.group_result(app=app)
+    parts = ChordPart.objects.filter(counter=counter)  # those without a position come last
+    ids = parts.order_by("position", "id").values_list("task_id", flat=True)
+    return app.GroupResult(counter.group_id, [app.AsyncResult(task_id) for task_id in ids])
+
+
+def _join(app: Any, header: Any) -> list[Any]:
+    """Return the results of all parts, or raise as Celery's backend for Redis does.
+
+    :raises ChordError: a part has failed, or has no result.
+    """
+    if not header.ready():
         raise ChordError(
-            f"chord {group_id}: all tasks have ended, but some have no result (ignore_result?), so "
-            "that its body can't be called"
+            f"chord {header.id}: all tasks have ended, but some have no result (ignore_result?), "
+            "so that its body can't be called"
         )
-    except ChordError as error:
-        logger.error("%s", error)
-        app.backend.chord_error_from_stack(callback, error)
+    values = []
+    for result in header.results:
+        try:
+            with allow_join_result():
+                values.append(result.get(timeout=app.conf.result_chord_join_timeout))
+        except Error:
+            raise
+        except Exception as error:
+            raise ChordError(f"Dependency {result.id} raised {error!r}") from error
+    return values
 
 
 def _lock(using: str, group_id: str) -> ChordCounter | None:

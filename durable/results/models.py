@@ -18,6 +18,8 @@ class ChordPart(models.Model):
         ChordCounter, models.DO_NOTHING, db_constraint=False, related_name="parts"
     )
     task_id = models.CharField(max_length=255)
+    #: Its place in the header, where the results are put in order by it (see ``chords.close()``).
+    position = models.IntegerField(null=True)
 
     class Meta:
         constraints = [

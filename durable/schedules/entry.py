@@ -12,9 +12,11 @@ from django.db import connections, router
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import ModelEntry
+from django_celery_beat.tzcrontab import TzAwareCrontab
 from django_celery_beat.utils import NEVER_CHECK_TIMEOUT
 
 from .conf import LATE
+from .crontab import Crontab
 
 logger = get_logger(__name__)
 
@@ -32,6 +34,9 @@ class Entry(ModelEntry):  # type: ignore[misc]
         self.stored: tuple[datetime | None, int] = (model.last_run_at, model.total_run_count)
         self.model = model
         super().__init__(model, app=app)
+        schedule = getattr(self, "schedule", None)
+        if isinstance(schedule, TzAwareCrontab):
+            self.schedule = Crontab.of(schedule)
 
     def write(self, **values: Any) -> bool:
         """Change the row; ``False`` if it is not as this beat knows it, or is disabled."""

@@ -8,7 +8,7 @@ import pytest
 from celery import current_app as app
 from celery import states, uuid
 from celery.app.task import Context
-from celery.result import AsyncResult, GroupResult
+from celery.result import AsyncResult
 from django_celery_results.models import ChordCounter, TaskResult
 
 from durable.results import chords
@@ -39,7 +39,7 @@ class Chord:
         self.backend = DatabaseBackend(app=app)
         self.body, self.group = Body(), uuid()
         self.tasks = [uuid(), uuid()]
-        header = GroupResult(self.group, [AsyncResult(task) for task in self.tasks])
+        header = self.group, [AsyncResult(task) for task in self.tasks]
         self.backend.apply_chord(header, self.body)
 
     def ends(self, number: int, value: int) -> None:

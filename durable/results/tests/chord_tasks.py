@@ -1,0 +1,33 @@
+"""Tasks of chords that only tests run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+
+
+@shared_task
+def say(*values: Any) -> Any:
+    """Return the last argument."""
+    return values[-1]
+
+
+@shared_task
+def collect(values: list[Any]) -> list[Any]:
+    """Return what a header has returned."""
+    return values
+
+
+@shared_task
+def fail(*values: Any) -> None:
+    """Fail."""
+    raise LookupError("no such thing")
+
+
+@shared_task(bind=True)
+def adds(self: Any) -> int:
+    """Let the body wait for two more tasks."""
+    for value in (2, 3):
+        self.add_to_chord(say.s(value))
+    return 1
