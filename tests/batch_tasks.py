@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from celery.exceptions import Reject
 from django.db import Error, connection, transaction
 
 from durable.queue.batch import process
-from tests.durable_tasks import Tells, effects, wait_for_file, write
+from tests.durable_tasks import Tells, effects, stubborn, wait_for_file, write
 
 # Long enough that a slow machine runs the rows of a test in one batch.
 if budget := os.environ.get("TEST_BATCH_SECONDS"):
@@ -172,27 +173,48 @@ def told(*arguments: Any) -> str:
     return "told"
 
 
+#: What a test in the same process wants done in a task.
+HOOKS: dict[str, Callable[[], None]] = {}
+
+
+@shared_task
+def does(name: str) -> None:
+    """Do what a test wants done in a task."""
+    write(name)
+    HOOKS[name]()
+
+
+@shared_task
+def locks(number: int) -> int:
+    """Lock a row of ``test_lock``."""
+    write(f"lock {number}")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM test_lock WHERE id = %s FOR UPDATE", [number])
+    return number
+
+
 @shared_task(base=Tells)
-def naps(label: str, how: str = "", soft: bool = False) -> str:
+def naps(label: str, how: str = "") -> str:
     """End at once, sleep here or in a query, or die."""
     write(label)
     if how == "python":
         time.sleep(600)
     elif how == "query":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_sleep(600)")
+            cursor.execute("SELECT pg_sleep(5)")  # the server goes on after the client
+    elif how == "stubborn":
+        stubborn.run(label)
+    elif how == "close":
+        connection.close()
     elif how == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     elif how == "exit":
         raise SystemExit(3)
-    elif how == "memory":
-        raise MemoryError
-    elif how == "cut":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     elif how == "cut once":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM durable_task WHERE history <> '[]'")
+            cursor.execute(
+                "SELECT count(*) FROM durable_task WHERE history::text LIKE '%database went away%'"
+            )
             if not cursor.fetchone()[0]:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     elif how:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from celery import chord, group
-from django.db import connection, transaction
+from django.db import connection
 
 from durable.queue.caller.calls import durable
 from durable.queue.models import Task
@@ -108,6 +108,10 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     "a transaction marked for rollback": (
         lambda: more.swallows_an_error.delay("A", "marked"),
         "FAILURE TransactionManagementError", [],
+    ),
+    "the connection is closed inside": (
+        lambda: more.naps.delay("I", "close"), "FAILURE TransactionManagementError",
+        ["I: TransactionManagementError"],
     ),
     "on_commit": (lambda: more.calls_back.delay("B"), "SUCCESS 'B'", ["B", "B-committed"]),
     "on_commit of a failure": (

@@ -524,7 +524,8 @@ def forget_dead_workers() -> None:
 
 #: For ``release()``: rows of workers that are not there. A process of a batch worker stands in them
 #: as the worker, `#` and its number.
-ORPHANED = """NOT EXISTS (SELECT 1 FROM durable_worker w WHERE w.id = split_part(durable_task.worker, '#', 1))
+ORPHANED = """NOT EXISTS (
+        SELECT 1 FROM durable_worker w WHERE w.id = split_part(durable_task.worker, '#', 1))
     AND coalesce(started_at, '-infinity') < clock_timestamp() - %(age)s * interval '1 s'"""
 
 

@@ -16,7 +16,7 @@ from billiard.compat import mem_rss
 from celery import signals, states
 from celery.app.trace import build_tracer
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from kombu.utils.json import loads
 
 from durable.database.outage import lost_database
@@ -25,7 +25,7 @@ from .. import conf, results, store
 from ..caller.notify import QUIET
 from ..endings import quarantine
 from ..worker import attempt as attempts
-from ..worker.attempt import Attempt, Phase, Ticket
+from ..worker.attempt import Attempt, Phase, Superseded, Ticket
 from ..worker.lanes import RESCAN, Lanes
 from .shared import Batch, SharedAttempt, Together
 from .slots import Slot
@@ -215,14 +215,23 @@ class Process:
     # --- One task --------------------------------------------------------------------------------
 
     def make_attempt(self, task: Any, ticket: Ticket | None) -> Attempt:
-        """Return the attempt of a task; one of its own rows has begun."""
+        """Return the attempt of a task; one of its own rows has begun.
+
+        :raises Superseded: it was taken over meanwhile, and must not store that it runs.
+        """
         if ticket is None or ticket.worker != self._worker:
             return Attempt(task, ticket)
         if self._batch is not None:
             attempt: Attempt = SharedAttempt(task, ticket, self._batch)
         else:
             attempt = Attempt(task, ticket)
-            results.store_started(task)
+            if results.started(task):
+                with transaction.atomic(using=conf.alias()):
+                    if not store.locked(ticket.row_id, ticket.attempt, "running"):
+                        raise Superseded(
+                            f"{task.name}[{task.request.id}] is done, or runs elsewhere"
+                        )
+                    results.store_started(task)
         attempt.number, attempt.phase = ticket.attempt, Phase.RUNNING
         attempt.run = partial(self._minded, task.name)  # type: ignore[method-assign]
         return attempt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -143,6 +143,9 @@ class Batch:
             connection.run_on_commit = [
                 entry for entry in connection.run_on_commit if sid not in entry[0]
             ]
+            if self._status() == TransactionStatus.ACTIVE:  # a soft time limit, in a query
+                with suppress(Exception):  # or it would hold its locks until it has ended
+                    connection.connection.cancel_safe(timeout=5)
             in_order = self._status() in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
             loose = self._loose if self._has_savepoint else self._cursors > 0
             if loose or not in_order or _is_deadlock(error):

@@ -14,7 +14,7 @@ class Slot(Structure):
     of a second, and what has ended is decided by the row.
     """
 
-    #: When it last looked for rows; when its task began, that one's hard limit, its row, its attempt.
+    #: When it last looked for rows; when its task began, its hard limit, its row, its attempt.
     _fields_ = [
         ("seen_at", c_double), ("began", c_double), ("limit", c_double),
         ("row_id", c_longlong), ("attempt", c_longlong),
