@@ -22,16 +22,19 @@ export CELERY_SKIP_CHECKS=1
 quiet=
 [ "${LOG_FORMAT:-}" != json ] || quiet=--quiet
 
+# A program of Python's answers a wrong number with a traceback, or without the variable's name.
+refuse_number() {
+  echo "$1='$2': expected a whole number, $3 or more" >&2
+  exit 1
+}
+
 case $APP_ROLE in
 web)
   rm -f "${HEARTBEAT_DIR:-${TMPDIR:-/tmp}}/proj-web.draining"
-  # gunicorn reads this one itself, and answers a wrong value with a traceback.
+  # gunicorn reads this one itself.
   export WEB_CONCURRENCY="${WEB_CONCURRENCY:-1}"
   case $WEB_CONCURRENCY in
-  0 | *[!0-9]*)
-    echo "WEB_CONCURRENCY='$WEB_CONCURRENCY': expected a whole number, 1 or more" >&2
-    exit 1
-    ;;
+  0 | *[!0-9]*) refuse_number WEB_CONCURRENCY "$WEB_CONCURRENCY" 1 ;;
   esac
   exec gunicorn --config docker/gunicorn.conf.py proj.wsgi
   ;;
@@ -40,8 +43,11 @@ worker)
   forget_heartbeat
   # SIGTERM means soft shutdown (Celery's SIGQUIT): finish for a while, hand back the rest.
   export REMAP_SIGTERM=SIGQUIT
-  # From 1 on: a worker of rows alone, so many in one transaction, without a broker.
-  if [ "${WORKER_BATCH:-0}" != 0 ]; then
+  # From 1 on: a worker of rows alone, so many in one transaction, without a broker (docs/batches.md).
+  case ${WORKER_BATCH:-0} in
+  *[!0-9]*) refuse_number WORKER_BATCH "$WORKER_BATCH" 0 ;;
+  esac
+  if [ "${WORKER_BATCH:-0}" -ge 1 ]; then
     exec python manage.py durable_batch --batch "$WORKER_BATCH" -l "${LOG_LEVEL:-INFO}" \
       -Q "${WORKER_QUEUES:-default,reports,mail}" "$@"
   fi

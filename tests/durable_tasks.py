@@ -37,6 +37,12 @@ def effects() -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
+def truncate() -> None:
+    """Forget all effects."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE test_effect")
+
+
 def wait_for_file(path: str) -> None:
     """Block until *path* exists; the test decides when."""
     while not Path(path).exists():

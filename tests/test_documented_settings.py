@@ -21,7 +21,7 @@ ROOT = Path(settings.BASE_DIR)
 #: Read by compose, `make run` and the programs themselves, not by the settings.
 ELSEWHERE = {
     "PORT", "PUBLISH_ADDRESS", "IPV6", "WORKERS", "WEB_CONCURRENCY", "WORKER_QUEUES",
-    "COMPOSE_PROFILES", "BACKUP_AT", "BACKUP_DATABASE_URL", "BACKUP_DRILL_URL",
+    "WORKER_BATCH", "COMPOSE_PROFILES", "BACKUP_AT", "BACKUP_DATABASE_URL", "BACKUP_DRILL_URL",
 }  # fmt: skip
 
 PRINT_SETTINGS = """

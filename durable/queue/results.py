@@ -91,6 +91,18 @@ def context(task_id: str, task: str, headers: str = "", body: str = "") -> Conte
     )  # fmt: skip
 
 
+def store_failure(task: Any, row: Any, error: Exception) -> Context:
+    """Store how a task failed that can't say so itself, and tell those that depend on it.
+
+    :param row: what is called so in the table, with the columns of its call.
+    :return: its request.
+    """
+    request = context(row.task_id, row.task, row.headers, row.body)
+    wanted = not request.ignore_result or task.store_errors_even_if_ignored
+    task.backend.mark_as_failure(row.task_id, error, request=request, store_result=wanted)
+    return request
+
+
 def store_quarantined(task_id: str, task: str, why: str) -> None:
     """Show the task as failed to its callers; a later requeue overwrites that."""
     backend = current_app.backend

@@ -12,10 +12,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from celery import signals
+from billiard.compat import mem_rss
+from celery import signals, states
 from celery.app.trace import build_tracer
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from kombu.utils.json import loads
 
 from durable.database.outage import lost_database
@@ -24,7 +25,7 @@ from .. import conf, results, store
 from ..caller.notify import QUIET
 from ..endings import quarantine
 from ..worker import attempt as attempts
-from ..worker.attempt import Attempt, Phase, Ticket
+from ..worker.attempt import Attempt, Phase, Superseded, Ticket
 from ..worker.lanes import RESCAN, Lanes
 from .shared import Batch, SharedAttempt, Together
 from .slots import Slot
@@ -44,38 +45,44 @@ NEWEST = 0.3
 class Process:
     """The work of one process, from its fork to its end.
 
-    :param app: Celery's application.
     :param worker: the id that stands in its rows.
     :param slot: what the supervisor sees of it.
+    :param batch: rows to take at once, at most.
     """
 
-    def __init__(self, app: Any, worker: str, slot: Slot, queues: list[str], batch: int) -> None:
-        self._app, self._worker, self._slot, self._most = app, worker, slot, batch
+    def __init__(
+        self, app: Any, worker: str, hostname: str, slot: Slot, queues: list[str], batch: int
+    ) -> None:
+        self._app, self._worker, self._hostname, self._slot = app, worker, hostname, slot
         self._lanes = Lanes(lambda: queues)
-        self._stopping = False
-        self._in_body = False
-        self._limit = 1  # rows to take at once; grows while batches are quick
+        self._parent = os.getppid()
+        self._stopping = self._in_body = False
+        self._limit, self._most = 1, batch  # the first grows while batches are quick
+        self._left = app.conf.worker_max_tasks_per_child or float("inf")
+        self._memory = app.conf.worker_max_memory_per_child or float("inf")  # KiB
         self._times: dict[str, float] = {}  # what each task is expected to take, in seconds
-        self._done = 0
         self._batch: Batch | None = None
-        self._begun: dict[int, store.Held] = {}
         self._look_at = self._look_again_at = 0.0
         self._reader, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
 
     def run(self) -> None:
-        """Serve rows until told to stop, or for as many tasks as a process may run."""
+        """Serve rows until told to stop, or for as many tasks as a process may run.
+
+        :raises MemoryError: the process is better ended; that counts for the task.
+        """
         signal.signal(signal.SIGTERM, self._told_to_stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, self._soft_limit)
-        attempts.make = self._make_attempt
+        attempts.make = self.make_attempt
         signals.worker_process_init.send(sender=None)
-        most = self._app.conf.worker_max_tasks_per_child or float("inf")
         away = False
-        while not self._stopping and self._done < most:
+        while self._goes_on():
             try:
-                self._session(most)
+                self._session()
                 away = False
+            except MemoryError:
+                raise
             except Exception as error:
                 if not away:
                     logger.warning("durable tasks wait for the database: %s", error, exc_info=True)
@@ -89,7 +96,10 @@ class Process:
         with suppress(BlockingIOError):
             os.write(self._waker, b"\0")
 
-    def _session(self, most: float) -> None:
+    def _goes_on(self) -> bool:
+        return not self._stopping and self._left > 0 and os.getppid() == self._parent
+
+    def _session(self) -> None:
         """Serve rows over one connection.
 
         :raises Exception: the database is away.
@@ -101,23 +111,23 @@ class Process:
         if listens:
             self._lanes.listen(raw, self._called)
         rescan_at = self._look_at = 0.0
-        while not self._stopping and self._done < most:
-            if connection.connection is not raw:  # a task has closed it
-                return
+        # Another one once a task has closed it.
+        while self._goes_on() and connection.connection is raw:
             now = time.monotonic()
             if now >= rescan_at:
+                self._let_go()  # none is in hand here: a connection broke, or one was locked then
                 self._lanes.rescan()
                 rescan_at = now + (RESCAN if listens else conf.get("POLL"))
             if now >= self._look_at:
-                lanes = self._lanes.now()
-                rows = store.take(self._worker, lanes, self._limit) if lanes else []
+                lanes, limit = self._lanes.now(), int(min(self._limit, self._left))
+                rows = store.take(self._worker, lanes, limit) if lanes else []
                 self._lanes.passed(rows)
-                if len(rows) < self._limit:
+                if len(rows) < limit:
                     again = self._look_again_at
                     self._look_at = again if again > now else now + conf.get("POLL")
-                self._slot.alive()
+                self._slot.idle()
                 if rows:
-                    self._serve(rows)
+                    self.serve(rows)
                     continue
             self._wait(raw, min(self._look_at, rescan_at) - time.monotonic())
 
@@ -126,35 +136,40 @@ class Process:
         self._look_again_at = self._look_at + QUIET + 0.001
 
     def _wait(self, raw: Any, seconds: float) -> None:
-        sources = [self._reader, *([raw.fileno()] if raw is not None else [])]
+        sources = [self._reader] if raw is None else [self._reader, raw.fileno()]
         ready, _, _ = select.select(sources, [], [], max(0.0, seconds))
         if raw is not None and raw.fileno() in ready:
             Lanes.read(raw)
 
+    def _let_go(self) -> None:
+        """Let go of all rows in its name, which it does not run; that counts for nothing."""
+        if quarantine.release("worker = %(me)s", {"me": self._worker}, "not begun", clean=True):
+            self._lanes.wake_others()
+
     # --- Rows ------------------------------------------------------------------------------------
 
-    def _serve(self, rows: list[store.Held]) -> None:
+    def serve(self, rows: list[store.Held]) -> None:
         """Run rows that were begun, or give them back."""
         start = time.monotonic()
-        self._begun = {row.id: row for row in rows}
-        while rows:
-            if self._stopping or time.monotonic() - start > STALE:
-                self._give_back(rows)
-                break
+        while rows and not self._stopping and time.monotonic() - start <= STALE:
             together: list[store.Held] = []
             while rows and self._may_share(rows[0]):
                 together.append(rows.pop(0))
             if len(together) > 1:
                 rows = self._run_together(together) + rows
-            elif together:
-                self._run_alone(together[0])
             else:
-                self._run_alone(rows.pop(0))
+                self._trace(together[0] if together else rows.pop(0))
+                self._slot.idle()
+        if rows or self._stopping:
+            self._let_go()
         took = time.monotonic() - start
         if took < BUDGET:
             self._limit = min(self._most, 2 * self._limit)
         elif took > 2 * BUDGET:
             self._limit = max(1, self._limit // 2)
+        if self._memory < mem_rss():
+            logger.warning("a process has more than CELERY_WORKER_MAX_MEMORY_PER_CHILD; it ends")
+            self._left = 0
 
     def _may_share(self, row: store.Held) -> bool:
         """Return whether a task may share a transaction.
@@ -168,91 +183,80 @@ class Process:
             return False
         return self._times.get(row.task, BUDGET) < BUDGET
 
-    def _run_together(self, rows: list[store.Held]) -> list[store.Held]:
+    def _run_together(self, rest: list[store.Held]) -> list[store.Held]:
         """Run rows in one transaction; return those that were not begun when its time was over."""
         batch = self._batch = Batch()
-        end, ran, row = time.monotonic() + BUDGET, [], rows[0]
-        rest = list(rows)
+        end, ran = time.monotonic() + BUDGET, []
         try:
             with batch.open():
                 while rest and not self._stopping and time.monotonic() < end:
-                    row = rest.pop(0)
-                    ran.append(row)
-                    self._trace(row)
-                    if batch.lost is not None:
-                        raise batch.lost
-                    if batch.apart:
-                        raise Together
+                    ran.append(rest.pop(0))
+                    self._trace(ran[-1])
+                    batch.check()
                 self._slot.idle()
         except Exception as error:
             self._batch = None
             if batch.lost is not None or lost_database(error, conf.alias()):
-                self._lost(row, [*ran, *rest], error)
+                attempts.postpone_after_outage(ran[-1].id, ran[-1].attempt, error)
                 raise
             if not isinstance(error, Together | OperationalError):
                 logger.exception("a batch could not be committed; its tasks run one by one")
             # A deadlock between two batches, an end that was taken over: none of it has happened.
-            connection = connections[conf.alias()]
-            if connection.connection is None or connection.connection.closed:
-                connection.close()
             for row in ran:
-                self._run_alone(row)
+                if not self._stopping:
+                    self._trace(row)
+                    self._slot.idle()
+        else:
+            batch.call_on_commit()
         finally:
             self._batch = None
-        self._done += len(ran)
         return rest
-
-    def _run_alone(self, row: store.Held) -> None:
-        self._trace(row)
-        self._slot.idle()
-        self._done += 1
-
-    def _give_back(self, rows: list[store.Held]) -> None:
-        """Let go of rows that were taken and not run; that counts for nothing."""
-        quarantine.release(
-            "worker = %(me)s AND id = ANY(%(ids)s)",
-            {"me": self._worker, "ids": [row.id for row in rows]},
-            "not begun", clean=True,
-        )  # fmt: skip
-        self._lanes.wake_others()
-
-    def _lost(self, culprit: store.Held, rows: list[store.Held], error: BaseException) -> None:
-        """Let go of the rows of a batch whose database went away; wait for that."""
-        stand_in = Attempt.__new__(Attempt)
-        stand_in.ticket = Ticket(culprit.id, culprit.attempt, self._worker)
-        stand_in.number = culprit.attempt
-        Attempt.lost_database(stand_in, error)
-        self._give_back([row for row in rows if row.id != culprit.id])
 
     # --- One task --------------------------------------------------------------------------------
 
-    def _make_attempt(self, task: Any, ticket: Ticket | None) -> Attempt:
-        if ticket is None or ticket.row_id not in self._begun or ticket.worker != self._worker:
+    def make_attempt(self, task: Any, ticket: Ticket | None) -> Attempt:
+        """Return the attempt of a task; one of its own rows has begun.
+
+        :raises Superseded: it was taken over meanwhile, and must not store that it runs.
+        """
+        if ticket is None or ticket.worker != self._worker:
             return Attempt(task, ticket)
         if self._batch is not None:
-            return _Minded(SharedAttempt(task, ticket, self._batch), self)
-        return _Minded(_Alone(task, ticket), self)
+            attempt: Attempt = SharedAttempt(task, ticket, self._batch)
+        else:
+            attempt = Attempt(task, ticket)
+            if results.started(task):
+                with transaction.atomic(using=conf.alias()):
+                    if not store.locked(ticket.row_id, ticket.attempt, "running"):
+                        raise Superseded(
+                            f"{task.name}[{task.request.id}] is done, or runs elsewhere"
+                        )
+                    results.store_started(task)
+        attempt.number, attempt.phase = ticket.attempt, Phase.RUNNING
+        attempt.run = partial(self._minded, task.name)  # type: ignore[method-assign]
+        return attempt
 
     def _trace(self, row: store.Held) -> None:
         """Run one task by Celery's tracer, as a process of prefork does."""
+        self._left -= 1
         task = self._app.tasks.get(row.task)
         try:
             if task is None:
                 raise LookupError(f"{row.task} is unknown to it")
             headers = loads(row.headers)
             args, kwargs, embed = loads(row.body)
-        except Exception as error:
-            self._refuse(row, error)
+        except Exception as error:  # another worker may be able to read it
+            unknown = quarantine.UNKNOWN._replace(state="running")
+            quarantine.postpone_or_quarantine(row.id, row.attempt, unknown, str(error))
             return
         if task.__trace__ is None:
-            task.__trace__ = build_tracer(
-                task.name, task, self._app.loader, self._slot.hostname, app=self._app
-            )
+            loader = self._app.loader
+            task.__trace__ = build_tracer(task.name, task, loader, self._hostname, app=self._app)
         hard, soft = headers.get("timelimit") or (None, None)
         soft, hard = soft or task.soft_time_limit, hard or task.time_limit
         request = {
             **headers, **embed, "args": args, "kwargs": kwargs, "is_eager": False, "utc": True,
-            "hostname": self._slot.hostname, "correlation_id": row.task_id,
+            "hostname": self._hostname, "correlation_id": row.task_id,
             "delivery_info": {
                 "exchange": "", "routing_key": row.queue, "priority": row.priority,
                 "redelivered": row.redelivered,
@@ -263,22 +267,19 @@ class Process:
         if soft:
             signal.setitimer(signal.ITIMER_REAL, soft)
         try:
-            task.__trace__(row.task_id, args, kwargs, request)
+            info = task.__trace__(row.task_id, args, kwargs, request)[1]
         finally:
             if soft:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-
-    def _refuse(self, row: store.Held, error: Exception) -> None:
-        """Let another worker run what this one can't read."""
-        quarantine.postpone_or_quarantine(
-            row.id, row.attempt, quarantine.UNKNOWN._replace(state="running"), str(error)
-        )
+        if info and info.state == states.REJECTED and not info.retval.requeue:
+            # Of other pools the main process does so.
+            results.store_failure(task, row, info.retval)
 
     def _soft_limit(self, *args: Any) -> None:
         if self._in_body:
             raise SoftTimeLimitExceeded
 
-    def minded(self, task: str, body: Callable[[], Any]) -> Any:
+    def _minded(self, task: str, body: Callable[[], Any]) -> Any:
         """Run a task's own code: that is what its time is, and only there its soft limit raises."""
         start = time.monotonic()
         self._in_body = True
@@ -289,18 +290,3 @@ class Process:
             took = time.monotonic() - start
             before = self._times.get(task, took)
             self._times[task] = before + NEWEST * (took - before)
-
-
-class _Alone(Attempt):
-    """An attempt in a transaction of its own, whose row has begun."""
-
-    def begin(self) -> None:
-        """Record that it has."""
-        assert self.ticket is not None  # noqa: S101 - it is durable
-        self.number, self.phase = self.ticket.attempt, Phase.RUNNING
-        results.store_started(self.task)
-
-
-def _Minded(attempt: Attempt, process: Process) -> Attempt:  # noqa: N802
-    attempt.run = partial(process.minded, attempt.task.name)  # type: ignore[method-assign]
-    return attempt

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from celery.exceptions import Ignore
 from django.db import InternalError, connections, transaction
+from django.db.backends.utils import CursorWrapper
 from psycopg.pq import TransactionStatus
 
 from .. import conf, results, store
 from ..caller import calls
-from ..worker.attempt import Attempt, Outcome, Phase, Ticket
+from ..worker.attempt import Attempt, Outcome, Superseded, Ticket
+
+logger = logging.getLogger(__name__)
 
 #: One name for all: a task's is released before the next one's is set. Django's own list of
 #: savepoints, by which it drops what waits for the commit, has a name for each.
@@ -32,7 +37,7 @@ class Ended(NamedTuple):
     values: dict[str, Any] | None  # the result's columns
     #: Counts it as a part of its chord; in the order of the groups, as all batches lock them.
     group: str
-    count_part: Callable[[], None] | None
+    count: Callable[[], None] | None
 
 
 class Batch:
@@ -43,9 +48,12 @@ class Batch:
         self.ended: list[Ended] = []
         self.lost: BaseException | None = None  # the database is away
         self.apart = False  # nothing of it can be kept: its tasks must run one by one
-        self._sid = ""
-        #: The task has opened a cursor; its savepoint is set; there is one of a task before.
-        self._touched = self._has_savepoint = self._has_old = False
+        self._on_commit: list[Any] = []
+        self._tasks, self._sid = 0, ""
+        self._cursors = 0  # that the task has opened
+        self._loose = False  # it went past its savepoint: COPY, a cursor of psycopg's own
+        #: A savepoint stands before what the task does; there is an old one.
+        self._has_savepoint = self._has_old = False
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -53,23 +61,42 @@ class Batch:
 
         :raises Together: an end was taken over, so that effects must be rolled back.
         """
-        raw: Any = self.connection.connection
+        connection = self.connection
+        connection.ensure_connection()
+        raw: Any = connection.connection
         make = raw.cursor
 
         def cursor(*args: Any, **kwargs: Any) -> Any:
-            self._touched = True
+            self._cursors += 1
             return make(*args, **kwargs)
 
         raw.cursor = cursor
         try:
             with (
-                self.connection.execute_wrapper(self._before_query),
+                connection.execute_wrapper(self._before_query),
                 transaction.atomic(using=conf.alias(), durable=True),
             ):
                 yield
                 self._finish()
+                # Django would stop at the first one that raises, and it may be of any task.
+                self._on_commit, connection.run_on_commit = connection.run_on_commit, []
         finally:
             del raw.cursor
+
+    def check(self) -> None:
+        """Raise what ends the batch, if its last task has."""
+        if self.lost is not None:
+            raise self.lost
+        if self.apart:
+            raise Together
+
+    def call_on_commit(self) -> None:
+        """Call what waits for the commit; the tasks have succeeded, whatever it raises."""
+        for _, call, *_ in self._on_commit:
+            try:
+                call()
+            except Exception:
+                logger.exception("an on_commit() callback raised after its task had finished")
 
     def _before_query(
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
@@ -77,18 +104,18 @@ class Batch:
         """Set the savepoint of a task with its first query, and in its round trip."""
         if not self._sid or self._has_savepoint:
             return execute(sql, params, many, context)
-        raw = self.connection.connection
+        raw, cursor = self.connection.connection, context["cursor"]
+        # Django has opened one for this query; statement.run_prepared() goes by itself.
+        self._loose = self._cursors > isinstance(cursor, CursorWrapper)
         statements = [_RELEASE, _SAVEPOINT] if self._has_old else [_SAVEPOINT]
         self._has_savepoint = self._has_old = True
-        with self.connection.wrap_database_errors:
-            if many or hasattr(context["cursor"], "name"):  # a cursor of the server's
-                for statement in statements:
-                    raw.execute(statement)
+        by_itself = many or hasattr(cursor, "name")  # a cursor of the server's
+        with self.connection.wrap_database_errors, nullcontext() if by_itself else raw.pipeline():
+            for statement in statements:
+                raw.execute(statement)
+            if not by_itself:
                 return execute(sql, params, many, context)
-            with raw.pipeline():
-                for statement in statements:
-                    raw.execute(statement)
-                return execute(sql, params, many, context)
+        return execute(sql, params, many, context)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -97,31 +124,44 @@ class Batch:
         What can't be told apart from what others have written sets ``apart``.
         """
         connection = self.connection
-        sid = self._sid = f"task_{len(self.ended)}_{id(self):x}"
-        self._touched = self._has_savepoint = False
+        self._tasks += 1
+        sid = self._sid = f"task_{self._tasks}"
+        self._cursors, self._loose, self._has_savepoint = 0, False, False
+        before = len(self.ended)
         # From the start: what waits for the commit is dropped with the savepoint as well.
         connection.savepoint_ids.append(sid)
         try:
             yield
-            if connection.connection.info.transaction_status == TransactionStatus.INERROR:
+            connection.validate_no_broken_transaction()
+            if self._status() == TransactionStatus.INERROR:
                 raise InternalError(
                     "a query has failed inside, and its error was caught: PostgreSQL goes on only "
                     "after a rollback. Put a transaction.atomic() around that query"
                 )
-        except BaseException:
+        except BaseException as error:
+            del self.ended[before:]
             connection.run_on_commit = [
                 entry for entry in connection.run_on_commit if sid not in entry[0]
             ]
-            if self._has_savepoint:
+            if self._status() == TransactionStatus.ACTIVE:  # a soft time limit, in a query
+                with suppress(Exception):  # or it would hold its locks until it has ended
+                    connection.connection.cancel_safe(timeout=5)
+            in_order = self._status() in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+            loose = self._loose if self._has_savepoint else self._cursors > 0
+            if loose or not in_order or _is_deadlock(error):
+                self.apart = True
+            elif self._has_savepoint:
                 with connection.wrap_database_errors:
                     connection.connection.execute(_ROLLBACK)
-            elif self._touched:  # COPY, a cursor of psycopg's own: it went past the savepoint
-                self.apart = True
             connection.needs_rollback = False
             raise
         finally:
             connection.savepoint_ids.remove(sid)
             self._sid = ""
+
+    def _status(self) -> TransactionStatus:
+        raw = self.connection.connection
+        return TransactionStatus.UNKNOWN if raw is None else raw.info.transaction_status
 
     def _finish(self) -> None:
         if not self.ended:
@@ -132,8 +172,17 @@ class Batch:
             raise Together
         with calls.durable():  # bodies of chords
             for end in sorted(self.ended, key=lambda end: end.group):
-                if end.count_part is not None:
-                    end.count_part()
+                if end.count is not None:
+                    end.count()
+
+
+def _is_deadlock(error: BaseException | None) -> bool:
+    """Return whether a task has failed by what its neighbours have locked, and not by itself."""
+    while error is not None:
+        if (getattr(error, "sqlstate", None) or "").startswith("40"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class SharedAttempt(Attempt):
@@ -142,7 +191,6 @@ class SharedAttempt(Attempt):
     def __init__(self, task: Any, ticket: Ticket, batch: Batch) -> None:
         super().__init__(task, ticket)
         self._batch = batch
-        self.number, self.phase = ticket.attempt, Phase.RUNNING
 
     @contextmanager
     def finishing(self) -> Iterator[Outcome]:
@@ -164,30 +212,28 @@ class SharedAttempt(Attempt):
         if self.retry is not None:
             super().end(outcome)
             return
-        request, backend = self.request, self.task.backend
+        request = self.request
         wanted = self.call_next(outcome)
         values = results.values_of(self.task, outcome.result) if wanted else None
-        count = None
-        if not outcome.ignored and (request.chord or (wanted and values is None)):
-            late = (request.id, outcome.result, request, wanted and values is None)
-            count = _Later(backend, late)
+        count, by_itself = None, wanted and values is None
+        if not outcome.ignored and (request.chord or by_itself):
+            # Celery's request lives no longer than its task.
+            kept = type(request)(**request.__dict__)
+            mark = self.task.backend.mark_as_done
+            count = partial(mark, request.id, outcome.result, kept, by_itself)
         self._batch.ended.append(
             Ended(self.row_id, self.number, values, str(request.group or ""), count)
         )
 
+    def end_by(self, ending: Any) -> None:
+        """Record how the task ended, unless it is to run again by itself.
+
+        :raises Superseded: it is.
+        """
+        if self._batch.apart:
+            raise Superseded(f"{self.task.name}[{self.request.id}] runs once more, alone")
+        super().end_by(ending)
+
     def lost_database(self, error: BaseException) -> None:
         """End the batch: its transaction is gone."""
         self._batch.lost = error
-
-
-class _Later:
-    """A result to be stored, or a part of a chord to be counted, once the rows have ended."""
-
-    def __init__(self, backend: Any, arguments: tuple[Any, ...]) -> None:
-        task_id, result, request, wanted = arguments
-        self._call = backend.mark_as_done
-        # Celery's request lives no longer than its task.
-        self._arguments = (task_id, result, type(request)(**request.__dict__), wanted)
-
-    def __call__(self) -> None:
-        self._call(*self._arguments)

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from billiard.einfo import ExceptionInfo
-from celery import Task, signals
+from celery import signals
 from celery.app import trace
 from celery.exceptions import TimeLimitExceeded
 from django.conf import settings
@@ -22,7 +22,7 @@ from django.db import connections, transaction
 from durable.health.heartbeat import HeartbeatFile
 
 from .. import conf, results, store
-from ..endings import janitor, quarantine
+from ..endings import janitor, on_failure, quarantine
 from ..models import Task as Row
 from .process import Process
 from .slots import Slot
@@ -31,18 +31,16 @@ logger = logging.getLogger("celery.worker.batch")
 
 #: Seconds between two looks at the processes.
 TURN = 0.25
-#: Seconds that a process which is to go gets after it was told, once its task's time is over.
-UNWIND = 5.0
 #: Seconds without a look for rows after which an idle process counts as hanging.
 SILENT = 15.0
 
 
 @dataclass
 class Child:
-    """A process of the worker."""
+    """A process of the worker, alive until ``status`` is its exit status."""
 
     slot: Slot
-    worker: str
+    worker: str = ""
     pid: int = 0
     status: int | None = None
 
@@ -58,34 +56,41 @@ class Supervisor:
         self.celery, self.batch, self.concurrency, self.queues = app, batch, concurrency, queues
         self.hostname = f"batch@{socket.gethostname()}"
         self.worker_id = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}"
-        self._told = 0
-        self._count = 0
+        self._children = [Child(slot) for slot in Slot.several(concurrency)]
+        self._left: dict[str, int] = {}  # what processes that are gone have left: name, running row
+        self._told = self._count = 0
         self._file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
-        self._beat_at = 0.0
+        self._signed_at = 0.0
 
     def run(self) -> int:
-        """Serve rows until told to stop; return the exit status."""
-        app = self.celery
-        app.loader.init_worker()
-        trace.setup_worker_optimizations(app, self.hostname)
+        """Serve rows until told to stop; return the exit status.
+
+        :raises ConfigurationError: the settings would lose or double work.
+        """
+        self.celery.loader.init_worker()
+        trace.setup_worker_optimizations(self.celery, self.hostname)
         signals.worker_init.send(sender=self)
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
             signal.signal(number, self._tell)
         self._file.remove()
-        children = [Child(slot, "") for slot in Slot.several(self.concurrency, self.hostname)]
         self._sign()
-        for child in children:
+        for child in self._children:
             self._start(child)
         signals.worker_ready.send(sender=self)
         logger.info(
             "%s ready. %d processes, batches of %d, queues %s",
             self.hostname, self.concurrency, self.batch, ", ".join(self.queues),
         )  # fmt: skip
+        limited = sorted(name for name, task in self.celery.tasks.items() if task.rate_limit)
+        if limited:
+            logger.warning("rate_limit has no effect in a batch worker: %s", ", ".join(limited))
         while not self._told:
-            self._turn(children)
-            self._beat(children)
+            self._turn()
+            now = time.monotonic()
+            if all(c.slot.running or now - c.slot.seen_at < SILENT for c in self._children):
+                self._file.touch()
             time.sleep(TURN)
-        self._stop(children)
+        self._stop()
         return 0
 
     def _tell(self, *args: Any) -> None:
@@ -96,15 +101,16 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         self._count += 1
         child.worker, child.status = f"{self.worker_id}#{self._count}", None
-        child.slot.alive()
+        child.slot.idle()
         connections.close_all()  # no two processes may share one
-        pid = os.fork()
-        if pid:
-            child.pid = pid
+        child.pid = os.fork()
+        if child.pid:
             return
         status = 1
         try:
-            Process(self.celery, child.worker, child.slot, self.queues, self.batch).run()
+            Process(
+                self.celery, child.worker, self.hostname, child.slot, self.queues, self.batch
+            ).run()
             status = 0
         except BaseException:
             logger.exception("a process of the batch worker ends")
@@ -113,54 +119,61 @@ class Supervisor:
                 stream.flush()
             os._exit(status)
 
-    def _turn(self, children: list[Child]) -> None:
-        """Look after each process once."""
-        for child in children:
-            if self._has_ended(child):
-                logger.warning("process %d ended with status %s", child.pid, child.status)
-                self._bury(child)
-                if not self._told:
-                    self._start(child)
-            elif limit := child.slot.over:
+    def _turn(self) -> None:
+        """Look after each process once, and give a sign of life every second."""
+        for child in self._children:
+            if child.status is None and self._has_ended(child):
+                say = logger.warning if child.status else logger.info
+                say("process %d ended with status %s", child.pid, child.status)
+                self._left[child.worker] = child.slot.row_id if child.slot.running else 0
+                self._release()
+            elif child.status is None and (limit := child.slot.over):
                 self._end_task(child, limit)
+            if child.status is not None and not self._told:
+                self._start(child)
+        if time.monotonic() - self._signed_at >= 1.0:
+            self._sign()
 
-    def _has_ended(self, child: Child) -> bool:
-        if child.status is None:
-            pid, status = os.waitpid(child.pid, os.WNOHANG)
-            if pid:
-                child.status = os.waitstatus_to_exitcode(status)
-        return child.status is not None
+    def _has_ended(self, child: Child, options: int = os.WNOHANG) -> bool:
+        pid, status = os.waitpid(child.pid, options)
+        if pid:
+            child.status = os.waitstatus_to_exitcode(status)
+        return bool(pid)
 
     def _kill(self, child: Child) -> None:
         os.kill(child.pid, signal.SIGKILL)
-        _, status = os.waitpid(child.pid, 0)
-        child.status = os.waitstatus_to_exitcode(status)
+        self._has_ended(child, 0)
+        self._left[child.worker] = 0
 
-    def _bury(self, child: Child, clean: bool = False) -> None:
-        """Let go of the rows of a process that is gone: it counts for the one that ran."""
-        running = child.slot.running
-        child.slot.alive()
-        mine: dict[str, Any] = {"me": child.worker, "id": running[0] if running else 0}
+    def _release(self) -> None:
+        """Let go of the rows of processes that are gone: it counts for the one that ran.
+
+        Until none is left: its connection may outlive a process, and what that has locked.
+        """
         try:
-            quarantine.release(
-                "worker = %(me)s AND id = %(id)s", mine, "the process that ran it died",
-                clean=clean,
-            )  # fmt: skip
-            quarantine.release("worker = %(me)s", mine, "its batch was rolled back", clean=True)
-        except Exception as error:  # the janitor will, once this worker is gone
-            logger.warning("couldn't let go of what process %d ran: %r", child.pid, error)
+            for worker, row_id in list(self._left.items()):
+                mine = {"me": worker, "id": row_id}
+                why = "the process that ran it died"
+                quarantine.release("worker = %(me)s AND id = %(id)s", mine, why)
+                why = "its batch was rolled back"
+                quarantine.release("worker = %(me)s AND id <> %(id)s", mine, why, clean=True)
+                if not store.of_worker(worker):
+                    del self._left[worker]
+        except Exception as error:
+            logger.warning("couldn't let go of what a process has left, tried again: %r", error)
             connections[conf.alias()].close()
 
     def _end_task(self, child: Child, limit: float) -> None:
         """End a task that has exceeded its hard time limit, as Celery does."""
         running = child.slot.running
         self._kill(child)
-        if running and child.slot.running == running:
-            try:
+        try:
+            if running and child.slot.running == running:
                 self._fail(*running, limit)
-            except Exception:
-                logger.exception("couldn't store that a task exceeded its time limit")
-                connections[conf.alias()].close()
+        except Exception:
+            logger.exception("couldn't store that a task exceeded its time limit")
+            connections[conf.alias()].close()
+        self._release()
 
     def _fail(self, row_id: int, attempt: int, limit: float) -> None:
         error = TimeLimitExceeded(limit)
@@ -169,46 +182,33 @@ class Supervisor:
             if row is None or row.attempt != attempt:
                 return
             task = self.celery.tasks[row.task]
-            request = results.context(row.task_id, row.task, row.headers, row.body)
             logger.error("Hard time limit (%ss) exceeded for %s[%s]", limit, row.task, row.task_id)
-            store_errors = not request.ignore_result or task.store_errors_even_if_ignored
-            task.backend.mark_as_failure(
-                row.task_id, error, request=request, store_result=store_errors
-            )
+            request = results.store_failure(task, row, error)
+            on_failure.schedule(row_id, error)
             store.finish([(row_id, attempt)])
         try:
             raise error
         except TimeLimitExceeded:
             info = ExceptionInfo()
-        if type(task).on_failure is not Task.on_failure:
-            task.on_failure(error, row.task_id, request.args, request.kwargs, info)
         signals.task_failure.send(
             sender=task, task_id=row.task_id, exception=error, args=request.args,
             kwargs=request.kwargs, traceback=error.__traceback__, einfo=info,
         )  # fmt: skip
 
-    # --- Signs of life ---------------------------------------------------------------------------
-
-    def _beat(self, children: list[Child]) -> None:
-        now = time.monotonic()
-        if now < self._beat_at:
-            return
-        self._beat_at = now + 1.0
-        if all(child.slot.running or now - child.slot.seen_at < SILENT for child in children):
-            self._file.touch()
-        self._sign()
-
     def _sign(self) -> None:
+        self._signed_at = time.monotonic()
         try:
             store.beat(self.worker_id, socket.gethostname(), os.getpid(), self.concurrency)
             janitor.sweep()
         except Exception as error:
             logger.warning("no sign of life: %s", error)
             connections[conf.alias()].close()
+        if self._left:
+            self._release()
 
     # --- The stop --------------------------------------------------------------------------------
 
-    def _stop(self, children: list[Child]) -> None:
+    def _stop(self) -> None:
         """Let tasks end for a while, then end their processes; all else goes back."""
         seconds = float(self.celery.conf.worker_soft_shutdown_timeout or 0)
         began, told = time.monotonic(), self._told
@@ -216,20 +216,20 @@ class Supervisor:
         signals.worker_shutting_down.send(
             sender=self.hostname, sig="SIGTERM", how="Warm", exitcode=0
         )
-        for child in children:
-            if not self._has_ended(child):
+        for child in self._children:
+            if child.status is None:
                 os.kill(child.pid, signal.SIGTERM)
         while time.monotonic() - began < seconds and self._told == told:
-            if sum(self._has_ended(child) for child in children) == len(children):
+            self._turn()
+            if all(child.status is not None for child in self._children):
                 break
-            self._turn([child for child in children if not self._has_ended(child)])
             self._file.touch("stopping")
             time.sleep(0.05)
-        for child in children:
-            if not self._has_ended(child):
+        for child in self._children:
+            if child.status is None:
                 logger.warning("the time is over: process %d is ended", child.pid)
                 self._kill(child)
-            self._bury(child, clean=True)
+        self._release()
         try:
             store.sign_off(self.worker_id)
         except Exception as error:  # the janitor will notice by the missing signs of life

@@ -134,28 +134,8 @@ class Attempt:
             results.store_started(task)
 
     def lost_database(self, error: BaseException) -> None:
-        """Let the row be ready again later; wait for the database that is away.
-
-        It doesn't count towards the quarantine of what kills its process. If the database doesn't
-        come back in time, the worker finds a row that none of its processes runs (rows.py).
-        """
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            connections[conf.alias()].close()
-            try:
-                quarantine.postpone_or_quarantine(
-                    self.row_id, self.number, quarantine.OUTAGE, str(error)
-                )
-                return
-            except DatabaseError as still:
-                if not is_away(still):
-                    raise
-            except SoftTimeLimitExceeded:
-                return
-            try:
-                time.sleep(0.5)
-            except SoftTimeLimitExceeded:
-                return
+        """Let the row be ready again later; wait for the database that is away."""
+        postpone_after_outage(self.row_id, self.number, error)
 
     @contextmanager
     def finishing(self) -> Iterator[Outcome]:
@@ -301,6 +281,29 @@ def _begin(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
         if number is not None:
             results.store_started(task)
     return number, True
+
+
+def postpone_after_outage(row_id: int, number: int, error: BaseException) -> None:
+    """Let a row be ready again later; wait for the database that is away.
+
+    It doesn't count towards the quarantine of what kills its process. If the database doesn't come
+    back in time, the worker finds a row that none of its processes runs (rows.py).
+    """
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        connections[conf.alias()].close()
+        try:
+            quarantine.postpone_or_quarantine(row_id, number, quarantine.OUTAGE, str(error))
+            return
+        except DatabaseError as still:
+            if not is_away(still):
+                raise
+        except SoftTimeLimitExceeded:
+            return
+        try:
+            time.sleep(0.5)
+        except SoftTimeLimitExceeded:
+            return
 
 
 def storable_repr(value: Any) -> str:

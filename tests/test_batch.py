@@ -1,0 +1,152 @@
+"""Tasks that share a transaction, in this process: what one does leaves the others alone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from durable.queue import store
+from durable.queue.batch import process as batch
+from durable.queue.batch.slots import Slot
+from durable.queue.caller.calls import durable
+from durable.queue.models import Task
+from durable.queue.worker import attempt as attempts
+from proj.celery import app
+from tests import batch_tasks as more
+from tests import durable_tasks as tasks
+from tests.fixtures_worker import wait_for
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("effect_table"),
+]
+
+ME = "this test"
+Serve = Callable[[], None]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Give what runs all rows, those that may share a transaction in one."""
+    monkeypatch.setattr(batch, "BUDGET", 600.0)
+    monkeypatch.setattr(batch, "STALE", 600.0)
+    process = batch.Process(app, ME, "batch@test", Slot(), ["default"], 100)
+    process._times = dict.fromkeys(app.tasks, 0.0)  # each is known to be quick
+    monkeypatch.setattr(attempts, "make", process.make_attempt)
+    before = signal.signal(signal.SIGALRM, process._soft_limit)
+
+    def run() -> None:
+        process.serve(store.take(ME, store.lanes(["default"]), 100))
+
+    yield run
+    signal.signal(signal.SIGALRM, before)
+
+
+def call(*calls: tuple[Any, ...]) -> list[Any]:
+    with durable():
+        return [task.delay(*args) for task, *args in calls]
+
+
+def among_others(task: Any, *args: Any, **options: Any) -> Any:
+    with durable():
+        tasks.effect.delay("before")
+        result = task.apply_async(args, **options)
+        tasks.effect.delay("after")
+    return result
+
+
+@pytest.mark.parametrize("how", ["python", "query"])
+def test_a_soft_limit_ends_one_task_of_a_batch(serve: Serve, how: str) -> None:
+    result = among_others(more.naps, "a", how, soft_time_limit=0.2, time_limit=60)
+    serve()
+    assert type(result.result).__name__ == "SoftTimeLimitExceeded"
+    assert tasks.effects() == {"before": 1, "after": 1, "a: SoftTimeLimitExceeded": 1}
+
+
+def test_a_callback_that_raises_after_the_commit_keeps_no_other_from_being_called(
+    serve: Serve,
+) -> None:
+    call((more.calls_back, "a", "callback"), (more.calls_back, "b"))
+    serve()
+    assert tasks.effects() == dict.fromkeys(["a", "a-committed", "b", "b-committed"], 1)
+
+
+def test_what_waits_for_the_commit_is_of_its_own_task(serve: Serve) -> None:
+    call((more.calls_back, "a"), (more.calls_back, "b", "task"), (more.calls_back, "c"))
+    serve()
+    assert tasks.effects() == dict.fromkeys(["a", "a-committed", "c", "c-committed"], 1)
+
+
+@pytest.fixture
+def other() -> Iterator[psycopg.Connection]:
+    settings = connection.get_connection_params()
+    names = ("dbname", "user", "host", "port", "password")
+    plain = {name: settings[name] for name in names if name in settings}
+    with psycopg.connect(**plain, autocommit=True) as session:
+        yield session
+
+
+def test_batches_that_wait_for_each_other_run_one_by_one(
+    serve: Serve, other: psycopg.Connection
+) -> None:
+    other.execute("CREATE TABLE test_lock AS SELECT generate_series(1, 2) AS id")
+    other.execute("SET deadlock_timeout = '10min'")  # it is not the one to be ended
+    other.execute("BEGIN")
+    other.execute("SELECT FROM test_lock WHERE id = 2 FOR UPDATE")
+    thread = Thread(
+        target=lambda: other.execute("UPDATE test_lock SET id = 1 WHERE id = 1; COMMIT")
+    )
+
+    def let_the_other_want_the_first() -> None:
+        if thread.ident:
+            return
+        thread.start()
+        waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND pid = %s"
+        pid = other.info.backend_pid
+        with connection.cursor() as cursor:
+            wait_for(lambda: cursor.execute(waits, [pid]) or cursor.fetchone(), "the other waits")
+
+    more.HOOKS["wait"] = let_the_other_want_the_first
+    results = call((more.locks, 1), (more.does, "wait"), (more.locks, 2))
+    try:
+        serve()
+    finally:
+        thread.join()
+        other.execute("DROP TABLE test_lock")
+    assert [result.state for result in results] == ["SUCCESS"] * 3
+    assert tasks.effects() == {"lock 1": 1, "wait": 1, "lock 2": 1}
+
+
+def test_an_attempt_that_was_taken_over_in_a_batch_takes_no_other_with_it(
+    serve: Serve, other: psycopg.Connection
+) -> None:
+    taken, _, _ = call((tasks.effect, "taken"), (more.does, "take"), (tasks.effect, "b"))
+    more.HOOKS["take"] = lambda: other.execute(
+        "UPDATE durable_task SET attempt = 2 WHERE task_id = %s", [taken.id]
+    )
+    serve()
+    assert tasks.effects() == {"take": 1, "b": 1}
+    assert (taken.state, Task.objects.get().attempt) == ("PENDING", 2)
+
+
+@pytest.mark.parametrize("how", ["unknown", "unreadable"])
+def test_a_row_that_has_to_wait_leaves_the_others_of_its_batch_alone(
+    serve: Serve, how: str
+) -> None:
+    result = among_others(tasks.effect, "a")
+    row = Task.objects.filter(task_id=result.id)
+    if how == "unknown":
+        row.update(task="of.another.version")
+    if how == "unreadable":
+        row.update(body="[")
+    serve()
+    assert tasks.effects() == {"before": 1, "after": 1}
+    left = row.get()
+    assert left.error.startswith("not accepted by a worker")
+    assert (left.worker, left.clean_attempt) == (None, 1)
