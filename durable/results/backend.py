@@ -23,7 +23,7 @@ from typing import Any
 from celery import states
 from celery.app.task import Context
 from celery.exceptions import BackendGetMetaError, BackendStoreError, ChordError, Reject
-from celery.utils.functional import _regen
+from celery.utils.functional import regen
 from django.db import Error, connections, router
 from django_celery_results.backends.database import DatabaseBackend as UpstreamBackend
 
@@ -32,6 +32,9 @@ from durable.database.retry import is_away, persist
 from durable.database.text import storable
 
 from . import chords, conf, statement
+
+#: What Celery makes of a generator that is a chord's header.
+_Regen = type(regen(iter(())))
 
 
 class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
@@ -165,7 +168,7 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         A generator isn't read whole first: its tasks start while it makes the others.
         """
         group_id, header = header_result_args
-        chords.begin(group_id, None if isinstance(header, _regen) else header)
+        chords.begin(group_id, None if isinstance(header, _Regen) else header)
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """Close the header of a chord, whose last task is about to be sent."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from celery import maybe_signature
-from celery.canvas import Signature, _chain, _chord, group
+from celery.canvas import Signature, group
 from celery.exceptions import ChordError
 from celery.result import GroupResult, allow_join_result
 from django.db import Error, router, transaction
@@ -71,9 +71,9 @@ def parts_of(signature: Any, app: Any) -> Iterator[Signature]:
     if isinstance(found, group):
         for task in found.tasks:
             yield from parts_of(task, app)
-    elif isinstance(found, _chain) and found.tasks:
+    elif found.task == "celery.chain" and found.tasks:
         yield from parts_of(found.tasks[-1], app)
-    elif isinstance(found, _chord):
+    elif found.task == "celery.chord":
         yield from parts_of(found.body, app)
     else:
         yield found

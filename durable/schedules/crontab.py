@@ -26,7 +26,8 @@ class Crontab(TzAwareCrontab):  # type: ignore[misc]
 
     @property
     def _runs_through(self) -> bool:
-        starts = (str(self._orig_minute)[:1], str(self._orig_hour)[:1])
+        minute, hour = self.__reduce__()[1][:2]  # as they were given
+        starts = (str(minute)[:1], str(hour)[:1])
         return "*" in starts or len(self.hour) == 24
 
     def remaining_delta(

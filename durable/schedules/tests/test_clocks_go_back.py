@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from celery import current_app as app
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from durable.schedules.entry import Entry
-from proj.celery import app
 
 
 def times(crontab: str, zone: str, first: datetime, hours: int) -> list[str]:
