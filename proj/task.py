@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from durable.logs.context import carrying
+from durable.logs import context, tracing
 from durable.queue.worker.task import DurableTask
 
 
@@ -20,9 +20,13 @@ class Task(DurableTask):
     Strategy = "durable.logs.receivers:strategy"
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """Call the task, on commit or at once; it carries the id of the request that calls it."""
-        return super().apply_async(args, kwargs, *rest, **carrying(options))
+        """Call the task, on commit or at once; it carries the request's id, and the trace."""
+        return super().apply_async(args, kwargs, *rest, **_carrying(options))
 
     def map_on_commit(self, arguments: Iterable[Any], **options: Any) -> int:
-        """Call the task many times; each carries that id too."""
-        return super().map_on_commit(arguments, **carrying(options))
+        """Call the task many times; each carries these too."""
+        return super().map_on_commit(arguments, **_carrying(options))
+
+
+def _carrying(options: dict[str, Any]) -> dict[str, Any]:
+    return tracing.carrying(context.carrying(options))

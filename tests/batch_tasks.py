@@ -174,7 +174,7 @@ def told(*arguments: Any) -> str:
 
 
 #: What a test in the same process wants done in a task.
-HOOKS: dict[str, Callable[[], None]] = {}
+HOOKS: dict[str, Callable[[], object]] = {}
 
 
 @shared_task

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from celery import states
 
 from durable.queue.caller.calls import durable
 from durable.queue.models import Task
@@ -40,6 +40,10 @@ def batch(label: str, how: str, **options: Any) -> Any:
     return result
 
 
+def happened(expected: dict[str, int]) -> bool:
+    return tasks.effects() == expected
+
+
 def start(start_role: StartRole, **variables: str) -> Role:
     role = start_role("worker", **{**BATCHES, **variables})
     # Known to be quick from now on; and several rows are taken at once.
@@ -62,12 +66,12 @@ def test_a_task_that_kills_its_process_its_connection_or_its_time_leaves_its_bat
     }
     for how, (end, options) in endings.items():
         result = batch(how, how, **options)
-        wait_for(lambda result=result: result.state in states.READY_STATES, f"{how} has ended")
+        wait_for(result.ready, f"{how} has ended")
         assert type(result.result).__name__ == end, role.output()
         expected = {f"{how} before": 1, f"{how} after": 1, how: 1}
         if end != "str":
             expected = {f"{how} before": 1, f"{how} after": 1, f"{how}: {end}": 1}
-        wait_for(lambda expected=expected: tasks.effects() == expected, f"{expected}")
+        wait_for(partial(happened, expected), f"{expected}")
         tasks.truncate()
     assert [row.attempt - row.clean_attempt for row in quarantined()] == [2, 2]
     assert all_done()

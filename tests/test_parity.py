@@ -140,7 +140,7 @@ def test_a_role_has_the_same_environment(overlay: str, service: str, name: str) 
     # What only Kubernetes tells its pods, for the checks: test_manifests.py compares these.
     for ours in ("WEB_REPLICAS", "WORKER_REPLICAS", "BEAT_REPLICAS", "TERMINATION_GRACE_PERIOD"):
         both.pop(ours, None)
-    for ours in {"WORKER_QUEUES"} & own.keys():  # each pool has its own
+    for ours in {"WORKER_QUEUES", "WORKER_BATCH"} & own.keys():  # each pool has its own
         assert both.pop(ours) is None
         wanted = {key: value for key, value in wanted.items() if key != ours}
     assert {k: v for k, v in both.items() if k not in differs} == {

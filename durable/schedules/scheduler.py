@@ -101,9 +101,13 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         self._outage = False
         return min(interval, POLL)
 
-    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
-        """Send the task of *entry*, or read again when the next try is."""
-        logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
+    def apply_async(
+        self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
+    ) -> None:
+        """Send the task of *entry*, or read again when the next try is.
+
+        Here and not in ``apply_entry()``, which Sentry wraps for its monitors.
+        """
         try:
             if not ticks.commit(entry):
                 self._read_at = 0.0

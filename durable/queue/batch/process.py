@@ -25,7 +25,7 @@ from .. import conf, results, store
 from ..caller.notify import QUIET
 from ..endings import quarantine
 from ..worker import attempt as attempts
-from ..worker.attempt import Attempt, Phase, Superseded, Ticket
+from ..worker.attempt import Attempt, Phase, Superseded, Ticket, ticketed
 from ..worker.lanes import RESCAN, Lanes
 from .shared import Batch, SharedAttempt, Together
 from .slots import Slot
@@ -255,13 +255,13 @@ class Process:
         hard, soft = headers.get("timelimit") or (None, None)
         soft, hard = soft or task.soft_time_limit, hard or task.time_limit
         request = {
-            **headers, **embed, "args": args, "kwargs": kwargs, "is_eager": False, "utc": True,
+            **ticketed(headers, [row.id, row.attempt, self._worker]), **embed,
+            "args": args, "kwargs": kwargs, "is_eager": False, "utc": True,
             "hostname": self._hostname, "correlation_id": row.task_id,
             "delivery_info": {
                 "exchange": "", "routing_key": row.queue, "priority": row.priority,
                 "redelivered": row.redelivered,
             },
-            conf.HEADER: [row.id, row.attempt, self._worker],
         }  # fmt: skip
         self._slot.runs(row.id, row.attempt, hard or 0.0)
         if soft:

@@ -37,7 +37,7 @@ class Ended(NamedTuple):
     values: dict[str, Any] | None  # the result's columns
     #: Counts it as a part of its chord; in the order of the groups, as all batches lock them.
     group: str
-    count: Callable[[], None] | None
+    count_part: Callable[[], None] | None
 
 
 class Batch:
@@ -172,8 +172,8 @@ class Batch:
             raise Together
         with calls.durable():  # bodies of chords
             for end in sorted(self.ended, key=lambda end: end.group):
-                if end.count is not None:
-                    end.count()
+                if end.count_part is not None:
+                    end.count_part()
 
 
 def _is_deadlock(error: BaseException | None) -> bool:

@@ -17,13 +17,14 @@ from durable.queue import conf, store
 from durable.queue.models import Task, Worker
 from durable.queue.worker import lanes
 from durable.queue.worker import rows as rows_module
+from durable.queue.worker.attempt import Ticket
 from durable.queue.worker.request import RowMessage, strategy
 from durable.queue.worker.rows import Rows
 from proj.celery import app
 from tests import durable_tasks as tasks
 from tests.fixtures_worker import wait_for
 
-from .delivery import begin, hold
+from .delivery import begin, hold, message
 
 pytestmark = pytest.mark.usefixtures("effect_table")
 
@@ -215,3 +216,11 @@ def test_a_message_of_the_broker_cannot_pass_for_a_row(
     monkeypatch.setattr(celerys, "default", lambda *args, **kwargs: seen.append)
     strategy(tasks.effect, app, rows.worker.consumer)(message)
     assert (conf.HEADER in seen[0].headers) is is_row
+
+
+def test_the_headers_of_a_tracer_hide_no_row_from_its_task() -> None:
+    """Of ``{"headers": {…}}`` (celery#4875), the task sees only what is inside."""
+    tasks.effect.apply_async_on_commit(["a"], headers={"headers": {"trace": "1"}})
+    headers = message().headers
+    assert headers["headers"]["trace"] == "1"
+    assert Ticket.of(headers["headers"]) == Ticket.of(headers) is not None

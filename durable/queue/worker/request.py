@@ -16,7 +16,7 @@ from kombu.message import Message
 from kombu.utils.json import loads
 
 from .. import conf, store
-from .attempt import Ticket
+from .attempt import Ticket, ticketed
 from .receivers import beside_the_loop
 
 
@@ -51,7 +51,7 @@ class RowMessage(Message):
             content_type="application/json",
             content_encoding="utf-8",
             accept={"application/json"},
-            headers={**headers, conf.HEADER: [row.id, row.attempt, hand.worker_id]},
+            headers=ticketed(headers, [row.id, row.attempt, hand.worker_id]),
             properties={
                 "correlation_id": row.task_id, "reply_to": headers.pop("reply_to", ""),
                 "priority": row.priority,
@@ -213,8 +213,10 @@ def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...
     handle: Callable[..., Any] = celerys.default(task, app, consumer, **options)
 
     def without_ticket(message: Any, *args: Any, **kwargs: Any) -> Any:
-        if conf.HEADER in message.headers and not isinstance(message, RowMessage):
-            del message.headers[conf.HEADER]
+        if not isinstance(message, RowMessage):
+            for headers in (message.headers, message.headers.get("headers")):
+                if isinstance(headers, dict):
+                    headers.pop(conf.HEADER, None)
         return handle(message, *args, **kwargs)
 
     return without_ticket
