@@ -85,8 +85,8 @@ def main() -> None:
             for process in [*main_process.children(recursive=True), main_process]:
                 process.kill()
             time.sleep(seconds / 2)
+            double = value("SELECT count(*) - count(DISTINCT label) FROM bench_effect")
             done = value("SELECT count(*) FROM bench_effect")
-            double = done - value("SELECT count(DISTINCT label) FROM bench_effect")
             waiting = value("SELECT count(*) FROM durable_task")
             print(f"{done} done, {double} of them twice, {waiting} wait")
             report()
