@@ -33,7 +33,7 @@ from .slots import Slot
 logger = logging.getLogger(__name__)
 
 #: Seconds after which a batch ends; what was not begun goes on in the next one.
-BUDGET = 0.02
+BUDGET = 0.04
 #: Seconds after which rows that were taken and not begun are given back.
 STALE = 0.25
 #: Seconds between two tries to reach the database.
@@ -57,7 +57,8 @@ class Process:
         self._lanes = Lanes(lambda: queues)
         self._parent = os.getppid()
         self._stopping = self._in_body = False
-        self._limit, self._most = 1, batch  # the first grows while batches are quick
+        self._limit, self._most = 1, batch  # the first is as many as a batch has time for
+        self._each = BUDGET  # seconds that the code of a task takes, whichever it is
         self._left = app.conf.worker_max_tasks_per_child or float("inf")
         self._memory = app.conf.worker_max_memory_per_child or float("inf")  # KiB
         self._times: dict[str, float] = {}  # what each task is expected to take, in seconds
@@ -162,11 +163,7 @@ class Process:
                 self._slot.idle()
         if rows or self._stopping:
             self._let_go()
-        took = time.monotonic() - start
-        if took < BUDGET:
-            self._limit = min(self._most, 2 * self._limit)
-        elif took > 2 * BUDGET:
-            self._limit = max(1, self._limit // 2)
+        self._limit = max(1, min(self._most, int(BUDGET / max(self._each, 1e-6))))
         if self._memory < mem_rss():
             logger.warning("a process has more than CELERY_WORKER_MAX_MEMORY_PER_CHILD; it ends")
             self._left = 0
@@ -290,3 +287,4 @@ class Process:
             took = time.monotonic() - start
             before = self._times.get(task, took)
             self._times[task] = before + NEWEST * (took - before)
+            self._each += NEWEST * (took - self._each)
