@@ -6,6 +6,7 @@ import os
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Self
@@ -28,6 +29,8 @@ class Cable:
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self.port = 0
+        #: Seconds until a connection is accepted.
+        self.delay = 0.0
         self.plug()
 
     def plug(self) -> None:
@@ -75,6 +78,7 @@ class Cable:
                     assert isinstance(source, socket.socket)
                     try:
                         if source is listener:
+                            time.sleep(self.delay)
                             client, server = listener.accept()[0], self._connect()
                             with self._lock:
                                 self._peers |= {client: server, server: client}

@@ -94,6 +94,14 @@ def test_durable_tasks_do_not_notice_what_happens_to_the_broker_and_plain_ones_c
     assert tasks.effects() == everything
 
 
+def test_a_broker_that_connects_slowly_loses_no_plain_task(
+    start_role: StartRole, broker: Cable
+) -> None:
+    broker.delay = 0.5  # longer than the worker's event loop stands still for it
+    start_role("worker", CELERY_BROKER_URL=through(broker, os.environ["CELERY_BROKER_URL"]), **ENV)
+    assert probe_tasks.add.delay(1, 2).get(timeout=60) == 3
+
+
 CALLS = """
 from celery import chain
 from kombu.exceptions import OperationalError

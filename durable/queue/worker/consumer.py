@@ -87,6 +87,11 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
         # Time limits of rows that were begun meanwhile are not.
         if loop is not None:
             self.timer_entries_before_start = _entries(self.hub)
+            if self.connection is not None:
+                # The events have a second one. The turns have taken the first off the loop, and
+                # with it all messages: it is registered again, as connect() did.
+                transport = self.connection.transport
+                transport.register_with_event_loop(self.connection.connection, self.hub)
         return conn
 
     def _turn(self, loop: EventLoop, seconds: float) -> None:
