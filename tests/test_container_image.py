@@ -188,7 +188,7 @@ def test_no_secret_is_in_its_settings_or_its_history(image: str) -> None:
         ("web", {"WEB_CONCURRENCY": "two"}, "WEB_CONCURRENCY='two': expected a whole number"),
         ("worker", {"CELERY_TASK_TIME_LIMIT": "5m"}, "CELERY_TASK_TIME_LIMIT='5m': expected"),
         ("worker", {"CELERY_TASK_TIMELIMIT": "5"}, "CELERY_TASK_TIMELIMIT"),
-        ("beat", {"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL='mysql://x/y': expected"),
+        ("beat", {"DATABASE_URL": "mysql://x/y"}, "DATABASE_URL=(not shown, it may hold"),
         ("migrate", {"DATABASE_URL_FILE": "/no"}, "DATABASE_URL_FILE='/no': can't be read"),
     ],
 )
