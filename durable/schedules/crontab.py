@@ -26,8 +26,8 @@ class Crontab(TzAwareCrontab):  # type: ignore[misc]
 
     @property
     def _runs_through(self) -> bool:
-        minute, hour = self.__reduce__()[1][:2]  # as they were given
-        starts = (str(minute)[:1], str(hour)[:1])
+        given: Any = self.__reduce__()[1]  # minute, hour, …
+        starts = (str(given[0])[:1], str(given[1])[:1])
         return "*" in starts or len(self.hour) == 24
 
     def remaining_delta(

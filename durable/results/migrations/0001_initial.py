@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("counter", models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="parts", to="django_celery_results.chordcounter")),
                 ("task_id", models.CharField(max_length=255)),
+                ("position", models.IntegerField(null=True)),
             ],
             options={
                 "constraints": [models.UniqueConstraint(fields=("counter", "task_id"), name="results_part_counts_once")],
