@@ -61,6 +61,7 @@ class Supervisor:
         self._told = self._count = 0
         self._file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
         self._signed_at = 0.0
+        self._away = False  # the database, and the log says so
 
     def run(self) -> int:
         """Serve rows until told to stop; return the exit status.
@@ -200,8 +201,11 @@ class Supervisor:
         try:
             store.beat(self.worker_id, socket.gethostname(), os.getpid(), self.concurrency)
             janitor.sweep()
+            self._away = False
         except Exception as error:
-            logger.warning("no sign of life: %s", error)
+            if not self._away:
+                logger.warning("no sign of life: %s", error)
+            self._away = True
             connections[conf.alias()].close()
         if self._left:
             self._release()
