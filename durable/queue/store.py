@@ -1,8 +1,9 @@
 """Every statement on the rows: no other file names their table.
 
 Plain SQL: each statement is atomic in itself, this is the path of every task, and what a state is
-stands in its predicate (states.py). Statements that lock several rows do so in the order of their
-ids, so that two of them never wait for each other in a circle.
+stands in its predicate (states.py). Statements that wait for the locks of several rows take them in
+the order of their ids, so that two never wait for each other in a circle; the others skip what is
+locked.
 """
 
 # ruff: noqa: S608 - the parts of a statement are constants here; every value is a parameter

@@ -67,8 +67,8 @@ class Lanes:
         lanes = {
             (lane.queue, lane.priority): lane._replace(since=lane.since - SLACK) for lane in found
         }
-        # Where none waits now, one may be due before the next rescan: a retry, a countdown, a row
-        # that was let go. None of these wakes anybody.
+        # Where none waits now, one may be due before the next rescan: a retry, a countdown. Neither
+        # wakes anybody.
         for queue in queues:
             lanes.setdefault((queue, 0), store.Lane(queue, 0, datetime.now(UTC) - SLACK))
         for known, lane in self._lanes.items():

@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 AHEAD, MOST_AHEAD = 0.05, 64
 #: Seconds after which rows that were held ahead go back, if no slot has become free.
 STALE = 1.0
+#: Seconds until the next look after one that has found rows, and fewer than wanted.
+ELSEWHERE = 0.02
 #: Seconds that a worker which stops waits for a database that is away, to sign off.
 SIGN_OFF = 4.0
 #: Seconds between two tries to reach the database.
@@ -281,7 +283,9 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             self.worker.consumer.call_soon(self.give)
         if len(rows) < wants:
             again = self._look_again_at
-            self._look_at = again if again > now else now + conf.get("POLL")
+            # Fewer than it wanted: another worker may have locked more than it takes, for a moment.
+            pause = ELSEWHERE if rows else conf.get("POLL")
+            self._look_at = again if again > now else now + pause
 
     def _beat(self) -> None:
         """Give a sign of life; let go of rows of this worker that it neither holds nor runs."""
