@@ -23,6 +23,7 @@ from typing import Any
 from celery import states
 from celery.app.task import Context
 from celery.exceptions import BackendGetMetaError, BackendStoreError, ChordError, Reject
+from celery.result import GroupResult
 from celery.utils.functional import regen
 from django.db import Error, connections, router
 from django_celery_results.backends.database import DatabaseBackend as UpstreamBackend
@@ -167,6 +168,8 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
 
         A generator isn't read whole first: its tasks start while it makes the others.
         """
+        if isinstance(header_result_args, GroupResult):  # a caller of before Celery 5.1
+            header_result_args = header_result_args.id, header_result_args.results
         group_id, header = header_result_args
         chords.begin(group_id, None if isinstance(header, _Regen) else header)
 
