@@ -18,7 +18,7 @@ from .. import conf, store
 logger = logging.getLogger(__name__)
 
 #: Seconds in which a process wakes the workers of a lane once.
-QUIET = 0.005
+QUIET = 0.001
 
 _woken: dict[str, float] = {}
 
