@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -420,3 +421,16 @@ def interrupted(label: str) -> None:
     plain = {name: settings[name] for name in names if name in settings}
     with psycopg.connect(**plain, autocommit=True) as other:
         other.execute("UPDATE durable_task SET attempt = attempt + 1")
+
+
+@shared_task
+def raises(name: str) -> None:
+    """Raise what is no ordinary error of a task."""
+    raise {"MemoryError": MemoryError, "CancelledError": asyncio.CancelledError}[name]("too much")
+
+
+@shared_task
+def ends_its_process(folder: str) -> None:
+    """Note that it has started, and end its process."""
+    Path(folder, f"started-{os.getpid()}").touch()
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -156,3 +156,22 @@ def test_a_database_that_went_away_is_not_the_tasks_failure(start_role: StartRol
     [result] = send(tasks.breaks_database, ["a"])
     result.get(timeout=180)
     assert tasks.effects() == {"a": 1}
+
+
+def test_what_is_no_ordinary_error_is_the_tasks_failure_and_the_worker_goes_on(
+    start_role: StartRole, tmp_path: Path
+) -> None:
+    worker = start_role("worker", **TASKS)
+    for call in (tasks.raises.delay, tasks.raises.delay_on_commit):
+        for name in ("MemoryError", "CancelledError"):
+            result = call(name)
+            wait_for(result.ready, f"{name} is stored")
+            assert (result.state, type(result.result).__name__) == ("FAILURE", name)
+    plain = tasks.ends_its_process.delay(str(tmp_path))
+    wait_for(plain.ready, "the task has failed whose process died twice")
+    assert (plain.state, type(plain.result).__name__) == ("FAILURE", "WorkerLostError")
+    assert len(list(tmp_path.glob("started-*"))) == 2
+    [after] = send(tasks.effect, ["after"])
+    assert after.get(timeout=180) == "after"
+    assert worker.process.poll() is None
+    assert all_done()

@@ -214,5 +214,11 @@ def _as_exception(body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         raise
     except BaseException as error:
         kind = type(error)
-        failure = type(kind.__name__, (Exception,), {"__module__": kind.__module__})
-        raise failure(*error.args) from error
+        raise _failure(kind.__name__, kind.__module__, error.args) from error
+
+
+def _failure(name: str, module: str, args: tuple[Any, ...]) -> Exception:
+    """Return an ``Exception`` of that name, which Celery can pickle."""
+    body = {"__module__": module, "__reduce__": lambda self: (_failure, (name, module, args))}
+    made: Exception = type(name, (Exception,), body)(*args)
+    return made
