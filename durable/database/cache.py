@@ -2,7 +2,7 @@
 
 A cache is outside of transactions wherever it isn't a table: a lock by ``cache.add()`` holds for
 others at once, and so does progress by ``cache.set()``. Inside of a task's transaction the second
-one that asks for the lock would wait for the first one's end, and nobody would see the progress.
+one that asks for the lock would wait for the first one's end, and the progress would not be seen.
 So there the cache has a connection of its own; it is opened when it is needed.
 """
 

@@ -34,7 +34,7 @@ class _Opened:
 
     def __del__(self) -> None:
         for connection in () if self.is_main else self.connections:
-            with suppress(Exception):  # there is nobody to tell
+            with suppress(Exception):  # the thread is over
                 connection.close()
 
 

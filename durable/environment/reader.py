@@ -25,7 +25,7 @@ POSTGRESQL = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
 class ConfigurationError(SystemExit):
     """The environment is wrong; the process ends with status 1 and this one line on stderr.
 
-    A ``SystemExit`` and not Django's ``ImproperlyConfigured``: whoever imports the settings
+    A ``SystemExit`` and not Django's ``ImproperlyConfigured``: what imports the settings
     (``manage.py``, ``celery -A proj``, gunicorn) then ends with the line alone, without a
     traceback through the framework in which a person has to look for it.
     """

@@ -63,9 +63,9 @@ _APPEND = """CASE WHEN jsonb_array_length(history) >= 50 THEN history - 0 ELSE h
         'at', clock_timestamp(), 'attempt', attempt, 'worker', worker))"""
 
 
-def note(what: str, **more: Any) -> Jsonb:
+def note(what: str) -> Jsonb:
     """Return one line of a row's history."""
-    return Jsonb({"what": storable(what), **more})
+    return Jsonb({"what": storable(what)})
 
 
 # --- Call ----------------------------------------------------------------------------------------
@@ -406,17 +406,14 @@ def locked(row_id: int, attempt: int, state: str) -> dict[str, Any] | None:
     return dict(zip(names, rows[0], strict=True)) if rows else None
 
 
-def postpone(row_id: int, why: str, seconds: float, **more: Any) -> None:
-    """Let a locked row be ready again after a pause; an attempt of it ends in order by that.
-
-    :param more: is kept in the history as well.
-    """
+def postpone(row_id: int, why: str, seconds: float) -> None:
+    """Let a locked row be ready again after a pause; an attempt of it ends in order by that."""
     run(
         f"""UPDATE durable_task SET history = {_APPEND}, error = %(why)s, worker = NULL,
                 clean_attempt = CASE WHEN started_at IS NULL THEN clean_attempt ELSE attempt END,
                 started_at = NULL, due_at = clock_timestamp() + %(pause)s * interval '1 s'
             WHERE id = %(id)s""",
-        {"id": row_id, "why": storable(why), "note": note(why, **more), "pause": seconds},
+        {"id": row_id, "why": storable(why), "note": note(why), "pause": seconds},
     )
 
 
@@ -507,12 +504,10 @@ def sign_off(worker: str) -> None:
     run("DELETE FROM durable_worker WHERE id = %s", [worker])
 
 
-def of_worker(worker: str) -> list[tuple[int, int, bool]]:
-    """Return id, attempt and whether it runs of each row that *worker* holds."""
-    rows = run(
-        "SELECT id, attempt, started_at IS NOT NULL FROM durable_task WHERE worker = %s", [worker]
-    )
-    return [(row[0], row[1], row[2]) for row in rows]
+def of_worker(worker: str) -> list[tuple[int, int]]:
+    """Return id and attempt of each row that *worker* holds or runs."""
+    rows = run("SELECT id, attempt FROM durable_task WHERE worker = %s", [worker])
+    return [(row[0], row[1]) for row in rows]
 
 
 def forget_dead_workers() -> None:

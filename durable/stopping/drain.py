@@ -10,7 +10,7 @@ from typing import Any
 from durable.health.heartbeat import HeartbeatFile
 
 from . import handback
-from .event_loop import EventLoop
+from .event_loop import EventLoop, nothing
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Drain:
         if self._without_broker is not None:
             self._without_broker.turn(seconds)
             return
-        timer = self._hub.call_later(seconds, _nothing)
+        timer = self._hub.call_later(seconds, nothing)
         start = time.monotonic()
         try:
             next(self._loop)
@@ -78,7 +78,3 @@ class Drain:
         handback.expect_no_answer(self._worker.consumer)
         self._worker.consumer._cancel_connection_timer_entries()
         self._without_broker = EventLoop(self._worker)
-
-
-def _nothing() -> None:
-    """Be the timer that ends a wait."""

@@ -17,19 +17,19 @@ class EventLoop:
 
     def __init__(self, worker: Any) -> None:
         self._hub, pool = worker.hub, worker.pool
-        before = self._timers()
+        before = timer_entries(self._hub)
         self._hub.reset()
         self._hub.propagate_errors = ()
         self._hub.on_tick.clear()
         worker.register_with_event_loop(self._hub)
         if on_tick := getattr(getattr(pool, "_pool", None), "on_poll_start", None):
             self._hub.on_tick.add(on_tick)
-        self._own_timers = self._timers() - before
+        self._own_timers = timer_entries(self._hub) - before
         self._loop = self._hub.create_loop()
 
     def turn(self, seconds: float) -> None:
         """Turn once; wait for the next event for so many seconds at most."""
-        timer = self._hub.call_later(max(seconds, 0), _nothing)
+        timer = self._hub.call_later(max(seconds, 0), nothing)
         try:
             next(self._loop)
         except StopIteration:
@@ -45,9 +45,11 @@ class EventLoop:
         for entry in self._own_timers:
             self._hub.timer.cancel(entry)
 
-    def _timers(self) -> set[Any]:
-        return {scheduled.entry for scheduled in self._hub.timer.queue}
+
+def timer_entries(hub: Any) -> set[Any]:
+    """Return what a hub's timer has scheduled."""
+    return {scheduled.entry for scheduled in hub.timer.queue}
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Be the timer that ends a wait."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from celery.exceptions import Ignore
 from django.db import InternalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg.pq import TransactionStatus
@@ -192,20 +191,9 @@ class SharedAttempt(Attempt):
         super().__init__(task, ticket)
         self._batch = batch
 
-    @contextmanager
-    def finishing(self) -> Iterator[Outcome]:
-        """Everything inside is rolled back together; the end is recorded by the batch."""
-        outcome = Outcome()
-        with self._batch.savepoint():
-            try:
-                yield outcome
-            except Ignore as ignored:
-                outcome.ignored = ignored
-            self.end(outcome)
-        self.committed(outcome)
-        self.leave_nothing_to_celery()
-        if outcome.ignored:
-            raise outcome.ignored
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return what is rolled back together; the end is recorded by the batch."""
+        return self._batch.savepoint()
 
     def end(self, outcome: Outcome) -> None:
         """Write what comes after, and note what the transaction is to record."""

@@ -85,7 +85,7 @@ def run(row_id: int, call: Call, result: AsyncResult) -> None:
     try:
         done = current_app.tasks[call.task].apply(args, kwargs, task_id=call.task_id, **options)
     except Exception:
-        # Celery tells nobody of a failure that it raises. The caller's own error is the one to see.
+        # Celery reports no failure that it raises. The caller's own error is the one to see.
         with suppress(DatabaseError):
             store.drop(row_id, worker_id())
         raise

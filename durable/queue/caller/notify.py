@@ -52,7 +52,7 @@ def after_commit(name: str) -> None:
     if connection.in_atomic_block and connection.run_on_commit:
         savepoints, callback = connection.run_on_commit[-1][:2]
         # The one before, if it goes with this very block: of many calls one statement remains. One
-        # that is rolled back with a savepoint inside is woken for in vain.
+        # that is rolled back with a savepoint inside wakes them for nothing.
         if isinstance(callback, Hint) and savepoints == set(connection.savepoint_ids):
             callback.lanes.add(name)
             return

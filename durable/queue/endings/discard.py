@@ -113,7 +113,7 @@ class Control(CelerysControl):  # type: ignore[misc]
         self, task_id: Any, destination: Any = None, terminate: bool = False, **kwargs: Any
     ) -> Any:
         """Revoke one task, or several: those that wait, at once; the workers hear of all."""
-        ended = revoke(maybe_list(task_id)) if destination is None else 0
-        if ended == len(maybe_list(task_id)):
+        ids = maybe_list(task_id)
+        if destination is None and revoke(ids) == len(ids):
             return None  # no worker has to hear of it
         return super().revoke(task_id, destination, terminate, **kwargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from enum import Enum
 from typing import Any, NamedTuple
@@ -157,8 +157,7 @@ class Attempt:
         :raises Superseded: a later attempt has taken over; all of it is rolled back.
         """
         outcome = Outcome()
-        # durable: inside of another transaction, leaving this block would commit nothing.
-        with transaction.atomic(using=conf.alias(), durable=True):
+        with self.transaction():
             try:
                 yield outcome
             except Ignore as ignored:
@@ -168,6 +167,11 @@ class Attempt:
         self.leave_nothing_to_celery()
         if outcome.ignored:
             raise outcome.ignored
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return what holds the effects and the end together; a batch shares one."""
+        # durable: inside of another transaction, leaving this block would commit nothing.
+        return transaction.atomic(using=conf.alias(), durable=True)
 
     def leave_nothing_to_celery(self) -> None:
         """Keep Celery from doing again what is done here; it reads these after the task."""

@@ -18,7 +18,7 @@ from celery.worker.consumer import Consumer as CelerysConsumer
 from kombu.utils.imports import symbol_by_name
 
 from durable.stopping import handback
-from durable.stopping.event_loop import EventLoop
+from durable.stopping.event_loop import EventLoop, timer_entries
 from durable.stopping.pools import Pool
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
         # Celery takes what was added to the timer since it began to connect for the connection's.
         # Time limits of rows that were begun meanwhile are not.
         if loop is not None:
-            self.timer_entries_before_start = _entries(self.hub)
+            self.timer_entries_before_start = timer_entries(self.hub)
             if self.connection is not None:
                 # The events have a second one. The turns have taken the first off the loop, and
                 # with it all messages: it is registered again, as connect() did.
@@ -123,10 +123,6 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
                 rows.give_again(request.message)
             else:
                 state.task_reserved(request)  # a process has it, or the pool's thread
-
-
-def _entries(hub: Any) -> set[Any]:
-    return {scheduled.entry for scheduled in hub.timer.queue}
 
 
 class _Connecting(threading.Thread):

@@ -303,7 +303,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         mine = store.of_worker(self.worker_id)
         ahead = {row.id for _, row in list(self._ahead)}
         missed = {
-            (row_id, attempt) for row_id, attempt, _ in mine
+            (row_id, attempt) for row_id, attempt in mine
             if row_id not in self.in_hand and row_id not in ahead
         }  # fmt: skip
         # Twice in a row: a process may just be recording how such an attempt has ended.
