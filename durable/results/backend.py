@@ -191,9 +191,9 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
             return
         task_id, group_id = task_id or request.id, request.group
         if task_id and group_id:
-            count = partial(
-                chords.count_part, self.app, group_id, task_id, request.chord, request.group_index
-            )
+            # A number only of a header's own tasks: others, as Task.add_to_chord()'s, have none.
+            position = request.group_index if isinstance(request.group_index, int) else None
+            count = partial(chords.count_part, self.app, group_id, task_id, request.chord, position)
             self._wait_for_database(count, writes=True)
 
     def get_task_meta(self, task_id: str, cache: bool = True) -> Any:
