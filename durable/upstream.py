@@ -53,7 +53,6 @@ def _names() -> Iterator[Name]:
         celery__app__task={
             "Task.__header__": VALUE,
             "Task._dump_pydantic_arguments": VALUE,
-            "Task._get_app": "(cls)",
             "Task._get_exec_options": "(self)",
         },
         celery__result={"EagerResult._cache": VALUE},

@@ -6,27 +6,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery.exceptions import Ignore
-from celery.utils import uuid
-from celery.utils.functional import maybe_list
 from django.db import connections, transaction
-from django.utils import timezone
-from kombu.utils.json import loads
 
 from .. import conf, store
-from . import eager, notify
-from .options import (
-    MESSAGE,
-    as_json,
-    queue_of,
-    refuse_unfit,
-    refuse_unknown,
-    times_of,
-)
+from . import eager, notify, template
 
 #: Rows that one statement of a bulk call writes.
 CHUNK = 1000
@@ -98,121 +85,6 @@ def atomic_unless_already() -> Iterator[None]:
         raise ignored
 
 
-class Call(NamedTuple):
-    """A call of a task, checked as Celery would, in the columns of its row."""
-
-    task_id: str
-    task: str
-    queue: str
-    priority: int
-    headers: str
-    body: str
-    expires: datetime | None
-    due_at: datetime | None
-
-
-def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Call:
-    """Return the row for a call of *task*, after the checks that Celery makes too.
-
-    :raises TypeError: arguments that the task doesn't take, or an option that can't be kept.
-    :raises ValueError: a value that the row can't hold.
-    """
-    args, kwargs = args or (), kwargs or {}
-    if not isinstance(args, (list, tuple)):
-        raise TypeError(f"{task.name}: task args must be a list or tuple")
-    if not isinstance(kwargs, Mapping):
-        raise TypeError(f"{task.name}: task keyword arguments must be a mapping")
-    args, kwargs = tuple(args), dict(kwargs)
-    if task.typing and (check_arguments := getattr(task, "__header__", None)):
-        check_arguments(*args, **kwargs)
-    options["shadow"] = options.get("shadow") or task.shadow_name(args, kwargs, options)
-    options.setdefault("ignore_result", task.ignore_result)
-    options = {**task._get_exec_options(), **options}
-    options = {name: value for name, value in options.items() if value is not None}
-    refuse_unknown(task.name, options)
-    if task._dump_pydantic_arguments is not None:
-        args, kwargs = task._dump_pydantic_arguments(args, kwargs)
-    if options.get("chord"):
-        refuse_chord(task, bool(options.get("ignore_result")))
-
-    app = task._get_app()
-    name = options.get("route_name") or task.name
-    routed = app.amqp.router.route(dict(options), name, args, kwargs, task)
-    queue = queue_of(app, task.name, routed)
-    if parent := app.current_worker_task:
-        if app.conf.task_inherit_parent_priority and not {"root_id", "parent_id"} <= options.keys():
-            routed.setdefault("priority", (parent.request.delivery_info or {}).get("priority"))
-        options.setdefault("root_id", parent.request.root_id or parent.request.id)
-        options.setdefault("parent_id", parent.request.id)
-    due_at, expires = times_of(task.name, options)
-    stamps = set(options.get("stamped_headers") or ())
-    kept = {name: value for name, value in {**routed, **options}.items()
-            if name in MESSAGE or name in stamps}  # fmt: skip
-    task_id = str(options.get("task_id") or uuid())
-    message = app.amqp.as_task_v2(
-        task_id, task.name, args, kwargs, expires=expires,
-        callbacks=maybe_list(options.get("link")), errbacks=maybe_list(options.get("link_error")),
-        **kept,
-    )  # fmt: skip
-    headers = {**message.headers, **(options.get("headers") or {})}
-    headers.pop(conf.HEADER, None)
-    if reply_to := options.get("reply_to") or _reply_to(app):
-        headers["reply_to"] = reply_to
-    parts = {f"argument {number}": value for number, value in enumerate(args, 1)}
-    parts |= {f"{name}=": value for name, value in {**kwargs, **options}.items()}
-    found = Call(
-        task_id, task.name, queue, routed.get("priority") or 0,
-        as_json(task.name, parts, headers), as_json(task.name, parts, message.body), expires,
-        due_at if due_at and due_at > timezone.now() else None,
-    )  # fmt: skip
-    refuse_unfit(found._asdict())
-    refuse_unreadable(task.name, found.body, args, kwargs)
-    return found
-
-
-def refuse_unreadable(task: str, body: str, args: Any, kwargs: Any) -> None:
-    """Refuse an argument that looks like kombu's own mark for a type, and isn't one.
-
-    :raises TypeError: the row could be written, and no worker could read it.
-    """
-    if '"__type__"' not in body:
-        return
-    try:
-        loads(body)
-    except Exception as error:
-        raise TypeError(
-            f"{task}: an argument holds a dict with __type__ and __value__, which is how kombu "
-            f"marks a type in JSON, and no worker could read it ({error}); pass it as a text "
-            "(json.dumps), or under other names"
-        ) from error
-
-
-def _reply_to(app: Any) -> str | None:
-    """Return the queue of this thread's replies, if the results go there (``rpc://``)."""
-    return str(app.thread_oid) if app.conf.result_backend == "rpc://" else None
-
-
-def refuse_chord(task: Any, ignores_result: bool) -> None:
-    """A chord counts its parts in the result backend; that must share the rows' transaction.
-
-    :raises TypeError: it doesn't, or a part has no result.
-    """
-    from ..results import is_transactional
-
-    if ignores_result:
-        raise TypeError(
-            f"{task.name}: a chord's body gets the results of its header, and this task of the "
-            "header has ignore_result=True; leave that out, or call it with "
-            ".set(ignore_result=False)"
-        )
-    if not is_transactional(task.backend):
-        raise TypeError(
-            f"{task.name}: a durable chord needs the default CELERY_RESULT_BACKEND or django-db, "
-            "where its parts are counted in the transaction that finishes each; use one of them, "
-            "or send it plainly: `with plain(): chord(…)(…)`"
-        )
-
-
 def _drop_if_cut() -> None:
     """Drop a connection that was cut while it was idle; a transaction has no other one.
 
@@ -229,8 +101,8 @@ def _drop_if_cut() -> None:
 
 def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Write the row of a call; return the ``AsyncResult`` of the task, whose id it has from now."""
-    app = task._get_app()
-    call = prepare(task, args, kwargs, options)
+    app = task.app
+    call = template.prepare(task, args, kwargs, options)
     here = bool(app.conf.task_always_eager)
     if here:  # Celery's eager mode waits for no time either
         call = call._replace(due_at=None)
@@ -253,18 +125,24 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
     :param arguments: a tuple or list of positional arguments, a dict of named ones, or any other
         value as the only argument; a queryset's ``iterator()`` is read a chunk at a time.
     """
-    app, count = task._get_app(), 0
+    app, count = task.app, 0
+    here, shared = bool(app.conf.task_always_eager), template.is_shared(task, options)
     source = iter(arguments)
     _drop_if_cut()
     with atomic_unless_already():
         while chunk := list(islice(source, CHUNK)):
-            calls = [prepare(task, *_split(item), dict(options)) for item in chunk]
-            if app.conf.task_always_eager:
+            calls, made = [], None
+            for item in chunk:
+                args, kwargs = template.checked(task, *_split(item))
+                if made is None or not shared:
+                    made = template.Template(task, args, kwargs, dict(options))
+                calls.append(made.call(args, kwargs))
+            if here:
                 for call in calls:
                     row_id = store.insert(call._replace(due_at=None)._asdict())
                     eager.on_commit(row_id, call, task.AsyncResult(call.task_id))
             else:
-                store.insert_many([call._asdict() for call in calls])
+                store.insert_many(calls)
                 for name in {notify.lane(c.queue, c.priority) for c in calls if not c.due_at}:
                     notify.after_commit(name)
             count += len(calls)

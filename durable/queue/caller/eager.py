@@ -14,7 +14,7 @@ from kombu.utils.json import loads
 from .. import conf, store
 
 if TYPE_CHECKING:
-    from .calls import Call
+    from .template import Call
 
 
 class Batch:

@@ -16,6 +16,9 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_results.models import ChordCounter
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from kombu.utils.json import loads
 
 from durable.database.session import connect
@@ -47,6 +50,27 @@ def sent() -> int:
 
 def args_of_rows() -> list[Any]:
     return [loads(body)[:2] for body in Task.objects.order_by("id").values_list("body", flat=True)]
+
+
+#: What JSON holds, and Celery shows in its own way.
+ARGUMENT = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+    | st.text(min_size=1025, max_size=1030) | st.dates() | st.uuids(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+def columns() -> list[dict[str, Any]]:
+    """Return all that calls have written, but for what is each row's own."""
+    found = []
+    for row in Task.objects.order_by("id").values():
+        row["headers"] = row["headers"].replace(row.pop("task_id"), "ID")
+        del row["id"], row["created_at"]
+        if not row["expires"]:  # called without a time, it is its transaction's
+            del row["due_at"]
+        found.append(row)
+    return found
 
 
 def test_a_rollback_writes_nothing() -> None:
@@ -230,9 +254,9 @@ class TestMany:
         monkeypatch.setattr(calls, "CHUNK", 3)
         insert_many, lengths, seen = store.insert_many, [], []
 
-        def insert(rows: Any) -> list[int]:
+        def insert(rows: Any) -> None:
             lengths.append(len(rows))
-            return insert_many(rows)
+            insert_many(rows)
 
         monkeypatch.setattr(store, "insert_many", insert)
 
@@ -248,6 +272,39 @@ class TestMany:
         assert set(Task.objects.values_list("queue", flat=True)) == {"mail"}
         assert Task.objects.filter(due_at__gt=timezone.now()).count() == 7
         assert Task.objects.values("task_id").distinct().count() == 7
+
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_write_the_rows_that_each_call_alone_would(
+        self, shared: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A route that is a function may go by the arguments."""
+        table: Any = routes.prepare([{"tests.*": {"queue": "mail", "priority": 5}}])
+        if not shared:
+            table = [lambda name, args, *rest, **kw: {"queue": "mail", "priority": len(args)}]
+        router = routes.Router(table, app.amqp.queues, create_missing=True, app=app)
+        monkeypatch.setattr(app.amqp, "router", router)
+        options = {
+            "headers": {"mine": 1}, "shadow": "shown", "eta": timezone.now() + timedelta(days=1),
+            "expires": timezone.now() + timedelta(days=2), "link": effect.s("next"),
+            "soft_time_limit": 8, "stamped_headers": ["by"], "by": "me",
+        }  # fmt: skip
+
+        @examples(max_examples=25, deadline=None)
+        @given(st.lists(st.lists(ARGUMENT, max_size=3), max_size=4), st.lists(ARGUMENT, max_size=4))
+        def check(by_position: list[Any], by_name: list[Any]) -> None:
+            named = [{"label": value} for value in by_name]
+            with transaction.atomic():
+                for each in by_position:
+                    keeps_no_result.apply_async_on_commit(each, **options)
+                for each in named:
+                    effect.apply_async_on_commit(kwargs=each)
+                alone = columns()
+                keeps_no_result.map_on_commit(by_position, **options)
+                effect.map_on_commit(named)
+                assert columns()[len(alone) :] == alone
+                transaction.set_rollback(True)
+
+        check()
 
     @pytest.mark.parametrize("wrong", [object(), (1, 2, 3), {"of": 1}])
     def test_are_written_all_or_none(self, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from durable.database.retry import is_away
 
 from .. import conf, results, store
 from ..caller import calls
+from ..caller.template import Call
 from ..endings import quarantine
 
 #: Seconds that a task waits for a database that is away, to begin and to say how it has ended.
@@ -97,7 +98,7 @@ class Attempt:
         self.own_call = False  # a __call__() of a project's own is to call super()
         self.result: Any = None
         self.retrying = False  # Task.retry() calls the task once more
-        self.retry: calls.Call | None = None
+        self.retry: Call | None = None
         self.keeps: frozenset[str] = frozenset()  # columns that a retry leaves as they are
         self.replacement: Any = None  # what replace() was called with
 

@@ -14,7 +14,7 @@ from celery.result import AsyncResult
 from celery.utils import uuid
 
 from .. import results
-from ..caller import calls
+from ..caller import calls, template
 from . import attempt as attempts
 from . import execute, overrides
 from .attempt import NAME, Attempt, Outcome, Phase, Ticket, current, without_a_row
@@ -94,7 +94,7 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
             options.pop("redelivered", None)
             keeps = frozenset({"queue", "priority"} - options.keys())
             # Not asked for: they stay, whatever the routes say.
-            attempt.retry = calls.prepare(self, args, kwargs, options)
+            attempt.retry = template.prepare(self, args, kwargs, options)
             attempt.keeps = keeps
             return self.AsyncResult(self.request.id)
         if calls.is_durable():
