@@ -64,7 +64,8 @@ ARGUMENT = st.recursive(
 def columns() -> list[dict[str, Any]]:
     """Return all that calls have written, but for what is each row's own."""
     found = []
-    for row in Task.objects.order_by("id").values():
+    for values in Task.objects.order_by("id").values():
+        row: dict[str, Any] = {**values}
         row["headers"] = row["headers"].replace(row.pop("task_id"), "ID")
         del row["id"], row["created_at"]
         if not row["expires"]:  # called without a time, it is its transaction's
