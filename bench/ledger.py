@@ -57,6 +57,8 @@ class Way(NamedTuple):
     call: Callable[[int], object]
     command: tuple[str, ...] = ("worker",)
     batch: int = 0
+    #: Days that the journal keeps; 0: there is none.
+    history: int = 7
 
 
 DOCUMENTED, PLAIN, DURABLE = "the documentation's defaults", "delay()", "durable, each alone"
@@ -65,7 +67,9 @@ WAYS = {
     DOCUMENTED: Way(on_commit, ("celery", "-A", "bench.documented", "worker", "-l", "INFO")),
     PLAIN: Way(effect.delay),
     DURABLE: Way(effect.delay_on_commit),
+    f"{DURABLE}, no journal": Way(effect.delay_on_commit, history=0),
     **{f"durable, batches of {n}": Way(effect.delay_on_commit, batch=n) for n in (1, 10, 100)},
+    "batches of 100, no journal": Way(effect.delay_on_commit, batch=100, history=0),
 }
 
 
@@ -105,6 +109,7 @@ def work(way: Way, count: int, folder: Path) -> Measured:
         "CELERY_IMPORTS": "bench.effects",
         "CELERY_WORKER_CONCURRENCY": "2",
         "WORKER_BATCH": str(way.batch),
+        "HISTORY_DAYS": str(way.history),
         "PYTHONUNBUFFERED": "1",
     }
     postgres = server()
@@ -156,7 +161,7 @@ def clear() -> None:
     """Leave nothing of an earlier round."""
     purge_queues()
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE bench_effect, django_celery_results_taskresult")
+        cursor.execute("TRUNCATE bench_effect, django_celery_results_taskresult, durable_journal")
 
 
 COLUMNS = {

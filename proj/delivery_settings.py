@@ -5,6 +5,7 @@ settings.py takes these over. docs/delivery.md says what they are about.
 
 from __future__ import annotations
 
+from durable.journal.conf import HISTORY as _HISTORY
 from durable.results.conf import RESULTS as _RESULTS
 from durable.schedules.conf import BEAT as _BEAT
 
@@ -20,8 +21,8 @@ DURABLE_MAX_ATTEMPTS = env.integer("DURABLE_MAX_ATTEMPTS", 5, least=1)
 DURABLE_HEARTBEAT = env.integer("DURABLE_HEARTBEAT", 2, least=1)
 DURABLE_DEAD_AFTER = env.integer("DURABLE_DEAD_AFTER", 10, least=2)
 
-# --- Results and beat: declared in durable/results/conf.py and durable/schedules/conf.py ----------
+# --- Results, beat, journal: declared in the conf.py of each, below durable/ ---------------------
 
-_declared = _RESULTS.given(env) | _BEAT.given(env)
+_declared = _HISTORY.given(env) | _RESULTS.given(env) | _BEAT.given(env)
 globals().update(_declared)
 DURABLE_PREPARE = _declared["RESULTS_PREPARE"]  # the same statements and connections; and LISTEN

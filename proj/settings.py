@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "durable.checks",
     "durable.queue",
+    "durable.journal",
     "durable.results",
     "durable.health",
     "durable.metrics",

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from durable.environment.celery_settings import options
 from durable.environment.reader import Reader
+from durable.journal.conf import HISTORY
 from durable.results.conf import RESULTS
 from durable.schedules.conf import BEAT
 
@@ -41,7 +42,7 @@ def assignments(name: str, before: str = "(?:#(?: e.g. )?)?") -> dict[str, str]:
 @pytest.mark.parametrize("file", [".env.example", "k8s/base/app.env"])
 def test_every_name_is_read_somewhere(file: str) -> None:
     source = "".join(path.read_text() for path in (ROOT / "proj").glob("*settings.py"))
-    declared = {*RESULTS.given(Reader({})), *BEAT.given(Reader({}))}
+    declared = {*HISTORY.given(Reader({})), *RESULTS.given(Reader({})), *BEAT.given(Reader({}))}
     for name in assignments(file):
         celerys = name.removeprefix("CELERY_") in options()
         assert celerys or f'"{name}"' in source or name in ELSEWHERE | declared, name

@@ -10,6 +10,12 @@ SCHEDULES = [
         description="Deletes results of tasks older than CELERY_RESULT_EXPIRES, in batches.",
     ),
     Schedule(
+        name="housekeeping: drop old days of the journal",
+        task="durable.housekeeping.tasks.purge_journal",
+        crontab="23 * * * *",
+        description="Drops what the journal has of ended tasks beyond HISTORY_DAYS.",
+    ),
+    Schedule(
         name="housekeeping: delete expired cache entries",
         task="durable.housekeeping.tasks.purge_cache",
         crontab="28 * * * *",

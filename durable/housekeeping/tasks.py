@@ -14,6 +14,8 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 from django_celery_results.models import ChordCounter, GroupResult, TaskResult
 
+from durable.journal import keep
+
 from .batches import delete_older
 
 #: Chords that are looked at in one run.
@@ -53,6 +55,12 @@ def _newest_expired_chord(limit: object) -> int | None:
         if TaskResult.objects.filter(task_id__in=tasks, date_created__lt=limit).exists():
             newest = counter.pk
     return newest
+
+
+@shared_task
+def purge_journal() -> int:
+    """Drop the days of the journal that are older than ``HISTORY_DAYS``; return how many."""
+    return keep.drop_old()
 
 
 @shared_task

@@ -91,6 +91,15 @@ def context(task_id: str, task: str, headers: str = "", body: str = "") -> Conte
     )  # fmt: skip
 
 
+def call_of(body: str) -> tuple[Any, Any, Any]:
+    """Return arguments, named ones, and what hangs on the task; of one that can't be read none."""
+    try:
+        args, kwargs, embed = loads(body)
+    except Exception:
+        return (), {}, {}
+    return args, kwargs, embed
+
+
 def store_failure(task: Any, row: Any, error: Exception) -> Context:
     """Store how a task failed that can't say so itself, and tell those that depend on it.
 

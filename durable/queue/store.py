@@ -19,6 +19,8 @@ from psycopg.types.json import Jsonb
 
 from durable.database import statement
 from durable.database.text import storable
+from durable.journal import entry
+from durable.journal.entry import End
 
 from . import conf
 from .states import CASE, STATES
@@ -60,7 +62,7 @@ def _with(part: Part | None) -> tuple[str, dict[str, Any]]:
 #: Appends to the history, with the time and the attempt, and keeps it from growing without end.
 _APPEND = """CASE WHEN jsonb_array_length(history) >= 50 THEN history - 0 ELSE history END
     || jsonb_build_array(%(note)s::jsonb || jsonb_build_object(
-        'at', clock_timestamp(), 'attempt', attempt, 'worker', worker))"""
+        'at', clock_timestamp(), 'attempt', attempt, 'worker', worker, 'since', started_at))"""
 
 
 def note(what: str) -> Jsonb:
@@ -250,9 +252,16 @@ def hold_one(row_id: int, worker: str) -> int:
     return int(rows[0][0]) if rows else -1
 
 
-def drop(row_id: int, worker: str) -> None:
+def drop(row_id: int, worker: str, end: End | None = None) -> None:
     """Delete a row that *worker* holds or runs."""
-    run("DELETE FROM durable_task WHERE id = %s AND worker = %s", [row_id, worker])
+    kept, ending = entry.part_of_one(end)
+    run(
+        f"""WITH mine AS (
+                DELETE FROM durable_task task WHERE id = %(the_row)s AND worker = %(the_worker)s
+                RETURNING {entry.returning(kept)}){kept}
+            SELECT id FROM mine""",
+        {"the_row": row_id, "the_worker": worker, **ending},
+    )
 
 
 def is_newest(row_id: int, attempt: int) -> bool:
@@ -260,38 +269,51 @@ def is_newest(row_id: int, attempt: int) -> bool:
     return bool(run("SELECT 1 FROM durable_task WHERE id = %s AND attempt = %s", [row_id, attempt]))
 
 
-def finish(attempts: Iterable[tuple[int, int]], task_id: str | None = None) -> set[int]:
+def finish(
+    attempts: Iterable[tuple[int, int]], task_id: str | None = None, end: End | None = None
+) -> set[int]:
     """Delete the rows of *attempts*, ``(id, attempt)`` each, and return the ids that were deleted.
 
     Call it in the transaction that holds their effects. A row that isn't returned was taken over by
     a later attempt, or finished by one: its effects must be rolled back.
 
     :param task_id: of an attempt that has not begun: what its message says.
+    :param end: how they have ended, for the journal.
     """
     pairs = sorted(attempts)
+    kept, ending = entry.part_of_one(end)
     rows = run_prepared(
-        """DELETE FROM durable_task task USING (
-               SELECT e.id FROM durable_task e
-               JOIN unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS s(id, attempt)
-                   ON e.id = s.id AND e.attempt = s.attempt
-               WHERE e.task_id = coalesce(%(task_id)s::varchar, e.task_id)
-               ORDER BY e.id FOR UPDATE OF e
-           ) AS mine WHERE task.id = mine.id RETURNING task.id""",
+        f"""WITH locked AS (
+                SELECT e.id FROM durable_task e
+                JOIN unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS s(id, attempt)
+                    ON e.id = s.id AND e.attempt = s.attempt
+                WHERE e.task_id = coalesce(%(task_id)s::varchar, e.task_id)
+                ORDER BY e.id FOR UPDATE OF e),
+            mine AS (
+                DELETE FROM durable_task task USING locked WHERE task.id = locked.id
+                RETURNING {entry.returning(kept)}){kept}
+            SELECT id FROM mine""",
         {
             "ids": [pair[0] for pair in pairs], "attempts": [pair[1] for pair in pairs],
-            "task_id": task_id,
+            "task_id": task_id, **ending,
         },
     )  # fmt: skip
     return {row[0] for row in rows}
 
 
-def finish_many(attempts: Iterable[tuple[int, int]], results: Part | None = None) -> set[int]:
+def finish_many(
+    attempts: Iterable[tuple[int, int]],
+    results: Part | None = None,
+    ends: Sequence[tuple[int, End | None]] = (),
+) -> set[int]:
     """Like ``finish()`` for attempts that have begun, in one round trip with their results.
 
     :param results: is stored whatever is deleted: the caller rolls back unless all were.
+    :param ends: how each has ended, by its row's id, for the journal.
     """
     pairs = sorted(attempts)
     part, values = _with(results)
+    kept, ending = entry.part_of_many(ends)
     rows = run_prepared(
         f"""WITH locked AS (
                 SELECT task.id FROM durable_task task
@@ -300,23 +322,30 @@ def finish_many(attempts: Iterable[tuple[int, int]], results: Part | None = None
                 ORDER BY task.id FOR UPDATE OF task),
             mine AS (
                 DELETE FROM durable_task task USING locked WHERE task.id = locked.id
-                RETURNING task.id){part}
+                RETURNING {entry.returning(kept)}){part}{kept}
             SELECT id FROM mine""",
-        {"the_ids": [row[0] for row in pairs], "the_attempts": [row[1] for row in pairs], **values},
-    )
+        {
+            "the_ids": [row[0] for row in pairs], "the_attempts": [row[1] for row in pairs],
+            **values, **ending,
+        },
+    )  # fmt: skip
     return {row[0] for row in rows}
 
 
-def finish_one(row_id: int, attempt: int, result: Part | None = None) -> bool:
+def finish_one(
+    row_id: int, attempt: int, result: Part | None = None, end: End | None = None
+) -> bool:
     """Like ``finish()`` for one attempt, in one round trip with its result."""
     part, values = _with(result)
+    kept, ending = entry.part_of_one(end)
     return bool(
         run_prepared(
             f"""WITH mine AS (
-                    DELETE FROM durable_task WHERE id = %(the_row)s AND attempt = %(the_attempt)s
-                    RETURNING id){part}
+                    DELETE FROM durable_task task
+                    WHERE id = %(the_row)s AND attempt = %(the_attempt)s
+                    RETURNING {entry.returning(kept)}){part}{kept}
                 SELECT id FROM mine""",
-            {"the_row": row_id, "the_attempt": attempt, **values},
+            {"the_row": row_id, "the_attempt": attempt, **values, **ending},
         )
     )
 
@@ -370,7 +399,7 @@ def release(
 
     :param clean: it ended in order, and doesn't count towards the quarantine.
     """
-    history = _APPEND.replace("history", "task.history")
+    history = _APPEND.replace("history", "task.history").replace("started_at", "task.started_at")
     rows = run(
         f"""UPDATE durable_task task SET worker = NULL, started_at = NULL,
                 history = CASE WHEN was.started_at IS NULL THEN task.history ELSE {history} END,
@@ -482,9 +511,18 @@ def lock_expired(limit: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-def delete(ids: list[int]) -> None:
-    """Delete rows that the caller has locked."""
-    run("DELETE FROM durable_task WHERE id = ANY(%s)", [ids])
+def delete(ids: list[int], ends: Sequence[tuple[int, End | None]] = ()) -> None:
+    """Delete rows that the caller has locked.
+
+    :param ends: how each has ended, by its row's id, for the journal.
+    """
+    kept, ending = entry.part_of_many(ends)
+    run(
+        f"""WITH mine AS (DELETE FROM durable_task task WHERE id = ANY(%(the_ids)s)
+                RETURNING {entry.returning(kept)}){kept}
+            SELECT id FROM mine""",
+        {"the_ids": ids, **ending},
+    )
 
 
 # --- Workers -------------------------------------------------------------------------------------

@@ -12,9 +12,11 @@ from django.db import InternalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg.pq import TransactionStatus
 
+from durable.journal.entry import End
+
 from .. import conf, results, store
 from ..caller import calls
-from ..worker.attempt import Attempt, Outcome, Superseded, Ticket
+from ..worker.attempt import Attempt, Outcome, Superseded, Ticket, ended_by
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class Ended(NamedTuple):
     row_id: int
     number: int
     values: dict[str, Any] | None  # the result's columns
+    end: End | None  # for the journal
     #: Counts it as a part of its chord; in the order of the groups, as all batches lock them.
     group: str
     count_part: Callable[[], None] | None
@@ -167,7 +170,8 @@ class Batch:
             return
         values = [end.values for end in self.ended if end.values is not None]
         pairs = [(end.row_id, end.number) for end in self.ended]
-        if len(store.finish_many(pairs, results.part_of_many(values))) < len(pairs):
+        ends = [(end.row_id, end.end) for end in self.ended]
+        if len(store.finish_many(pairs, results.part_of_many(values), ends)) < len(pairs):
             raise Together
         with calls.durable():  # bodies of chords
             for end in sorted(self.ended, key=lambda end: end.group):
@@ -203,6 +207,7 @@ class SharedAttempt(Attempt):
         request = self.request
         wanted = self.call_next(outcome)
         values = results.values_of(self.task, outcome.result) if wanted else None
+        end = ended_by(self.task, outcome, values)
         count, by_itself = None, wanted and values is None
         if not outcome.ignored and (request.chord or by_itself):
             # Celery's request lives no longer than its task.
@@ -210,7 +215,7 @@ class SharedAttempt(Attempt):
             mark = self.task.backend.mark_as_done
             count = partial(mark, request.id, outcome.result, kept, by_itself)
         self._batch.ended.append(
-            Ended(self.row_id, self.number, values, str(request.group or ""), count)
+            Ended(self.row_id, self.number, values, end, str(request.group or ""), count)
         )
 
     def end_by(self, ending: Any) -> None:

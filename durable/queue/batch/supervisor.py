@@ -13,13 +13,14 @@ from typing import Any
 from uuid import uuid4
 
 from billiard.einfo import ExceptionInfo
-from celery import signals
+from celery import signals, states
 from celery.app import trace
 from celery.exceptions import TimeLimitExceeded
 from django.conf import settings
 from django.db import connections, transaction
 
 from durable.health.heartbeat import HeartbeatFile
+from durable.journal import entry
 
 from .. import conf, results, store
 from ..endings import janitor, on_failure, quarantine
@@ -186,7 +187,8 @@ class Supervisor:
             logger.error("Hard time limit (%ss) exceeded for %s[%s]", limit, row.task, row.task_id)
             request = results.store_failure(task, row, error)
             on_failure.schedule(row_id, error)
-            store.finish([(row_id, attempt)])
+            how = entry.failure(row.task, states.FAILURE, error, *results.call_of(row.body))
+            store.finish([(row_id, attempt)], end=how)
         try:
             raise error
         except TimeLimitExceeded:

@@ -6,10 +6,12 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from celery import current_app
+from celery import current_app, states
 from celery.result import AsyncResult
 from django.db import DatabaseError, connections, transaction
 from kombu.utils.json import loads
+
+from durable.journal import entry
 
 from .. import conf, store
 
@@ -84,10 +86,11 @@ def run(row_id: int, call: Call, result: AsyncResult) -> None:
         options |= {"stamped_headers": headers["stamped_headers"], **headers["stamps"]}
     try:
         done = current_app.tasks[call.task].apply(args, kwargs, task_id=call.task_id, **options)
-    except Exception:
+    except Exception as error:
         # Celery reports no failure that it raises. The caller's own error is the one to see.
         with suppress(DatabaseError):
-            store.drop(row_id, worker_id())
+            how = entry.failure(call.task, states.FAILURE, error, args, kwargs, embed)
+            store.drop(row_id, worker_id(), how)
         raise
     result._cache = done._cache  # which get() and all the others ask first
     result.on_ready(result)

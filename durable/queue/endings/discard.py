@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from celery import current_app
+from celery import current_app, states
 from celery.app.control import Control as CelerysControl
 from celery.utils.functional import maybe_list
 from django.db import transaction
 
 from durable.database.retry import is_away
+from durable.journal import entry
 
 from .. import conf, results, store
 from ..models import Task
@@ -52,10 +53,10 @@ def discard(ids: list[int], who: str) -> Discarded:
             for row in Task.objects.using(conf.alias()).filter(pk__in=some).order_by("pk"):
                 done, trouble = _end(row, f"discarded by {who}")
                 if done:
-                    over.append(row.pk)
+                    over.append((row.pk, _entry(row, entry.DISCARDED, f"discarded by {who}")))
                 if trouble:
                     troubles.append(trouble)
-            store.delete(over)
+            store.delete([row_id for row_id, _ in over], over)
             ended += len(over)
     return Discarded(ended, running, troubles)
 
@@ -94,12 +95,21 @@ def _store_end(row: Task, why: str, whole: bool) -> None:
         revoked.store(request, why)
 
 
+def _entry(row: Task, state: str, why: str) -> entry.End | None:
+    if row.quarantined_at:
+        why = f"{why}; {row.error}"
+    return entry.failure(row.task, state, why, *results.call_of(row.body))
+
+
 def revoke(task_ids: Sequence[str]) -> int:
     """End waiting tasks by their ids, as ``app.control.revoke()`` asks; return how many."""
     with transaction.atomic(using=conf.alias()):
         rows = Task.objects.using(conf.alias()).filter(pk__in=store.lock_waiting(task_ids))
-        over = [row.pk for row in rows.order_by("pk") if _end(row, "revoked")[0]]
-        store.delete(over)
+        over = [
+            (row.pk, _entry(row, states.REVOKED, "revoked"))
+            for row in rows.order_by("pk") if _end(row, "revoked")[0]
+        ]  # fmt: skip
+        store.delete([row_id for row_id, _ in over], over)
     return len(over)
 
 

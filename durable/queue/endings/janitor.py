@@ -10,11 +10,12 @@ import logging
 import threading
 import time
 
-from celery import current_app
+from celery import current_app, states
 from django.db import connections, transaction
 
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
+from durable.journal import entry
 
 from .. import conf, results, store
 from ..models import Task
@@ -63,7 +64,8 @@ def revoke_expired() -> int:
     for row in Task.objects.using(conf.alias()).filter(pk__in=ids):
         try:
             _store_revoked(row)
-            over.append(row.pk)
+            call = results.call_of(row.body)
+            over.append((row.pk, entry.failure(row.task, states.REVOKED, "expired", *call)))
         except _UnstorableError as error:
             # To a person: it must not hold up what has expired after it.
             why = f"expired, but not revoked: {error}"
@@ -71,7 +73,7 @@ def revoke_expired() -> int:
             quarantine.announce(row.pk, row.task_id, row.task, why)
             logger.error("%s is in quarantine: %s", row, why)
     if over:
-        store.delete(over)
+        store.delete([row_id for row_id, _ in over], over)
     return len(ids)
 
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
+from durable.journal import entry
 
 from .. import conf, results, store
 from ..caller import calls
@@ -202,7 +203,8 @@ class Attempt:
         if self.retry is not None:  # retry(throw=False), and the task went on
             ended = self._reschedule("retry")
         else:
-            ended = store.finish_one(self.row_id, self.number, part)
+            how = ended_by(self.task, outcome, part.values if part else None)
+            ended = store.finish_one(self.row_id, self.number, part, how)
         if not ended:
             raise Superseded(
                 f"attempt {self.number} of {self.task.name}[{request.id}] is overtaken"
@@ -280,9 +282,31 @@ class Attempt:
             self.phase = Phase.RESCHEDULED
         return ended
 
-    def drop(self) -> None:
+    def drop(self, state: str, error: Any) -> None:
         """Delete the row of a task that failed for good."""
-        store.finish([(self.row_id, self.number)])
+        how = entry.failure(self.task.name, state, error, *call_of(self.request))
+        store.finish([(self.row_id, self.number)], end=how)
+
+
+def call_of(request: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """Return what a task was called with: a message's body, of Celery's *request*."""
+    embed = {name: getattr(request, name, None) for name in _EMBED}
+    return request.args, request.kwargs, embed
+
+
+_EMBED = ("callbacks", "errbacks", "chain", "chord")
+
+
+def ended_by(task: Any, outcome: Outcome, stored: dict[str, Any] | None) -> entry.End | None:
+    """Return the end of a task that has not failed, for the journal.
+
+    :param stored: the columns of its result.
+    """
+    call = call_of(task.request)
+    if outcome.ignored:
+        return entry.failure(task.name, states.IGNORED, str(outcome.ignored), *call)
+    encoded = stored["result"] if stored else None
+    return entry.success(task.name, outcome.result, encoded, *call)
 
 
 def _begin(task: Any, ticket: Ticket) -> tuple[int | None, bool]:

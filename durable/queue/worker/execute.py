@@ -12,9 +12,10 @@ from django.db import Error as DatabaseError
 
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
+from durable.journal import entry
 
 from .. import conf, store
-from .attempt import Attempt, Phase, Superseded, Ticket, current
+from .attempt import Attempt, Phase, Superseded, Ticket, call_of, current
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def forget_failed(task: Any, state: str, how: Any = None) -> None:
         ticket = Ticket.of(task.request.headers)
         goes_on = isinstance(how, Superseded) or (isinstance(how, Reject) and how.requeue)
         if ticket and state in _ENDED_BEFORE and not goes_on:
-            store.finish([(ticket.row_id, ticket.attempt)], task.request.id)
+            how_ended = entry.failure(task.name, state, how, *call_of(task.request))
+            store.finish([(ticket.row_id, ticket.attempt)], task.request.id, how_ended)
     elif attempt.runs_a_row and state in (states.FAILURE, states.REJECTED):
-        attempt.drop()
+        attempt.drop(state, how)

@@ -8,16 +8,17 @@ from functools import partial
 from typing import Any, TypeVar
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
-from celery import signals
+from celery import signals, states
 from celery.exceptions import Reject
 from django.db import transaction
 
 from durable.database import background
 from durable.database.outage import lost_database
 from durable.database.retry import persist
+from durable.journal import entry
 from durable.results import conf as results_conf
 
-from .. import conf, store
+from .. import conf, results, store
 from ..endings import on_failure, quarantine
 from .attempt import current, storable_repr
 
@@ -67,15 +68,26 @@ def after_time_limit(sender: Any, task_id: str, exception: Any, **kwargs: Any) -
 
     ended_here = isinstance(exception, (TimeLimitExceeded, WorkerLostError))
     if ended_here and (ticket := ticket_of_running(task_id)):
-        beside_the_loop(partial(_end_failed, ticket.row_id, ticket.attempt + 1, exception))
+        how = _entry(task_id, states.FAILURE, exception)
+        beside_the_loop(partial(_end_failed, ticket.row_id, ticket.attempt + 1, exception, how))
 
 
-def _end_failed(row_id: int, attempt: int, exception: Exception) -> None:
+def _end_failed(row_id: int, attempt: int, exception: Exception, how: entry.End | None) -> None:
     with transaction.atomic(using=conf.alias()):
         if isinstance(exception, WorkerLostError):  # Celery itself does it for a time limit
             on_failure.schedule(row_id, exception)
-        if not store.finish([(row_id, attempt)]):  # another attempt has taken over
+        if not store.finish([(row_id, attempt)], end=how):  # another attempt has taken over
             transaction.set_rollback(True, using=conf.alias())
+
+
+def _entry(task_id: str, state: str, why: Any) -> entry.End | None:
+    """Return the end of a task that the main process has in hand, for the journal."""
+    from .rows import in_hand
+
+    message = in_hand(task_id)
+    if message is None:
+        return None
+    return entry.failure(message.row.task, state, why, *results.call_of(message.row.body))
 
 
 @signals.task_revoked.connect
@@ -86,7 +98,8 @@ def after_revoke(request: Any, terminated: bool = False, **kwargs: Any) -> None:
     if terminated and (ticket := ticket_of_running(request.id)):
         # Not begun yet, or begun from this very message.
         attempts = [(ticket.row_id, ticket.attempt), (ticket.row_id, ticket.attempt + 1)]
-        beside_the_loop(partial(store.finish, attempts, request.id))
+        how = _entry(request.id, states.REVOKED, "terminated")
+        beside_the_loop(partial(store.finish, attempts, request.id, how))
 
 
 def beside_the_loop(call: Callable[[], T]) -> T | None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from billiard.exceptions import WorkerLostError
-from celery import signals
+from celery import signals, states
 from celery.worker import strategy as celerys
 from celery.worker.request import Request as CelerysRequest
 from celery.worker.request import send_revoked, task_ready
@@ -15,7 +15,9 @@ from django.db import transaction
 from kombu.message import Message
 from kombu.utils.json import loads
 
-from .. import conf, store
+from durable.journal import entry
+
+from .. import conf, results, store
 from .attempt import Ticket, ticketed
 from .receivers import beside_the_loop
 
@@ -196,7 +198,9 @@ class Request(CelerysRequest):  # type: ignore[misc]
 
     def _revoke_waiting(self, ticket: Ticket, reason: str, expired: bool) -> bool:
         with transaction.atomic(using=conf.alias()):
-            revoked = bool(store.finish([(ticket.row_id, ticket.attempt)], self.id))
+            call = results.call_of(self.message.row.body)
+            how = entry.failure(self.task.name, states.REVOKED, reason, *call)
+            revoked = bool(store.finish([(ticket.row_id, ticket.attempt)], self.id, how))
             if revoked:
                 self.task.backend.mark_as_revoked(
                     self.id, reason, request=self._context, store_result=self.store_errors

@@ -361,7 +361,13 @@ _rows: Rows | None = None
 
 def ticket_of_running(task_id: str) -> Ticket | None:
     """Return what the message of a task says that this worker's main process has in hand."""
+    message = in_hand(task_id)
+    return Ticket.of(message.headers) if message else None
+
+
+def in_hand(task_id: str) -> RowMessage | None:
+    """Return the message of a task that this worker's main process has in hand."""
     for message in list(_rows.in_hand.values()) if _rows else ():
         if message.row.task_id == task_id:
-            return Ticket.of(message.headers)
+            return message
     return None

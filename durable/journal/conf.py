@@ -1,0 +1,44 @@
+"""The settings of this app: ``HISTORY_<NAME>`` in the environment and in Django's settings."""
+
+from __future__ import annotations
+
+from django.db import router
+
+from durable.environment.declared import Declared, Setting
+
+HISTORY = Declared(
+    "HISTORY",
+    # Days that an ended task can be looked at and started again. 0 keeps no journal at all.
+    DAYS=Setting(7),
+    # Arguments of these names are not kept, nor is a task with one started again.
+    REDACT=Setting(
+        "password,passwd,passphrase,secret,token,api_key,apikey,private_key,authorization,cookie,"
+        "card,card_number,cvc,cvv,iban,ssn"
+    ),
+)
+
+get = HISTORY.get
+
+#: Parts of the table, one for each day in turn: a day is dropped by emptying its part.
+SLOTS = 32
+#: The most days that fit, beside the one that begins and the one that is emptied.
+MOST_DAYS = SLOTS - 2
+
+#: Bytes of arguments beyond which an entry has none, and characters of a result, an error and a
+#: traceback (of that its end, where the error is).
+LARGEST_BODY, LONGEST_RESULT, LONGEST_TRACEBACK = 65_536, 1_000, 8_000
+
+#: Days that the counts of each minute are kept.
+MINUTES_DAYS = 14
+
+
+def days() -> int:
+    """Return how many days an entry is kept; 0 if none is written."""
+    return min(int(get("DAYS")), MOST_DAYS)
+
+
+def alias() -> str:
+    """Return the alias of the database that holds the journal: that of the rows."""
+    from .models import Entry
+
+    return router.db_for_write(Entry)
