@@ -10,13 +10,15 @@ from typing import Any
 from durable.health.heartbeat import HeartbeatFile
 
 from . import handback
-from .event_loop import EventLoop, nothing
+from .event_loop import EventLoop, wakes_after
 
 logger = logging.getLogger(__name__)
 
 #: Seconds after which a turn must have waited for the broker; its sockets give up after 5. Whoever
 #: is taken for frozen and isn't gets its acknowledgements all the same.
 FROZEN = 4.0
+#: Seconds that a turn waits at most; of what a condition asks, no event may tell.
+PAUSE = 0.05
 
 
 class Drain:
@@ -48,12 +50,12 @@ class Drain:
         return True
 
     def turn(self, seconds: float = 0) -> None:
-        """Turn the loop once, which waits for its next event for *seconds* and 1 s at most."""
-        seconds = min(max(seconds, 0), 1)
+        """Turn the loop once; wait for its next event for *seconds*, and ``PAUSE`` at most."""
+        seconds = min(seconds, PAUSE)
         if self._without_broker is not None:
             self._without_broker.turn(seconds)
             return
-        timer = self._hub.call_later(seconds, nothing)
+        timer = wakes_after(self._hub, seconds)
         start = time.monotonic()
         try:
             next(self._loop)

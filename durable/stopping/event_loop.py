@@ -29,7 +29,7 @@ class EventLoop:
 
     def turn(self, seconds: float) -> None:
         """Turn once; wait for the next event for so many seconds at most."""
-        timer = self._hub.call_later(max(seconds, 0), nothing)
+        timer = wakes_after(self._hub, seconds)
         try:
             next(self._loop)
         except StopIteration:
@@ -51,5 +51,9 @@ def timer_entries(hub: Any) -> set[Any]:
     return {scheduled.entry for scheduled in hub.timer.queue}
 
 
-def nothing() -> None:
-    """Be the timer that ends a wait."""
+def wakes_after(hub: Any, seconds: float) -> Any:
+    """Return a timer that ends a turn's wait after *seconds*, to be cancelled after the turn.
+
+    It repeats: the hub fires what is due before it waits, and would then wait for its next timer.
+    """
+    return hub.call_repeatedly(max(seconds, 0.01), int)

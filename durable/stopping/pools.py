@@ -75,7 +75,9 @@ class Pool:
         return not self._processes or not self._processes._cache
 
     def is_empty(self) -> bool:
-        """Tell whether there is no process any more."""
+        """Take note of processes that have ended; return whether there is none any more."""
+        if self._processes:
+            self._processes.maintain_pool()
         return not self._processes or not self._processes._pool
 
     def send_home(self) -> None:
