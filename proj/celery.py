@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, celeryd_init, worker_init
+from celery.signals import beat_init, celeryd_init, task_prerun, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "proj.settings")
 
@@ -34,6 +34,16 @@ def _take_from_the_projects_queues(options: dict[str, Any], **kwargs: Any) -> No
 
     if not options.get("queues") and not app.conf.task_queues:
         app.amqp.queues.select(env.names("WORKER_QUEUES", []))
+
+
+@task_prerun.connect
+def _make_links_below_the_sites_path(**kwargs: Any) -> None:
+    # Django knows the path in its main thread and in a request's, and in none of a pool's.
+    from django.conf import settings
+    from django.urls import set_script_prefix
+
+    if settings.SITE_PATH:
+        set_script_prefix(settings.SITE_PATH)
 
 
 @worker_init.connect

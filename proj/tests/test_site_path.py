@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import urlencode
 
 import pytest
+from celery import Task
 from django.contrib.auth.models import User
+from django.urls import reverse
+from pytest_django import Settings
 
+from proj.celery import app
 from tests.fixtures_worker import StartRole, free_port
+
+
+class Link(Task):  # type: ignore[misc]
+    name = "proj.tests.link"
+    ignore_result = True
+
+    def run(self) -> str:
+        return reverse("admin:index")
 
 
 class Browser:
@@ -69,3 +82,13 @@ def test_all_of_a_site_is_below_its_path(start_role: StartRole) -> None:
     assert browser.paths == {"/app"}
     # The site at / has its own, which the browser sends along.
     assert browser.cookies.keys() == {"app-csrftoken", "app-sessionid"}
+
+
+def test_so_are_links_that_a_task_makes_in_a_thread(settings: Settings) -> None:
+    settings.SITE_PATH = "/app"
+    link = app.register_task(Link())
+    try:
+        with ThreadPoolExecutor(1) as pool:  # as worker --pool threads
+            assert pool.submit(link.apply).result().get() == "/app/admin/"
+    finally:
+        app.tasks.unregister(link)
