@@ -52,6 +52,10 @@ def test_each_worker_knows_when_it_is_killed(rendered: dict[str, Path], name: st
         assert grace == int(told["TERMINATION_GRACE_PERIOD"]) == int(told["WORKER_GRACE_PERIOD"])
 
 
+#: Beside the pods': 3 for superusers, a backup, the autoscaler of each of two pools.
+OTHER_CONNECTIONS = 6
+
+
 @pytest.mark.parametrize(
     ("name", "component"),
     [
@@ -60,7 +64,7 @@ def test_each_worker_knows_when_it_is_killed(rendered: dict[str, Path], name: st
         ("prod+autoscaling-cpu", "autoscaling-cpu"),
     ],
 )
-def test_the_readme_says_how_many_connections_they_take(
+def test_the_connections_of_a_roll_out_fit_and_the_readme_says_how_many_they_are(
     rendered: dict[str, Path],
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -78,13 +82,23 @@ def test_the_readme_says_how_many_connections_they_take(
     monkeypatch.setitem(app.conf, "worker_concurrency", int(env["CELERY_WORKER_CONCURRENCY"]))
     groups = capacity.groups()
     page = f"k8s/components/{component}/README.md"
-    readme = (ROOT / page).read_text("utf-8")
-    said = re.findall(r"takes? up to (\d+) (?:of|connections)", " ".join(readme.split()))
+    readme = " ".join((ROOT / page).read_text("utf-8").split())
+    said = re.findall(r"takes? up to (\d+) (?:of|connections)", readme)
     total = sum(group.total for group in groups)
     assert said == [str(total)], f"{page} should say that the pods take up to {total} connections"
+    # No new pod waits for an old one's end, whatever maxSurge says: that counts who is not ending.
+    at_worst = 2 * total
+    assert f"hold{'s' * (component == 'postgres')} up to {at_worst}" in readme, page
     if component == "postgres":
         each = ", ".join(f"{group.role} {group.each}" for group in groups)
-        assert f"Connections of a pod: {each}" in " ".join(readme.split())
+        assert f"Connections of a pod: {each}" in readme
+        server = one(objects(rendered[name]), "StatefulSet", "postgres")["spec"]["template"]["spec"]
+        (limit,) = re.findall(r"max_connections=(\d+)", str(server["containers"][0]["args"]))
+        assert f"PostgreSQL takes {limit} connections" in readme
+    else:
+        patch = (ROOT / "k8s/components/postgres/README.md").read_text("utf-8")
+        (limit,) = re.findall(r"max_connections=(\d+)", patch)
+    assert at_worst + OTHER_CONNECTIONS <= int(limit)
 
 
 def test_the_readme_lists_every_setting_that_a_secret_holds(rendered: dict[str, Path]) -> None:
