@@ -99,6 +99,14 @@ def test_what_expires_before_it_starts_is_revoked_and_gone(start_role: StartRole
 
 def test_a_revoked_task_is_gone(start_role: StartRole) -> None:
     start_role("worker", **TASKS)
+    # As `celery control` and Flower send it, which know of no rows.
+    for command, more in (("revoke", {}), ("terminate", {"signal": "TERM"})):
+        waits = tasks.effect.apply_async_on_commit(["waits"], countdown=600)
+        [reply] = app.control.broadcast(
+            command, {"task_id": [waits.id], **more}, reply=True, timeout=60, limit=1
+        )
+        assert "ok" in next(iter(reply.values()))
+        assert (waits.state, all_done()) == (states.REVOKED, True)
     app.control.revoke("revoked-id", reply=True, timeout=60, limit=1)
     tasks.gate.apply_async_on_commit(["a", "nowhere"], task_id="revoked-id")
     wait_for(all_done, "it is gone")

@@ -30,6 +30,8 @@ class QueueConfig(AppConfig):
 
 def _serve_rows(instance: Any, **kwargs: Any) -> None:
     """Add to a worker what takes rows, stops it in order, and ends what a person terminates."""
+    from .worker import remote  # noqa: F401 - it registers its commands
+
     instance.app.steps["worker"].update(
         {
             "durable.queue.worker.rows:Rows",
