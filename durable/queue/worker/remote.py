@@ -16,14 +16,14 @@ from ..endings import discard
 from .receivers import beside_the_loop
 
 
-@control.control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")  # type: ignore[untyped-decorator]
+@control.control_command(variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
 def revoke(state: Any, task_id: Any, *args: Any, **kwargs: Any) -> Any:
     """Revoke tasks by their ids: those that wait for all workers, now and later."""
     _end_rows(task_id)
     return _celerys_revoke(state, task_id, *args, **kwargs)
 
 
-@control.control_command(  # type: ignore[untyped-decorator]
+@control.control_command(
     variadic="task_id", args=[("signal", str)], signature="<signal> [id1 [id2 [... [idN]]]]"
 )
 def terminate(state: Any, signal: str, task_id: Any, *args: Any, **kwargs: Any) -> Any:
