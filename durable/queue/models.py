@@ -54,6 +54,11 @@ class Task(models.Model):
             models.Index(
                 "expires", name="durable_task_expires", condition=Q(expires__isnull=False)
             ),
+            models.Index(
+                "quarantined_at",
+                name="durable_task_quarantined",
+                condition=Q(quarantined_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -67,6 +72,8 @@ class Worker(models.Model):
     hostname = models.CharField(max_length=255)
     pid = models.IntegerField()
     slots = models.IntegerField(help_text="tasks that it runs at the same time")
+    queues = models.TextField(db_default="", help_text="that it takes from, with commas")
+    version = models.TextField(db_default="", help_text="of the project that it runs")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
 

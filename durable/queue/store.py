@@ -528,12 +528,17 @@ def delete(ids: list[int], ends: Sequence[tuple[int, End | None]] = ()) -> None:
 # --- Workers -------------------------------------------------------------------------------------
 
 
-def beat(worker: str, hostname: str, pid: int, slots: int) -> None:
-    """Write a worker's sign of life."""
+def beat(worker: str, hostname: str, pid: int, slots: int, queues: Iterable[str] = ()) -> None:
+    """Write a worker's sign of life.
+
+    :param queues: those that it takes from.
+    """
     run(
-        """INSERT INTO durable_worker (id, hostname, pid, slots) VALUES (%s, %s, %s, %s)
-           ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), slots = excluded.slots""",
-        [worker, hostname, pid, slots],
+        """INSERT INTO durable_worker (id, hostname, pid, slots, queues, version)
+           VALUES (%s, %s, %s, %s, %s, %s)
+           ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), slots = excluded.slots,
+               queues = excluded.queues""",
+        [worker, hostname, pid, slots, ",".join(sorted(queues)), entry.version()],
     )
 
 

@@ -201,7 +201,8 @@ class Supervisor:
     def _sign(self) -> None:
         self._signed_at = time.monotonic()
         try:
-            store.beat(self.worker_id, socket.gethostname(), os.getpid(), self.concurrency)
+            host, pid = socket.gethostname(), os.getpid()
+            store.beat(self.worker_id, host, pid, self.concurrency, self.queues)
             janitor.sweep()
             self._away = False
         except Exception as error:

@@ -15,7 +15,7 @@ from django.db import connections, transaction
 
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
-from durable.journal import entry
+from durable.journal import entry, minutes
 
 from .. import conf, results, store
 from ..models import Task
@@ -120,6 +120,7 @@ class Janitor:
         while not self._stop.is_set():
             try:
                 again = sweep() >= conf.BATCH
+                minutes.fold_once_a_minute()
             except Exception as error:
                 again = False
                 logger.warning("the janitor pauses: %s: %s", type(error).__name__, error)

@@ -17,6 +17,8 @@ class Migration(migrations.Migration):
                 ('hostname', models.CharField(max_length=255)),
                 ('pid', models.IntegerField()),
                 ('slots', models.IntegerField(help_text='tasks that it runs at the same time')),
+                ('queues', models.TextField(db_default='', help_text='that it takes from, with commas')),
+                ('version', models.TextField(db_default='', help_text='of the project that it runs')),
                 ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
@@ -44,7 +46,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'task',
-                'indexes': [models.Index(models.F('queue'), models.F('priority'), models.F('due_at'), condition=models.Q(('quarantined_at__isnull', True), ('worker__isnull', True)), name='durable_task_free'), models.Index(models.F('worker'), condition=models.Q(('worker__isnull', False)), name='durable_task_worker'), models.Index(models.F('expires'), condition=models.Q(('expires__isnull', False)), name='durable_task_expires')],
+                'indexes': [models.Index(models.F('queue'), models.F('priority'), models.F('due_at'), condition=models.Q(('quarantined_at__isnull', True), ('worker__isnull', True)), name='durable_task_free'), models.Index(models.F('worker'), condition=models.Q(('worker__isnull', False)), name='durable_task_worker'), models.Index(models.F('expires'), condition=models.Q(('expires__isnull', False)), name='durable_task_expires'), models.Index(models.F('quarantined_at'), condition=models.Q(('quarantined_at__isnull', False)), name='durable_task_quarantined')],
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('quarantined_at', None), ('worker', None), _connector='OR'), models.Q(('started_at', None), ('worker__isnull', False), _connector='OR')), name='durable_task_one_state')],
             },
         ),

@@ -289,7 +289,8 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _beat(self) -> None:
         """Give a sign of life; let go of rows of this worker that it neither holds nor runs."""
-        store.beat(self.worker_id, socket.gethostname(), os.getpid(), self.slots)
+        queues = self.worker.app.amqp.queues.consume_from
+        store.beat(self.worker_id, socket.gethostname(), os.getpid(), self.slots, queues)
         self.seen_at = time.monotonic()
         stale = []
         if self._ahead and time.monotonic() - self._ahead[0][0] > STALE:

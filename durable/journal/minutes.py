@@ -1,0 +1,102 @@
+"""What ended in each minute, of each task and queue: made of the entries, once a minute, by beat.
+
+Charts, `/metrics` and alerts read these: some rows a minute, however many tasks there were.
+"""
+
+# ruff: noqa: S608 - the parts of the statement are constants here; every value is a parameter
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db import connections, transaction
+from django.utils import timezone
+
+from . import conf
+
+logger = logging.getLogger(__name__)
+
+#: Upper bounds of the histograms, in seconds; one more counts what is beyond.
+BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+#: The lock's number: this app's alone ("minu" in ASCII).
+LOCK = 0x6D696E75
+#: An end is seen once it is committed, and stands in the minute of its statement: so the newest
+#: minutes are counted again.
+AGAIN = timedelta(minutes=2)
+
+
+def _histogram(seconds: str) -> str:
+    bounds = f"width_bucket({seconds}, ARRAY[{', '.join(map(str, BOUNDS))}]::float8[])"
+    counts = (f"count(*) FILTER (WHERE {bounds} = {n})::int4" for n in range(len(BOUNDS) + 1))
+    return f"ARRAY[{', '.join(counts)}]"
+
+
+_WAIT = "greatest(0, extract(epoch FROM coalesce(started_at, ended_at) - due_at))::float8"
+_RUN = "extract(epoch FROM ended_at - started_at)::float8"
+_COLUMNS = (
+    "done", "failed", "revoked", "retried", "died", "waited", "ran", "waits", "runs", "memory",
+)  # fmt: skip
+
+_FOLD = f"""
+    INSERT INTO durable_minute (minute, task, queue, {", ".join(_COLUMNS)})
+    SELECT date_trunc('minute', ended_at), task, queue,
+        count(*) FILTER (WHERE state IN ('SUCCESS', 'IGNORED')),
+        count(*) FILTER (WHERE state IN ('FAILURE', 'REJECTED')),
+        count(*) FILTER (WHERE state IN ('REVOKED', 'DISCARDED')),
+        coalesce(sum(jsonb_array_length(jsonb_path_query_array(
+            history, '$[*] ? (@.what starts with "retry")'))), 0),
+        coalesce(sum(jsonb_array_length(jsonb_path_query_array(
+            history, '$[*] ? (@.what like_regex "ran it died$")'))), 0),
+        sum({_WAIT}), coalesce(sum({_RUN}), 0), {_histogram(_WAIT)}, {_histogram(_RUN)}, max(memory)
+    FROM durable_journal WHERE ended_at >= %(since)s AND ended_at < date_trunc('minute', %(now)s)
+    GROUP BY 1, 2, 3
+    ON CONFLICT (minute, task, queue) DO UPDATE SET
+        {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}"""
+
+_next = 0.0
+
+
+def fold() -> bool:
+    """Count the minutes that are over; return whether this process was the one to do it.
+
+    :raises django.db.Error: the database is away; the next one counts what is missing.
+    """
+    now = timezone.now()
+    with transaction.atomic(using=conf.alias()), connections[conf.alias()].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute("SELECT max(minute) FROM durable_minute")
+        last = cursor.fetchone()[0] or now - timedelta(days=1)
+        cursor.execute(_FOLD, {"since": last - AGAIN, "now": now})
+    return True
+
+
+def fold_once_a_minute() -> None:
+    """Count the minutes that are over, if it is time to, and there is a journal."""
+    global _next
+    if conf.days() and time.monotonic() >= _next:
+        fold()
+        _next = time.monotonic() + 60 - time.time() % 60 + 1
+
+
+def quantile(counts: Sequence[int], part: float) -> float | None:
+    """Return the seconds within which *part* of what a histogram counts stayed; ``None``: empty.
+
+    Linear within a bucket; of what is beyond all bounds, the last bound.
+    """
+    wanted, seen = sum(counts) * part, 0
+    if not wanted:
+        return None
+    for number, count in enumerate(counts):
+        if count and seen + count >= wanted:
+            if number == len(BOUNDS):
+                break
+            low = BOUNDS[number - 1] if number else 0.0
+            return low + (BOUNDS[number] - low) * (wanted - seen) / count
+        seen += count
+    return float(BOUNDS[-1])

@@ -1,0 +1,132 @@
+"""What a person sees of the rows: each question is bounded, however many rows there are.
+
+The second and last file with SQL on them, and it only reads. Counts stop at ``CAP``: who looks at
+a backlog needs to know that there are more, and not how many.
+"""
+
+# ruff: noqa: S608 - the parts of a statement are constants here; every value is a parameter
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from . import conf, store
+
+CAP = 10_000
+
+_FREE = "worker IS NULL AND quarantined_at IS NULL"
+
+
+class Queue(NamedTuple):
+    """The rows of a queue by state; at most ``CAP`` of each are counted."""
+
+    name: str
+    ready: int
+    scheduled: int
+    #: Since when the first one is ready.
+    oldest: datetime | None
+
+
+class Running(NamedTuple):
+    """A task that an attempt runs now."""
+
+    id: int
+    task_id: str
+    task: str
+    queue: str
+    worker: str
+    started_at: datetime
+    attempt: int
+
+
+class Worker(NamedTuple):
+    """A worker and what it has in hand."""
+
+    id: str
+    hostname: str
+    pid: int
+    slots: int
+    queues: str
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    alive: bool
+    running: int
+    held: int
+
+
+def queues() -> list[Queue]:
+    """Return the queues in which rows wait; as many steps in the index as there are lanes."""
+    lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
+    now = "statement_timestamp()"
+    found = store.run(
+        f"""WITH RECURSIVE lane AS (
+                (SELECT queue, priority, due_at FROM durable_task WHERE {_FREE}
+                    ORDER BY queue, priority, due_at LIMIT 1)
+                UNION ALL
+                SELECT following.* FROM lane, LATERAL (
+                    SELECT queue, priority, due_at FROM durable_task WHERE {_FREE}
+                        AND (queue, priority) > (lane.queue, lane.priority)
+                    ORDER BY queue, priority, due_at LIMIT 1) AS following)
+            SELECT queue,
+                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at <= {now} LIMIT {CAP}) AS c)::int,
+                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at > {now} LIMIT {CAP}) AS c)::int,
+                CASE WHEN due_at <= {now} THEN due_at END
+            FROM lane"""
+    )
+    by_name: dict[str, Queue] = {}
+    for name, ready, scheduled, oldest in found:
+        before = by_name.get(name, Queue(name, 0, 0, None))
+        first = min(filter(None, (before.oldest, oldest)), default=None)
+        by_name[name] = Queue(name, before.ready + ready, before.scheduled + scheduled, first)
+    return list(by_name.values())
+
+
+def running(limit: int = 500) -> list[Running]:
+    """Return what runs now, the longest first."""
+    found = store.run(
+        """SELECT id, task_id, task, queue, worker, started_at, attempt FROM durable_task
+           WHERE worker IS NOT NULL AND started_at IS NOT NULL ORDER BY started_at LIMIT %s""",
+        [limit],
+    )
+    return [Running(*row) for row in found]
+
+
+def quarantined() -> list[tuple[str, str, int]]:
+    """Return task, error and number of the newest rows in quarantine, the most first."""
+    return [
+        (row[0], row[1], row[2])
+        for row in store.run(
+            """SELECT task, error, count(*)::int FROM (
+                   SELECT task, error FROM durable_task WHERE quarantined_at IS NOT NULL
+                   ORDER BY quarantined_at DESC LIMIT %s) AS newest
+               GROUP BY 1, 2 ORDER BY 3 DESC""",
+            [CAP],
+        )
+    ]
+
+
+def workers() -> list[Worker]:
+    """Return the workers that have signed on, and what each has in hand."""
+    found = store.run(
+        """SELECT worker.id, hostname, pid, slots, queues, version, worker.started_at, seen_at,
+               seen_at > clock_timestamp() - %s * interval '1 s',
+               count(task.started_at)::int, (count(task.id) - count(task.started_at))::int
+           FROM durable_worker AS worker LEFT JOIN durable_task AS task
+               ON task.worker IS NOT NULL AND split_part(task.worker, '#', 1) = worker.id
+           GROUP BY worker.id ORDER BY hostname, pid""",
+        [conf.get("DEAD_AFTER")],
+    )
+    return [Worker(*row) for row in found]
+
+
+def called_lately(seconds: int = 60) -> dict[str, int]:
+    """Return how many of the rows were called lately, by queue, among the newest ``CAP``."""
+    found = store.run(
+        """SELECT queue, count(*)::int FROM (
+               SELECT queue, created_at FROM durable_task ORDER BY id DESC LIMIT %s) AS newest
+           WHERE created_at > clock_timestamp() - %s * interval '1 s' GROUP BY 1""",
+        [CAP, seconds],
+    )
+    return {row[0]: row[1] for row in found}
