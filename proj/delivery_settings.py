@@ -20,6 +20,8 @@ DURABLE_MAX_ATTEMPTS = env.integer("DURABLE_MAX_ATTEMPTS", 5, least=1)
 # Seconds between a worker's signs of life, and without any until its tasks are started elsewhere.
 DURABLE_HEARTBEAT = env.integer("DURABLE_HEARTBEAT", 2, least=1)
 DURABLE_DEAD_AFTER = env.integer("DURABLE_DEAD_AFTER", 10, least=2)
+# Bytes that the message of a plain call has at most; a larger one belongs into a row. 0: any.
+DURABLE_MESSAGE_MAX_BYTES = env.integer("DURABLE_MESSAGE_MAX_BYTES", 512 * 1024)
 
 # --- Results, beat, journal: declared in the conf.py of each, below durable/ ---------------------
 

@@ -221,3 +221,10 @@ def naps(label: str, how: str = "") -> str:
         Path(how, f"started-{label}-{os.getpid()}").touch()
         wait_for_file(f"{how}/go")
     return label
+
+
+@shared_task
+def returns(size: int) -> str:
+    """Return a text of that size."""
+    write("returned")
+    return "x" * size

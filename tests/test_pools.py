@@ -35,6 +35,9 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     "a result that JSON can't hold": (
         lambda: tasks.unserializable.delay(), "FAILURE EncodeError", [],
     ),
+    "a result that is too large": (
+        lambda: more.returns.delay(1024 * 1024), "FAILURE EncodeError", [],
+    ),
     "expires": (
         lambda: effect.apply_async(["expired"], expires=0.5, countdown=600),
         "REVOKED TaskRevokedError", [],

@@ -20,6 +20,9 @@ DEFAULTS: dict[str, Any] = {
     # Prepare the statements of each task's path on each connection, and listen for NOTIFY. Not
     # through a pooler that hands each transaction to another connection.
     "PREPARE": True,
+    # Bytes that the message of a plain call has at most, 0 for any number: over a slow line to the
+    # broker a larger one would not be sent within its socket_timeout, and be tried again in vain.
+    "MESSAGE_MAX_BYTES": 512 * 1024,
 }
 
 

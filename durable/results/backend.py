@@ -27,6 +27,7 @@ from celery.result import GroupResult
 from celery.utils.functional import regen
 from django.db import Error, connections, router
 from django_celery_results.backends.database import DatabaseBackend as UpstreamBackend
+from kombu.exceptions import EncodeError
 
 from durable.database import background
 from durable.database.retry import is_away, persist
@@ -96,8 +97,13 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
     def _values(
         self, task_id: str, result: Any, status: str, traceback: Any, request: Any
     ) -> dict[str, Any]:
-        """Return what ``statement.sql()`` stores."""
+        """Return what ``statement.sql()`` stores.
+
+        :raises kombu.exceptions.EncodeError: the result is too large. The task has failed by that.
+        """
         content_type, content_encoding, result = self.encode_content(result)
+        if status not in states.EXCEPTION_STATES:
+            _refuse_too_large(task_id, len(result or ""))
         traceback = storable(traceback) if traceback else traceback
         context = request or getattr(self.app.current_task, "request", None)
         meta = {
@@ -288,3 +294,13 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         """Return the task that this thread of a worker runs."""
         task = self.app.current_worker_task
         return task if task and not task.request.is_eager else None
+
+
+def _refuse_too_large(task_id: str, size: int) -> None:
+    most = conf.get("MAX_BYTES")
+    if most and size > most:
+        raise EncodeError(
+            f"the result of {task_id} has {size} bytes, and RESULTS_MAX_BYTES allows {most}: store "
+            "it in a table or a file and return its id, call the task with ignore_result=True, or "
+            "raise RESULTS_MAX_BYTES"
+        )

@@ -12,6 +12,8 @@ RESULTS = Declared(
     # Prepare the statement on each connection. Not through a pooler that hands each transaction to
     # another connection and doesn't follow prepared statements.
     PREPARE=Setting(True),
+    # Bytes that a result has at most; a task that returns more has failed. 0: any number.
+    MAX_BYTES=Setting(1024 * 1024),
 )
 
 #: The same for anybody else: a request that reads a result, the main process of a worker.

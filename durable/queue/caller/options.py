@@ -10,6 +10,8 @@ from django.utils import timezone
 from kombu.common import Broadcast
 from kombu.utils.json import dumps
 
+from .. import conf
+
 #: Handed to Celery, which makes the message's headers and body of them.
 MESSAGE = frozenset(
     {
@@ -181,3 +183,25 @@ def refuse_unfit(values: dict[str, Any]) -> None:
     whole = isinstance(priority, int) and not isinstance(priority, bool)
     if not whole or abs(priority) > HIGHEST_PRIORITY:
         raise ValueError(f"{task}: priority={priority!r} must be a small whole number")
+
+
+def refuse_too_large(task: str, *parts: Any) -> None:
+    """Refuse a plain call whose message is too large for a broker.
+
+    :param parts: what the message is made of; what JSON can't hold is another serializer's, or
+        Celery refuses it.
+    :raises ValueError: it says what to do.
+    """
+    most = conf.get("MESSAGE_MAX_BYTES")
+    if not most:
+        return
+    try:
+        size = len(dumps(parts))
+    except (TypeError, ValueError, RecursionError):
+        return
+    if size > most:
+        raise ValueError(
+            f"{task}: the message of this plain call has {size} bytes, and "
+            f"DURABLE_MESSAGE_MAX_BYTES allows {most}: pass the id of a row or a file, call it by "
+            "delay_on_commit(), whose row goes through no broker, or raise that setting"
+        )

@@ -58,6 +58,17 @@ def test_it_is_told_which_task_and_what_of_the_call(
     assert effects() == {"goes on": 1}
 
 
+def test_a_plain_call_that_is_too_large_is_told_what_to_do_and_a_row_is_written() -> None:
+    large = "x" * 512 * 1024
+    for call in (effect.delay, lambda text: effect.si("a").set(link=effect.si(text)).delay()):
+        with pytest.raises(
+            ValueError, match=r"effect: .* \d+ bytes, and DURABLE_MESSAGE_MAX_BYTES"
+        ):
+            call(large)
+    effect.delay_on_commit(large)
+    assert len(Task.objects.get().body) > len(large)
+
+
 def test_arguments_that_the_task_does_not_take_are_refused_as_celery_does() -> None:
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
         effect.delay_on_commit()

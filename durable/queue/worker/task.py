@@ -15,6 +15,7 @@ from celery.utils import uuid
 
 from .. import results
 from ..caller import calls, template
+from ..caller.options import refuse_too_large
 from . import attempt as attempts
 from . import execute, overrides
 from .attempt import NAME, Attempt, Outcome, Phase, Ticket, current, without_a_row
@@ -87,7 +88,10 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         return calls.enqueue_many(self, arguments, options)
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """Celery's own, but for what is durable, and for the retry of a durable task."""
+        """Celery's own, but for what is durable, and for the retry of a durable task.
+
+        :raises ValueError: a plain call whose message is too large.
+        """
         attempt = current(self.request)
         if attempt and attempt.retrying and attempt.runs_a_row:
             # Celery's retry hands on what the broker has said of a message.
@@ -102,6 +106,8 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
                 ("task_id", "producer", "link", "link_error", "shadow"), rest, strict=False
             )
             return calls.enqueue(self, args, kwargs, options)
+        embedded = (options.get(name) for name in ("chain", "chord", "link", "link_error"))
+        refuse_too_large(self.name, args, kwargs, *embedded)
         return super().apply_async(args, kwargs, *rest, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
