@@ -121,7 +121,9 @@ lock: ## compile both pyproject.toml into requirements/; UPGRADE=1 for the newes
 	$(compile) $(projects) -c requirements/runtime.txt --group local -o requirements/local.txt
 	$(compile) $(projects) -c requirements/runtime.txt -c requirements/local.txt --group dev -o requirements/dev.txt
 	$(compile) $(projects) -c requirements/runtime.txt --group bench -o requirements/bench.txt
+	$(compile) -c requirements/runtime.txt --group debug -o requirements/debug.txt
 	$(compile) --group checkov -o requirements/checkov.txt
+	$(compile) --group audit -o requirements/audit.txt
 
 .PHONY: clean
 clean: ## remove .venv, caches and all of `make run`: its data, its backups

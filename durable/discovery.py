@@ -6,6 +6,7 @@ asks for it (``DURABLE_APPS``): a library's ``schedules.py`` may mean something 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,3 +35,11 @@ def modules(name: str) -> Iterator[ModuleType]:
         path = f"{config.name}.{name}"
         if takes_part(config) and find_spec(path):
             yield import_module(path)
+
+
+def is_own(module: str) -> bool:
+    """Return whether a loaded module is the project's or this package's, and not of its tests."""
+    parts = Path(getattr(sys.modules.get(module), "__file__", None) or "").parts
+    if module.partition(".")[0] != __package__ and not _INSTALLED.isdisjoint(parts):
+        return False
+    return bool(parts) and "tests" not in parts

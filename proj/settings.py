@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "django_celery_results",
     "django_celery_beat",
     "durable.checks",
+    "durable.contracts",
     "durable.queue",
     "durable.journal",
     "durable.results",
@@ -94,6 +95,9 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "durable.web.outage.DatabaseErrors",
 ]
+
+# The tasks of the last release, which this code must be able to run: `manage.py check_tasks`.
+RELEASED_TASKS = BASE_DIR / "proj" / "released-tasks.txt"
 
 ROOT_URLCONF = "proj.urls"
 WSGI_APPLICATION = "proj.wsgi.application"

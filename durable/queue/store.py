@@ -602,3 +602,33 @@ def workload() -> list[tuple[str, int, int, int]]:
         [conf.get("DEAD_AFTER")],
     )
     return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+#: A row's arguments; of a text that ``jsonb`` can't hold there is nothing to see.
+_CALL = r"CASE WHEN body NOT LIKE '%%\\u0000%%' THEN body::jsonb END"
+
+
+def shapes() -> list[tuple[str, int | None, list[str], int]]:
+    """Return the calls that wait: task, number of arguments, names of the named, number of rows.
+
+    Of arguments that can't be seen the number is ``None``.
+    """
+    rows = run(
+        f"""SELECT task, count, names, count(*) FROM (
+                SELECT task, jsonb_array_length(call -> 0) AS count,
+                    ARRAY(SELECT jsonb_object_keys(call -> 1) ORDER BY 1) AS names
+                FROM (SELECT task, {_CALL} AS call FROM durable_task) AS read) AS shape
+            GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def following() -> list[tuple[str, int]]:
+    """Return the tasks that follow rows (a chain's next, ``link=``, a chord's body), with rows."""
+    rows = run(
+        f"""SELECT next.task #>> '{{}}', count(DISTINCT id) FROM durable_task,
+                jsonb_path_query(({_CALL}) -> 2,
+                    '$.** ? (exists(@.task) && exists(@.subtask_type)).task') AS next(task)
+            WHERE body LIKE '%%subtask_type%%' GROUP BY 1 ORDER BY 1"""
+    )
+    return [(row[0], row[1]) for row in rows]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from functools import partial
 from json import loads
+from random import uniform
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -72,7 +73,9 @@ def postpone_or_quarantine(
             return False
         times = 1 + count(loads(row["history"]), cause)
         if times < cause.limit:
-            pause = min(LONGEST_PAUSE, 2 ** (times - 1))
+            # By chance: a worker that refuses a row would else look for it again just when it is
+            # due, each time before one that can run it.
+            pause = min(LONGEST_PAUSE, 2 ** (times - 1)) * uniform(1, 1.5)  # noqa: S311
             store.postpone(row_id, why, pause)
             say = logger.error if cause is UNKNOWN else logger.info
             say("%s[%s] %s; it is tried again in %d s", row["task"], row["task_id"], why, pause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -46,14 +47,32 @@ def execute(attempt: Attempt, body: Callable[[], Any]) -> Any:
         if lost_database(error, conf.alias()) and not task.request.is_eager:
             attempt.lost_database(error)  # not the task's failure
             raise Superseded(f"the database went away: {error}") from error
+        ending = _of_another_version(task, error) or error
         try:
-            attempt.end_by(error)
+            attempt.end_by(ending)
         except DatabaseError as second:
             if not is_away(second):
                 raise
             attempt.lost_database(second)
             raise Superseded(f"the database went away: {second}") from error
-        raise
+        if ending is error:
+            raise
+        raise ending from error
+
+
+def _of_another_version(task: Any, error: Exception) -> Reject | None:
+    """Return that the row is for another worker, if its arguments are not those of this task.
+
+    The call was checked where it was made, so a version that takes them runs beside this one.
+    """
+    request = task.request
+    if not (isinstance(error, TypeError) and task.typing) or request.is_eager:
+        return None
+    try:
+        inspect.signature(task.run).bind(*(request.args or ()), **(request.kwargs or {}))
+    except TypeError as unfit:
+        return Reject(f"this version of {task.name} can't be called so: {unfit}", requeue=True)
+    return None
 
 
 def _run_long(attempt: Attempt, body: Callable[[], Any]) -> None:

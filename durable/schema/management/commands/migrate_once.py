@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -15,8 +16,9 @@ class Command(BaseCommand):
     """Bring schema, cache table and periodic tasks up to date, while no other process does."""
 
     help = (
-        "Waits for the database, and for another migration that runs; then migrates, makes the "
-        "cache table and writes the periodic tasks. Changes nothing when run again."
+        "Waits for the database, and for another migration that runs; then refuses a code that "
+        "can't run what waits (check_tasks), migrates, makes the cache table and writes the "
+        "periodic tasks. Changes nothing when run again."
     )
     # They need the database, which may not be there yet; `migrate` runs its own.
     requires_system_checks: list[str] = []
@@ -26,6 +28,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with alone(Progress(self.stdout.write, options["wait"])):
+            if apps.is_installed("durable.contracts"):
+                call_command("check_tasks")
             call_command("migrate", interactive=False, verbosity=options["verbosity"])
             call_command("createcachetable", verbosity=options["verbosity"])
             call_command("sync_schedules", verbosity=options["verbosity"])
