@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app as app
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -17,7 +18,6 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from durable.contracts import signatures
 from durable.contracts.signatures import narrowed
 from durable.queue.models import Task
-from proj.celery import app
 from tests import durable_tasks as tasks
 
 pytestmark = pytest.mark.django_db
