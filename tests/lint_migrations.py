@@ -17,8 +17,8 @@ from django.apps import apps
 from django.db import connection
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
-from django_migration_linter.sql_analyser import PostgresqlAnalyser
 from django_migration_linter.sql_analyser.base import Check, CheckMode, CheckType
+from django_migration_linter.sql_analyser.postgresql import PostgresqlAnalyser
 
 from durable.discovery import takes_part
 
@@ -35,10 +35,10 @@ def adds_checked_constraint(sql: list[str], **kwargs: Any) -> bool:
     )
 
 
-class Analyser(PostgresqlAnalyser):  # type: ignore[misc]
+class Analyser(PostgresqlAnalyser):
     """The linter's rules for PostgreSQL, and one that it lacks."""
 
-    migration_checks = (
+    migration_checks = [
         *PostgresqlAnalyser.migration_checks,
         Check(
             code="ADD_CONSTRAINT",
@@ -48,7 +48,7 @@ class Analyser(PostgresqlAnalyser):  # type: ignore[misc]
             mode=CheckMode.TRANSACTION,
             type=CheckType.ERROR,
         ),
-    )
+    ]
 
 
 def lint(migration: Migration, statements: list[str]) -> Iterator[str]:

@@ -22,11 +22,11 @@ def test_the_projects_own_are_clean() -> None:
     assert [line for each, sql in own() for line in lint(each, sql)] == []
 
 
-def found(*changes: Any, atomic: bool = True, **waived: str) -> list[str]:
+def found(*changes: Any, atomic: bool = True, waived: Any = None) -> list[str]:
     """Return the codes of what is wrong with a migration of the queue's app after its first."""
-    migration = Migration("0002_next", "durable")
-    migration.operations, migration.dependencies = list(changes), [("durable", "0001_initial")]
-    migration.atomic, migration.lint = atomic, waived  # type: ignore[attr-defined]
+    said = {"operations": list(changes), "dependencies": [("durable", "0001_initial")]}
+    kind = type("Migration", (Migration,), {**said, "atomic": atomic, "lint": waived or {}})
+    migration = kind("0002_next", "durable")
     loader = MigrationLoader(connection, replace_migrations=False)
     loader.graph.add_node(("durable", "0002_next"), migration)
     loader.graph.add_dependency(migration, ("durable", "0002_next"), ("durable", "0001_initial"))
@@ -50,8 +50,8 @@ def found(*changes: Any, atomic: bool = True, **waived: str) -> list[str]:
 )
 def test_what_locks_or_breaks_is_refused_unless_there_is_a_reason(code: str, change: Any) -> None:
     assert code in found(change)
-    assert code in found(change, **{code: " "})
-    assert code not in found(change, **{code: "the table is small"})
+    assert code in found(change, waived={code: " "})
+    assert code not in found(change, waived={code: "the table is small"})
 
 
 @pytest.mark.django_db(transaction=True)  # an index can't be built so in a transaction
@@ -64,4 +64,4 @@ def test_what_can_be_done_beside_the_running_version_is_let_through() -> None:
 
 def test_a_reason_for_nothing_is_refused() -> None:
     change = operations.AddField("Task", "note", models.TextField(null=True))
-    assert found(change, DROP_TABLE="it was") == ["DROP_TABLE"]
+    assert found(change, waived={"DROP_TABLE": "it was"}) == ["DROP_TABLE"]

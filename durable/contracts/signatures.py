@@ -86,6 +86,7 @@ def _parse(text: str) -> Signature:
     if not isinstance(function, ast.FunctionDef):
         raise ValueError(text)
     given, found = function.args, []
+    positional: list[tuple[ast.arg, Any]]
     positional = [(each, Parameter.POSITIONAL_ONLY) for each in given.posonlyargs]
     positional += [(each, Parameter.POSITIONAL_OR_KEYWORD) for each in given.args]
     required = len(positional) - len(given.defaults)
