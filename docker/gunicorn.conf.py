@@ -33,7 +33,12 @@ if bind.startswith(":"):
     # gunicorn has no option for it, and takes a socket on [::] to be alone on its port.
     bind = [f"0.0.0.0{bind}", *([f"[::]{bind}"] if has_ipv6() else [])]  # noqa: S104
     sock.TCP6Socket.bind = bind_ipv6_alone
-worker_class = "gthread"
+# gunicorn's threads, which slow clients don't get.
+worker_class = "durable.web.server.worker.Worker"
+# In each process, idle ones among them; one more takes the place of the idlest.
+worker_connections = 500
+# Answers go through what waits for slow clients, files too.
+sendfile = False
 # As the settings read it; they say what is wrong with anything that is no number.
 _threads = os.environ.get("WEB_THREADS", "")
 threads = int(_threads) if _threads.isdecimal() else 4

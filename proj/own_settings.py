@@ -18,6 +18,8 @@ API_TOKEN_MAX_AGE = env.integer("API_TOKEN_MAX_AGE", 12 * 3600, least=60)
 
 # --- apps.reports --------------------------------------------------------------------------------
 
+# The views that take files, by their names (durable/web/bodies.py).
+UPLOAD_VIEWS = frozenset({"reports:home", "api:create_report"})
 REPORTS_MAX_UPLOAD_MB = env.integer("REPORTS_MAX_UPLOAD_MB", 500, least=1)
 REPORTS_CHUNK_KB = env.integer("REPORTS_CHUNK_KB", 1024, least=16)
 REPORTS_EXPIRE_DAYS = env.integer("REPORTS_EXPIRE_DAYS", 30, least=1)

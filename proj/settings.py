@@ -80,6 +80,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "durable.logs.middleware.RequestIdMiddleware",  # the outermost: what any other logs has the id
+    "durable.web.headers.SecurityHeaders",  # on the answers of all that follow
     # Before the others: a probe must not depend on hosts, sessions, redirects or the database.
     "durable.health.middleware.ProbeMiddleware",
     "durable.metrics.middleware.MetricsMiddleware",
@@ -89,6 +90,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "durable.web.bodies.BodyLimits",  # before the CSRF check reads a form
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -310,8 +312,9 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
-# Larger bodies than this must be files, which are streamed.
+# Larger bodies than this are refused unread, but for the views below (own_settings.py).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes
+UPLOAD_VIEWS: frozenset[str] = frozenset()
 
 # --- Logging -------------------------------------------------------------------------------------
 

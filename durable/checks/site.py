@@ -111,3 +111,18 @@ def the_key_can_not_be_guessed() -> Iterator[Finding]:
             "guesses it signs sessions and tokens.",
             "Take a random one: openssl rand -base64 48. Everybody has to log in again then.",
         )
+
+
+@invariant(
+    "proj.W106",
+    "TRUSTED_PROXIES is 1 or more, with HTTPS_ONLY",
+    "set TRUSTED_PROXIES to how many proxies stand in front of the web role",
+)
+def visitors_are_told_apart() -> Iterator[Finding]:
+    """Find a site behind a proxy that takes all visitors for one, the proxy."""
+    if getattr(settings, "HTTPS_ONLY", False) and not getattr(settings, "NINJA_NUM_PROXIES", 1):
+        yield (
+            "HTTPS_ONLY=true and TRUSTED_PROXIES=0: all visitors have the proxy's address, and "
+            "share one limit on tries to log in. One of them locks out all others.",
+            "Set TRUSTED_PROXIES to how many proxies add to X-Forwarded-For: mostly 1.",
+        )

@@ -7,6 +7,7 @@ a redirect to HTTPS, and without the database connection of the request's thread
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 
@@ -24,7 +25,9 @@ class ProbeMiddleware:
         self.readiness = Readiness()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        answer = {"/livez": self.livez, "/readyz": self.readyz}.get(request.path_info)
+        answers: dict[str, Callable[[], HttpResponse]]
+        answers = {"/livez": self.livez, "/readyz": lambda: self.readyz(is_near(request))}
+        answer = answers.get(request.path_info)
         if answer is None:
             return self.get_response(request)
         if request.method not in {"GET", "HEAD"}:
@@ -40,8 +43,8 @@ class ProbeMiddleware:
         """Touch nothing: a process must not be restarted because something else is down."""
         return HttpResponse("ok\n", content_type="text/plain")
 
-    def readyz(self) -> HttpResponse:
-        """Tell each part's state; 503 takes the process out of service until all are ``ok``.
+    def readyz(self, detailed: bool) -> HttpResponse:
+        """Answer 503, which takes the process out of service, until each part's state is ``ok``.
 
         Before a stop (docker/drain) that is so too, while everything else is answered as before.
         """
@@ -49,5 +52,20 @@ class ProbeMiddleware:
             return JsonResponse({"status": "draining"}, status=503)
         checks = self.code.check() | self.readiness.check()
         ready = all(state == "ok" for state in checks.values())
-        body = {"status": "ok" if ready else "unavailable", "checks": checks}
+        body: dict[str, object] = {"status": "ok" if ready else "unavailable"}
+        if detailed:
+            body["checks"] = checks
         return JsonResponse(body, status=200 if ready else 503)
+
+
+def is_near(request: HttpRequest) -> bool:
+    """Return whether the request comes from a private address, and through no proxy.
+
+    What came through a proxy came from outside. A client can't take away what the proxy adds.
+    """
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False
+    try:
+        return ip_address(request.META.get("REMOTE_ADDR", "")).is_private
+    except ValueError:  # a socket of this machine
+        return not request.META.get("REMOTE_ADDR")

@@ -252,11 +252,18 @@ def test_hosts_are_named_and_what_is_public_is_safe(settings: Any) -> None:
     found = messages()
     assert found.keys() == {"proj.W102", "proj.W103"}
     assert all("example.org" in text for text in found.values())
-    settings.HTTPS_ONLY, settings.DEBUG = True, False
+    settings.HTTPS_ONLY, settings.NINJA_NUM_PROXIES, settings.DEBUG = True, 1, False
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     assert messages().keys() == {"proj.W104"}
     settings.ALLOWED_HOSTS = ["*"]
     assert messages().keys() == {"proj.W101", "proj.W104"}
+
+
+def test_a_site_behind_a_proxy_tells_its_visitors_apart(settings: Any) -> None:
+    settings.HTTPS_ONLY, settings.NINJA_NUM_PROXIES = True, 0
+    assert "Set TRUSTED_PROXIES" in messages()["proj.W106"]
+    settings.NINJA_NUM_PROXIES = 1
+    assert messages() == {}
 
 
 def test_the_names_of_a_service_in_a_cluster_are_for_its_pods(settings: Any) -> None:

@@ -1,0 +1,1 @@
+"""Attacks on running processes, and what has to hold while they go on."""

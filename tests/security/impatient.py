@@ -1,0 +1,7 @@
+"""The web role's worker with a few seconds where the shipped one has up to a minute."""
+
+from durable.web.server import limits
+from durable.web.server.worker import Worker as Worker
+
+limits.GRACE = 2.0
+limits.STUCK = limits.LINGER = 1.0

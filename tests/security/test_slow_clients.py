@@ -1,0 +1,126 @@
+"""Clients that send or read slowly, or not at all, hold memory and no thread."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from tests.fixtures_worker import database_url, wait_for
+from tests.http_client import Visitor
+
+from .conftest import THREADS, Web, received
+
+HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
+#: Answers of some hundred kilobytes, more than a client with a small window lets through.
+STATIC = b"GET /static/ninja/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def upload(member: Visitor) -> bytes:
+    """Return the beginning of an upload that says it is large."""
+    return (
+        b"POST /api/reports HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
+        b"Authorization: " + member.headers["Authorization"].encode() + b"\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: "
+        b'form-data; name="file"; filename="a.csv"\r\n\r\na,b\r\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "sends",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(HEAD, id="half a head"),
+        pytest.param(HEAD + FORM + b"Content-Length: 9\r\n\r\na", id="half a small body"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n9\r\na", id="half a chunk"),
+        pytest.param(HEAD + FORM + b"Content-Length: 900000\r\n\r\na", id="half a large body"),
+        pytest.param(STATIC, id="reads nothing"),
+    ],
+)
+def test_slow_connections_hold_no_thread_and_are_ended(web: Web, sends: bytes) -> None:
+    slow = [web.connect(sends, receives=4096) for _ in range(4 * THREADS)]
+    for path in ("/livez", "/readyz", "/", "/accounts/login/"):
+        assert web.visitor().request(path).status == 200
+    if sends is not STATIC:  # whose rest would have to be read to see its end
+        for sock in slow:
+            while received(sock):
+                pass
+
+
+def test_drops_of_bytes_buy_no_time(web: Web) -> None:
+    sock = web.connect(HEAD + FORM + b"Content-Length: 60000\r\n\r\n")
+    sock.settimeout(0.2)
+
+    def refused() -> bytes:
+        try:
+            sock.sendall(b"x")
+            return sock.recv(12)
+        except TimeoutError:
+            return b""
+
+    assert wait_for(refused, "the client is refused") == b"HTTP/1.1 408"
+
+
+def test_slow_uploads_get_half_of_the_threads(web: Web, member: Visitor) -> None:
+    first = web.connect(upload(member))
+    wait_for(lambda: web.ask(upload(member))[:12] == b"HTTP/1.1 503", "the next one is refused")
+    refused = web.ask(upload(member))
+    assert b"\r\nRetry-After: 5\r\n" in refused or refused.startswith(b"HTTP/1.1 408")
+    assert web.visitor().request("/").status == 200
+    assert b" 400 " in received(first) or b" 408 " in received(first)
+    assert member.request("/api/reports").json()["count"] == 0
+
+
+def test_many_idle_connections_make_room_for_the_next_one(web: Web) -> None:
+    idle = [web.connect() for _ in range(600)]
+    assert web.visitor().request("/").status == 200
+    assert received(idle[0]) == b""
+
+
+def test_a_client_that_reads_slowly_gets_all_of_the_answer(web: Web) -> None:
+    sock = web.connect(STATIC.replace(b"1.1\r\nHost", b"1.0\r\nHost"), receives=4096)
+    answer = b""
+    while part := received(sock):
+        answer += part
+        time.sleep(0.0005)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}\r\n".encode() in head + b"\r\n"
+
+
+def test_requests_in_one_packet_are_answered_in_their_order(web: Web) -> None:
+    one = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = b"GET /no-such HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    form = HEAD + FORM + b"Content-Length: 3\r\n\r\na=b"
+    answer = web.ask(one + form + one + last)
+    statuses = [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"302", b"200", b"404"]
+
+
+def test_a_client_that_waits_for_a_word_to_send_its_body_gets_one_word(web: Web) -> None:
+    sock = web.connect(
+        HEAD + FORM + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+    )
+    assert received(sock) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    sock.sendall(b"a=b")
+    assert received(sock).startswith(b"HTTP/1.1 302")
+
+
+def test_a_process_whose_threads_are_stuck_says_so(web: Web) -> None:
+    """The probes have threads of their own; that must not make them lie."""
+
+    def live() -> int:
+        return web.visitor().request("/livez").status
+
+    with closing(psycopg.connect(database_url())) as lock:
+        lock.execute("LOCK TABLE django_session IN ACCESS EXCLUSIVE MODE")
+        asks = b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: sessionid=" + b"a" * 32 + b"\r\n\r\n"
+        waiting = [web.connect(asks) for _ in range(THREADS)]
+        assert live() == 200, "busy is not stuck"
+        waiting.append(web.connect(asks))
+        wait_for(lambda: live() == 503, "the process says that it is stuck")
+        lock.rollback()
+    assert [received(sock)[:12] for sock in waiting] == [b"HTTP/1.1 200"] * 3
+    assert live() == 200
