@@ -67,6 +67,10 @@ restore: ## put a dump in the database's place: FROM=file; without it, show whic
 rotate-secret: ## replace a password or key: NAME=secret_key (postgres, redis; compose: metrics_token); ENV=prod for a cluster's
 	@$(if $(ENV),$(PYTHON) deploy/k8s/rotate-secret "$(ENV)",deploy/compose/rotate-secret) "$(NAME)"
 
+.PHONY: doctor
+doctor: ## show the state of all parts, and what to do: compose's, else `make run`'s; ENV=prod for a cluster's; JSON=1
+	@$(PYTHON) deploy/doctor "$(ENV)" $(if $(JSON),--json)
+
 .PHONY: chaos
 chaos: ## break a stack of its own under load, and count: FAULT=name, SEED=7 MINUTES=10, BASELINE=1
 	$(call venv,dev)

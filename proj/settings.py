@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "durable.checks",
     "durable.contracts",
+    "durable.doctor",
     "durable.queue",
     "durable.journal",
     "durable.results",

@@ -1,0 +1,1 @@
+"""The parts, each a module with ``lines()``: what it yields is asked anew each time."""
