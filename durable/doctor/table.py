@@ -13,7 +13,8 @@ COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "31"}
 def as_text(lines: Iterable[Line], *, colour: bool = False) -> Iterator[str]:
     """Yield the table's lines: level, part, name, what is; below it what to do."""
     rows = list(lines)
-    widths = [max((len(row[n]) for row in rows), default=0) for n in (0, 1)]
+    named = [row.part for row in rows], [row.name for row in rows]
+    widths = [max((len(text) for text in texts), default=0) for texts in named]
     for row in rows:
         mark = MARKS[row.level]
         mark = f"\033[{COLOURS[row.level]}m{mark}\033[0m" if colour else mark

@@ -15,7 +15,11 @@ from ..outside import DISK
 
 def lines() -> Iterator[Line]:
     """Yield a line for each folder on a disk of its own."""
-    folders = [tempfile.gettempdir(), settings.BASE_DIR, settings.EMAIL_FILE_PATH or "/"]
+    folders: list[str | Path] = [
+        tempfile.gettempdir(),
+        settings.BASE_DIR,
+        settings.EMAIL_FILE_PATH or "/",
+    ]
     seen: set[int] = set()
     for folder in map(Path, folders):
         if not folder.exists() or folder.stat().st_dev in seen:
