@@ -185,6 +185,13 @@ def does(name: str) -> None:
 
 
 @shared_task
+def asks(sql: str) -> None:
+    """Run a query."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+@shared_task
 def locks(number: int) -> int:
     """Lock a row of ``test_lock``."""
     write(f"lock {number}")

@@ -135,6 +135,16 @@ def test_an_attempt_that_was_taken_over_in_a_batch_takes_no_other_with_it(
     assert (taken.state, Task.objects.get().attempt) == ("PENDING", 2)
 
 
+def test_a_first_query_that_cannot_be_parsed_undoes_nothing_of_the_task_before(
+    serve: Serve,
+) -> None:
+    """It goes out with the savepoint in one text, none of which is done then."""
+    _, failed, _ = call((tasks.effect, "a"), (more.asks, "no SQL"), (tasks.effect, "b"))
+    serve()
+    assert tasks.effects() == {"a": 1, "b": 1}
+    assert (failed.state, Task.objects.count()) == ("FAILURE", 0)
+
+
 @pytest.mark.parametrize("how", ["unknown", "unreadable"])
 def test_a_row_that_has_to_wait_leaves_the_others_of_its_batch_alone(
     serve: Serve, how: str

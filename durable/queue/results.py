@@ -26,9 +26,9 @@ def is_transactional(backend: Any) -> bool:
     """Return whether results are rows in the queue's own database, written through Django."""
     from django_celery_results.backends.database import DatabaseBackend
 
-    return isinstance(backend, DatabaseBackend) and (
-        router.db_for_write(backend.TaskModel) == conf.alias()
-    )
+    if not isinstance(backend, DatabaseBackend):
+        return False
+    return not router.routers or router.db_for_write(backend.TaskModel) == conf.alias()
 
 
 def part_of(task: Any, result: Any, state: str) -> Part | None:

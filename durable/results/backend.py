@@ -15,9 +15,10 @@ PostgreSQL only.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from celery import states
@@ -28,6 +29,7 @@ from celery.utils.functional import regen
 from django.db import Error, connections, router
 from django_celery_results.backends.database import DatabaseBackend as UpstreamBackend
 from kombu.exceptions import EncodeError
+from kombu.utils.json import JSONEncoder
 
 from durable.database import background
 from durable.database.retry import is_away, persist
@@ -35,6 +37,12 @@ from durable.database.text import storable
 
 from . import chords, conf, statement
 
+logger = logging.getLogger(__name__)
+
+_dumps = JSONEncoder().encode
+_OF_NO_REQUEST = dict.fromkeys(
+    ("task_args", "task_kwargs", "periodic_task_name", "task_name", "worker")
+)
 #: What Celery makes of a generator that is a chord's header.
 _Regen = type(regen(iter(())))
 
@@ -110,9 +118,6 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
             **getattr(context, "meta", {}),
             "children": self.current_task_children(request),
         }
-        more = self._get_extended_properties(request, traceback)
-        if more["worker"]:  # the name of a machine may be longer than the column
-            more["worker"] = more["worker"][: self.TaskModel._meta.get_field("worker").max_length]
         return {
             "task_id": task_id,
             "status": status,
@@ -120,11 +125,48 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
             "content_encoding": content_encoding,
             "result": result,
             "meta": self.encode_content(meta)[2],
-            **more,
-            "traceback": traceback,
+            **self._of_request(request, traceback),
             "started": status == states.STARTED,
             "outdated": False,
         }
+
+    def _of_request(self, request: Any, traceback: Any) -> dict[str, Any]:
+        """Return what is stored of a request, with ``CELERY_RESULT_EXTENDED``."""
+        if not request or not self._extended:
+            return {**_OF_NO_REQUEST, "traceback": traceback}
+        found: dict[str, Any] = {}
+        for name in ("args", "kwargs"):
+            shown = getattr(request, f"{name}repr", None)
+            value = getattr(request, name, None) if shown is None else shown
+            found[f"task_{name}"] = None if value is None else self.encode_content(value)[2]
+        worker = getattr(request, "hostname", None)
+        return {
+            **found,
+            "traceback": traceback,
+            "periodic_task_name": getattr(request, "periodic_task_name", None),
+            "task_name": getattr(request, "task", None),
+            "worker": worker and worker[: self._longest_worker],
+        }
+
+    @cached_property
+    def _extended(self) -> bool:
+        """``CELERY_RESULT_EXTENDED``; asked for each task, which takes Celery a while."""
+        return bool(self.app.conf.result_extended)
+
+    @cached_property
+    def _longest_worker(self) -> int:
+        """How long a name the column holds; that of a machine may be longer."""
+        return int(self.TaskModel._meta.get_field("worker").max_length)
+
+    def encode_content(self, data: Any) -> tuple[str, str, Any]:
+        """Return content type, encoding and text; as JSON without kombu's way to it."""
+        if self.serializer == "json":
+            try:
+                return "application/json", "utf-8", _dumps(data)
+            except Exception:  # another encoder may know it, or says what is wrong
+                logger.debug("kombu encodes a %s", type(data))
+        encoded: tuple[str, str, Any] = super().encode_content(data)
+        return encoded
 
     def part_of_statement(
         self, source: str, task_id: str, result: Any, state: str, request: Any

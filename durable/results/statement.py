@@ -47,7 +47,7 @@ def sql(table: str, source: str = "") -> str:
 def sql_of_many(table: str) -> str:
     """Return the statement that stores ends of many tasks; each column is one array."""
     updates = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
-    arrays = ", ".join(f"%(all_{name})s::text[]" for name in COLUMNS)
+    arrays = ", ".join(f"%(all_{name})b::text[]" for name in COLUMNS)
     return f"""
         INSERT INTO {table} AS kept ({", ".join(COLUMNS)}, date_created, date_done)
         SELECT *, statement_timestamp(), statement_timestamp()

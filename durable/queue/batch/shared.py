@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import InternalError, connections, transaction
 from django.db.backends.utils import CursorWrapper
+from psycopg import ClientCursor
+from psycopg.errors import InvalidSavepointSpecification
 from psycopg.pq import TransactionStatus
 
 from durable.journal.entry import End
@@ -20,10 +22,10 @@ from ..worker.attempt import Attempt, Outcome, Superseded, Ticket, ended_by
 
 logger = logging.getLogger(__name__)
 
-#: One name for all: a task's is released before the next one's is set. Django's own list of
-#: savepoints, by which it drops what waits for the commit, has a name for each.
-_SAVEPOINT, _RELEASE = "SAVEPOINT durable_task", "RELEASE SAVEPOINT durable_task"
-_ROLLBACK = "ROLLBACK TO SAVEPOINT durable_task"
+#: Two names in turn: if a query can't be parsed, nothing that goes with it was done, and the
+#: savepoint of the task before must not pass for this one's. Django's own list of savepoints, by
+#: which it drops what waits for the commit, has a name for each.
+_NAMES = ("durable_even", "durable_odd")
 
 
 class Together(Exception):  # noqa: N818 - it says how it goes on
@@ -54,8 +56,8 @@ class Batch:
         self._tasks, self._sid = 0, ""
         self._cursors = 0  # that the task has opened
         self._loose = False  # it went past its savepoint: COPY, a cursor of psycopg's own
-        #: A savepoint stands before what the task does; there is an old one.
-        self._has_savepoint = self._has_old = False
+        self._has_savepoint = False  # one stands before what the task does
+        self._old = ""  # the newest savepoint, of whichever task
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -106,17 +108,20 @@ class Batch:
         """Set the savepoint of a task with its first query, and in its round trip."""
         if not self._sid or self._has_savepoint:
             return execute(sql, params, many, context)
-        raw, cursor = self.connection.connection, context["cursor"]
+        cursor = context["cursor"]
         # Django has opened one for this query; statement.run_prepared() goes by itself.
         self._loose = self._cursors > isinstance(cursor, CursorWrapper)
-        statements = [_RELEASE, _SAVEPOINT] if self._has_old else [_SAVEPOINT]
-        self._has_savepoint = self._has_old = True
-        by_itself = many or hasattr(cursor, "name")  # a cursor of the server's
-        with self.connection.wrap_database_errors, nullcontext() if by_itself else raw.pipeline():
-            for statement in statements:
-                raw.execute(statement)
-            if not by_itself:
-                return execute(sql, params, many, context)
+        statements = [f"SAVEPOINT {_NAMES[self._tasks % 2]}"]
+        if self._old:
+            statements.insert(0, f"RELEASE SAVEPOINT {self._old}")
+        self._has_savepoint, self._old = True, _NAMES[self._tasks % 2]
+        if type(sql) is str and not many and _binds_here(cursor):
+            result = execute("; ".join([*statements, sql]), params, many, context)
+            for _ in statements:
+                cursor.nextset()
+            return result
+        with self.connection.wrap_database_errors:
+            self.connection.connection.execute("; ".join(statements))
         return execute(sql, params, many, context)
 
     @contextmanager
@@ -153,13 +158,21 @@ class Batch:
             if loose or not in_order or _is_deadlock(error):
                 self.apart = True
             elif self._has_savepoint:
-                with connection.wrap_database_errors:
-                    connection.connection.execute(_ROLLBACK)
+                self.apart = not self._roll_back()
             connection.needs_rollback = False
             raise
         finally:
             connection.savepoint_ids.remove(sid)
             self._sid = ""
+
+    def _roll_back(self) -> bool:
+        """Undo what the task has written; return whether its savepoint was there."""
+        with self.connection.wrap_database_errors:
+            try:
+                self.connection.connection.execute(f"ROLLBACK TO SAVEPOINT {self._old}")
+            except InvalidSavepointSpecification:  # its first query could not be parsed
+                return False
+        return True
 
     def _status(self) -> TransactionStatus:
         raw = self.connection.connection
@@ -177,6 +190,11 @@ class Batch:
             for end in sorted(self.ended, key=lambda end: end.group):
                 if end.count_part is not None:
                     end.count_part()
+
+
+def _binds_here(cursor: Any) -> bool:
+    """Return whether a query goes out as one text, and others can stand before it."""
+    return isinstance(cursor, CursorWrapper) and isinstance(cursor.cursor, ClientCursor)
 
 
 def _is_deadlock(error: BaseException | None) -> bool:
