@@ -42,6 +42,7 @@ CELERY_TASK_TRACK_STARTED = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "apps.accounts.tasks.*": {"queue": "mail"},
+    "durable.accounts.tasks.*": {"queue": "mail"},
     "apps.reports.tasks.*": {"queue": "reports"},
 }
 

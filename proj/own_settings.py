@@ -12,7 +12,8 @@ OWN_APPS = ["apps.accounts", "apps.reports"]
 
 # --- apps.accounts -------------------------------------------------------------------------------
 
-LOGIN_URL = "accounts:login"
+# false: accounts are made in the admin, and the sign-up page is gone.
+SIGNUP = env.boolean("SIGNUP", True)
 # Seconds that a token of the API is good for.
 API_TOKEN_MAX_AGE = env.integer("API_TOKEN_MAX_AGE", 12 * 3600, least=60)
 

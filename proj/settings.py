@@ -13,6 +13,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
+from durable.accounts import conf as _accounts
 from durable.environment.reader import ConfigurationError, check
 from durable.environment.time_zones import A_TIME_ZONE, time_zone
 
@@ -63,6 +64,9 @@ INSTALLED_APPS = [
     "ninja",  # serves Swagger UI from here instead of from a CDN
     "django_celery_results",
     "django_celery_beat",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "durable.checks",
     "durable.contracts",
     "durable.doctor",
@@ -76,6 +80,7 @@ INSTALLED_APPS = [
     "durable.housekeeping",
     "durable.backups",
     "durable.logs",
+    "durable.accounts",
     *OWN_APPS,
 ]
 
@@ -95,6 +100,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "durable.accounts.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "durable.web.outage.DatabaseErrors",
 ]
@@ -191,19 +197,30 @@ CACHES = {
 
 # --- Sign-in -------------------------------------------------------------------------------------
 
+# Limits, the audit log, staff: declared in durable/accounts/conf.py.
+globals().update(_accounts.ACCOUNT.given(env))
+AUTHENTICATION_BACKENDS = ["durable.accounts.backends.LimitedBackend"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": env.integer("PASSWORD_MIN_LENGTH", 12, least=8)},
+    },
+    {"NAME": "durable.accounts.passwords.UncommonValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "durable.accounts.passwords.ChangeObserver"},
 ]
-LOGIN_URL = "admin:login"  # unless an app of your own has a better one
+PASSWORD_RESET_TIMEOUT = 3600  # seconds that a link in a mail is good for
+# Seconds that a log-in holds; that of staff for ACCOUNT_STAFF_SESSION_HOURS.
+SESSION_COOKIE_AGE = env.integer("SESSION_COOKIE_AGE", 14 * 24 * 3600, least=60)
+LOGIN_URL = "account:login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = f"{SITE_PATH}/"
-# Proxies in front of the web role whose X-Forwarded-For can be believed (Ninja's rate limits).
-NINJA_NUM_PROXIES = env.integer("TRUSTED_PROXIES", 0)
+# Proxies in front of the web role whose X-Forwarded-For can be believed: limits and the audit log.
+NINJA_NUM_PROXIES = TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)
+# durable.accounts limits wrong codes and tells the person; django-otp would lock out for days.
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0
+OTP_TOTP_ISSUER = env.text("SITE_HOST") or "proj"  # the name in an authenticator app
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 
 # --- Mail ----------------------------------------------------------------------------------------
 

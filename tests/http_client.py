@@ -54,19 +54,22 @@ class Visitor:
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read().decode(), error.headers)
 
-    def sign_up(self, username: str, password: str) -> Answer:
-        """Fill in the sign-up form."""
-        page = self.request("/accounts/signup/")
+    def ask_for_link(self, mailbox: str) -> Answer:
+        """Fill in the first form of the sign-up."""
+        return self.fill_in("/accounts/signup/", email=mailbox)
+
+    def sign_up(self, link: str, username: str, password: str) -> Answer:
+        """Fill in the form behind the link of the mail."""
+        path = urllib.parse.urlsplit(link).path
+        return self.fill_in(path, username=username, password1=password, password2=password)
+
+    def fill_in(self, path: str, **fields: str) -> Answer:
+        """Get the form at *path*, and post it."""
+        page = self.request(path)
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         assert token, page.text
-        fields = {
-            "csrfmiddlewaretoken": token[1],
-            "username": username,
-            "email": f"{username}@example.com",
-            "password1": password,
-            "password2": password,
-        }
-        return self.request("/accounts/signup/", urllib.parse.urlencode(fields).encode())
+        fields["csrfmiddlewaretoken"] = token[1]
+        return self.request(path, urllib.parse.urlencode(fields).encode())
 
     def log_in(self, username: str, password: str) -> None:
         """Get a token, and send it from now on."""

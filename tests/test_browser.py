@@ -17,6 +17,7 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Error, Page, expect
 
+from apps.accounts.tasks import signup_link
 from apps.reports.tests.helpers import flights_csv
 from tests.browser import DESKTOP, PHONE, Eyes, chromium, slow_upload
 from tests.fixtures_worker import StartRole, free_port, wait_for
@@ -62,8 +63,11 @@ def _answers(url: str) -> bool:
 def sign_up(page: Page, name: str = "ann") -> None:
     page.goto("/")
     page.get_by_role("main").get_by_role("link", name="Sign up").click()
-    page.get_by_label("Username").fill(name)
     page.get_by_label("Email").fill(f"{name}@example.com")
+    page.get_by_role("button", name="Send the link").click()
+    expect(page.get_by_role("heading", name="Look into your mailbox")).to_be_visible()
+    page.goto(signup_link(f"{name}@example.com", ""))
+    page.get_by_label("Username").fill(name)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Password confirmation").fill(PASSWORD)
     page.get_by_role("button", name="Sign up").click()

@@ -8,12 +8,12 @@ from django.conf import settings
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 from ninja import Router, Schema
-from ninja.errors import Throttled
 from pydantic import Field
 
+from durable.accounts import second_factor
+from durable.client_address import client_address
 from durable.web.problems import ProblemError, problems
 
-from . import throttle
 from .tokens import create_token
 
 router = Router(tags=["token"])
@@ -27,6 +27,9 @@ class Credentials(Schema):
 
     username: Annotated[Text, Field(max_length=150)]
     password: Annotated[Text, Field(max_length=4096)]
+    code: Annotated[str, Field(max_length=40)] = Field(
+        "", description="A code of the second factor, for an account that has one"
+    )
 
 
 class Token(Schema):
@@ -45,12 +48,12 @@ def get_token(request: HttpRequest, credentials: Credentials) -> Token:
 
     Changing the password voids every token. Attempts are limited per address and per user name.
     """
-    wait = throttle.wait_before_attempt(request, credentials.username)
-    if wait:
-        raise Throttled(wait=int(wait))
-    # Django hashes the password of an unknown user as well, so the time tells nothing.
+    # Django hashes the password of an unknown user as well, so the time tells nothing. An attempt
+    # too many is refused there, and durable.accounts answers it with 429.
     user = authenticate(request, username=credentials.username, password=credentials.password)
     if user is None:
         raise ProblemError(401, "Wrong user name or password")
-    throttle.forget_attempts(credentials.username)
-    return Token(token=create_token(user), expires_in=settings.API_TOKEN_MAX_AGE)
+    if second_factor.has(user) and not second_factor.verify(request, user, credentials.code):
+        raise ProblemError(401, "Wrong code", "`code` is one of the account's second factor.")
+    token = create_token(user, client_address(request.META))
+    return Token(token=token, expires_in=settings.API_TOKEN_MAX_AGE)

@@ -1,28 +1,40 @@
-"""Mail is sent by workers: an SMTP server that is slow or away must not hold up a page."""
+"""The mails of this app, sent as those of durable.accounts are."""
 
 from __future__ import annotations
 
 import logging
-import smtplib
 
 from celery import shared_task
 from django.contrib.auth.models import User
+from django.core import signing
+from django.urls import reverse
 
+from durable.accounts.tasks import BY_MAIL, send
 from proj.task import Task
-
-from . import mail
 
 logger = logging.getLogger(__name__)
 
+#: What a sign-up link is signed for, and for how many seconds it is good.
+SALT = "accounts.signup"
+MAX_AGE = 3600
 
-@shared_task(
-    bind=True,
-    atomic=False,  # nothing of it is in the database: no transaction waits for the mail server
-    autoretry_for=(OSError,),  # every error of smtplib is one, and so is a server that is away
-    max_retries=8,
-    retry_backoff=5,  # 5, 10, 20, ... seconds, each with jitter
-    retry_backoff_max=600,  # below the broker's visibility timeout, for plain delay()
-)
+
+def signup_link(mailbox: str, site: str) -> str:
+    """Return the link by which *mailbox* gets an account."""
+    token = signing.dumps(mailbox, salt=SALT)
+    return f"{site}{reverse('accounts:signup_confirm', args=[token])}"
+
+
+@shared_task(**BY_MAIL)
+def send_signup_link(self: Task, mailbox: str, site: str) -> None:
+    """Send the link by which *mailbox* gets an account; one that has an account is told so."""
+    known = User.objects.filter(email__iexact=mailbox).exists()
+    link = f"{site}{reverse('account:login')}" if known else signup_link(mailbox, site)
+    context = {"link": link, "known": known}
+    send(self, mailbox, "Your account", "accounts/signup_link.txt", context)
+
+
+@shared_task(**BY_MAIL)
 def send_welcome_email(self: Task, user_id: int) -> None:
     """Greet the user with the primary key *user_id*, unless the account is gone meanwhile.
 
@@ -33,9 +45,4 @@ def send_welcome_email(self: Task, user_id: int) -> None:
     if user is None:
         logger.info("No welcome mail: user %s is gone or has no address", user_id)
         return
-    try:
-        mail.welcome(user, self.idempotency_key).send()
-    except smtplib.SMTPRecipientsRefused as refused:
-        if any(code < 500 for code, _ in refused.recipients.values()):
-            raise
-        logger.warning("The welcome mail to user %s was refused: %s", user_id, refused)
+    send(self, user.email, "Welcome", "accounts/welcome.txt", {"user": user})

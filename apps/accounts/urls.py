@@ -1,14 +1,17 @@
-"""Where the pages of this app are."""
+"""Where the pages of this app are; those of log-in and passwords are durable.accounts'."""
 
-from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.conf import settings
+from django.urls import URLPattern, path
 
 from . import views
 
 app_name = "accounts"
-urlpatterns = [
-    path("accounts/signup/", views.signup, name="signup"),
-    path("accounts/login/", views.LogIn.as_view(), name="login"),
-    path("accounts/logout/", LogoutView.as_view(), name="logout"),
-    path("accounts/password/", views.PasswordChange.as_view(), name="password_change"),
+urlpatterns: list[URLPattern] = [
+    path("accounts/tokens/", views.tokens, name="tokens"),
+    path("accounts/tokens/<int:pk>/revoke/", views.revoke, name="token_revoke"),
 ]
+if settings.SIGNUP:
+    urlpatterns += [
+        path("accounts/signup/", views.signup, name="signup"),
+        path("accounts/signup/<str:token>/", views.signup_confirm, name="signup_confirm"),
+    ]

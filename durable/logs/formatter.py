@@ -14,7 +14,10 @@ Event = MutableMapping[str, Any]
 
 #: What a line may have from ``extra=``, because it is known what stands in it. Celery's own lines
 #: have a task's arguments there, Django's the request.
-SHOWN = ("request_id", "task_id", "task", "method", "path", "status", "size", "duration")
+SHOWN = (
+    "request_id", "task_id", "task", "method", "path", "status", "size", "duration", "address",
+    "audit", "account", "actor", "about",
+)  # fmt: skip
 
 #: Where it does so: a message that it can't read or whose task it doesn't know, and, at the level
 #: DEBUG, each that it hands to its pool.

@@ -7,6 +7,8 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
+from durable.client_address import client_address
+
 from .context import sane
 from .formatter import JsonFormatter
 
@@ -20,7 +22,7 @@ class JsonLogger(Logger):  # type: ignore[misc]
             handler.setFormatter(JsonFormatter())
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: timedelta) -> None:
-        """Write one request; its query, its headers and its sender may be secrets, and are not."""
+        """Write one request; its query and its headers may be secrets, and are not."""
         if not self.access_log_enabled:
             return
         headers = {name.lower(): value for name, value in resp.headers}
@@ -28,6 +30,7 @@ class JsonLogger(Logger):  # type: ignore[misc]
             "request",
             extra={
                 "request_id": sane(headers.get("x-request-id")),
+                "address": client_address(environ) or None,
                 "method": environ.get("REQUEST_METHOD"),
                 "path": environ.get("PATH_INFO"),
                 "status": resp.status_code,

@@ -29,14 +29,19 @@ class DatabaseErrors:
 
         Visitors and proxies may try the first one again. The page needs no database itself.
         """
-        if is_unstorable(exception):
-            # Django's forms refuse NUL; the admin's filters and the session's cookie don't.
-            logger.warning("%s %s: %s", request.method, request.path, exception)
-            return bad_request(request, exception)
-        if not is_away(exception):
-            return None
-        logger.error("%s %s: %s", request.method, request.path, exception)
-        return HttpResponse(_page(), status=503, headers={"Retry-After": "5"})
+        return answer_to(request, exception)
+
+
+def answer_to(request: HttpRequest, exception: Exception) -> HttpResponse | None:
+    """Return the same for a middleware, whose errors Django shows to no other."""
+    if is_unstorable(exception):
+        # Django's forms refuse NUL; the admin's filters and the session's cookie don't.
+        logger.warning("%s %s: %s", request.method, request.path, exception)
+        return bad_request(request, exception)
+    if not is_away(exception):
+        return None
+    logger.error("%s %s: %s", request.method, request.path, exception)
+    return HttpResponse(_page(), status=503, headers={"Retry-After": "5"})
 
 
 def _page() -> str:

@@ -81,7 +81,7 @@ def test_all_of_a_site_is_below_its_path(start_role: StartRole) -> None:
     assert browser.ask("/app/admin/")[0].status == 200
     assert browser.paths == {"/app"}
     # The site at / has its own, which the browser sends along.
-    assert browser.cookies.keys() == {"app-csrftoken", "app-sessionid"}
+    assert browser.cookies.keys() == {"app-csrftoken", "app-sessionid", "app-sessionid-known"}
 
 
 def test_so_are_links_that_a_task_makes_in_a_thread(settings: Settings) -> None:

@@ -19,20 +19,22 @@ def test_a_request_and_the_task_that_it_calls_have_one_id(
     worker = start_role("worker", **JSON, EMAIL_FILE_PATH=str(tmp_path))
     web, port = start_web(start_role, **JSON)
 
-    answer = Visitor(port, headers={"X-Request-ID": "from-the-proxy-1"}).sign_up("ann", SECRET)
+    visitor = Visitor(port, headers={"X-Request-ID": "from-the-proxy-1"})
+    answer = visitor.ask_for_link("ann@example.com")
     assert answer.status == 200
     assert answer.headers["X-Request-ID"] == "from-the-proxy-1"
     missing = Visitor(port).request("/nowhere/?token=" + SECRET)
-    worker.wait_for_line("send_welcome_email[")
+    worker.wait_for_line("send_signup_link[")
     wait_for(lambda: "] succeeded" in worker.output(), "the mail is sent")
 
     of_web, of_worker = lines(web), lines(worker)
     posted = [line for line in of_web if line.get("method") == "POST"]
     assert [line["request_id"] for line in posted] == ["from-the-proxy-1"]
     assert posted[0].items() >= {
-        "logger": "gunicorn.access", "path": "/accounts/signup/", "status": 302, "role": "web",
+        "logger": "gunicorn.access", "path": "/accounts/signup/", "status": 200, "role": "web",
+        "address": "127.0.0.1",
     }.items()  # fmt: skip
-    about = [line for line in of_worker if line.get("task", "").endswith("send_welcome_email")]
+    about = [line for line in of_worker if line.get("task", "").endswith("send_signup_link")]
     assert {line["request_id"] for line in about} == {"from-the-proxy-1"}
     assert len({line["task_id"] for line in about}) == 1
     assert [line["event"].rpartition(" ")[2] for line in about] == ["received", "succeeded"]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.db import OperationalError, connections
-from django.http import HttpRequest
-from django.test import Client, RequestFactory
+from django.db import OperationalError
+from django.test import Client
 from pytest_django import Settings
 
-from apps.accounts import throttle
+from apps.accounts.models import Token
 from apps.accounts.tokens import create_token, user_of
+from durable.accounts import limits
+from durable.accounts.models import Event
+from durable.accounts.tests.conftest import code_of, with_second_factor
 
 from .test_welcome_email import new_user
 
@@ -26,8 +26,8 @@ def _fresh_counts() -> None:
     cache.clear()
 
 
-def ask(client: Client, username: str = "ann", password: str | None = None) -> Any:
-    body = {"username": username, "password": password or "correct-horse-9"}
+def ask(client: Client, username: str = "ann", password: str | None = None, code: str = "") -> Any:
+    body = {"username": username, "password": password or "correct-horse-9", "code": code}
     return client.post("/api/token", body, content_type="application/json")
 
 
@@ -71,6 +71,7 @@ def test_a_changed_password_voids_tokens() -> None:
     user.set_password("battery-staple-7")
     user.save()
     assert user_of(token) is None
+    assert not Token.objects.exists()
 
 
 def test_a_token_expires(settings: Settings) -> None:
@@ -91,7 +92,9 @@ def test_a_token_outlives_a_change_of_the_secret_key(settings: Settings) -> None
 def test_a_token_is_good_for_nobody_else() -> None:
     ann, bob = new_user("ann"), new_user("bob")
     _, _, rest = create_token(ann).partition(":")
-    assert user_of(f"{bob.pk}:{rest}") is None
+    create_token(bob)
+    [bobs] = Token.objects.filter(user=bob)
+    assert user_of(f"{bobs.pk}:{rest}") is None
 
 
 @pytest.mark.parametrize("token", ["", "x", ":", "1", "1:", "1:2:3", "²:x:y", "9" * 30, "-1:a:b"])
@@ -99,58 +102,39 @@ def test_what_is_no_token_is_nobodys(token: str) -> None:
     assert user_of(token) is None
 
 
-@pytest.fixture
-def long_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let attempts count for a day: on a busy machine so many take longer than a minute."""
-    for name in ("BY_ADDRESS", "BY_NAME"):
-        limit = replace(getattr(throttle, name), seconds=24 * 3600)
-        monkeypatch.setattr(throttle, name, limit)
-
-
-@pytest.mark.usefixtures("long_limits")
-def test_attempts_for_one_name_are_limited_and_the_answer_says_for_how_long(client: Client) -> None:
+def test_attempts_for_one_name_are_limited_and_the_answer_says_for_how_long(
+    client: Client,
+) -> None:
     new_user()
-    for _ in range(throttle.BY_NAME.count):
+    for _ in range(10):
         assert ask(client, password="wrong").status_code == 401
     response = ask(client)
     assert response.status_code == 429
-    assert 0 < int(response["Retry-After"]) <= throttle.BY_NAME.seconds + 1
+    assert response["Content-Type"] == "application/problem+json"
+    assert 0 < int(response["Retry-After"]) <= 361
     assert ask(client, "bob").status_code == 401
 
 
-@pytest.mark.usefixtures("long_limits")
-def test_attempts_from_one_address_are_limited_over_all_names(client: Client) -> None:
-    for number in range(throttle.BY_ADDRESS.count):
-        assert ask(client, f"name-{number}").status_code == 401
-    assert ask(client, "one-more").status_code == 429
-    elsewhere = Client(REMOTE_ADDR="192.0.2.7")
-    assert ask(elsewhere, "one-more").status_code == 401
+def test_an_account_with_a_second_factor_gets_a_token_with_a_code_alone(client: Client) -> None:
+    device, codes = with_second_factor(new_user())
+    assert ask(client).status_code == 401
+    assert ask(client, code=codes[0]).status_code == 200
+    assert ask(client, code=code_of(device)).status_code == 200
 
 
-def request_from(**meta: str) -> HttpRequest:
-    return RequestFactory().get("/", **meta)  # type: ignore[arg-type]
-
-
-def test_nobody_gets_a_fresh_count_by_claiming_another_address() -> None:
-    for number in range(throttle.BY_ADDRESS.count):
-        claimed = request_from(HTTP_X_FORWARDED_FOR=f"192.0.2.{number}")
-        assert throttle.wait_before_attempt(claimed, f"name-{number}") == 0
-    assert throttle.wait_before_attempt(request_from(), "one-more") > 0
-
-
-@pytest.mark.django_db(transaction=True)
-def test_attempts_in_parallel_are_all_counted() -> None:
-    limit = throttle.Limit("test", 5, 60)
-
-    def attempt(_: int) -> float:
-        try:
-            return throttle.take(limit, "ann")
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(8) as pool:
-        waits = list(pool.map(attempt, range(24)))
-    assert sum(wait == 0 for wait in waits) == 5
+def test_tokens_are_listed_and_revoked_by_their_owner_alone(client: Client) -> None:
+    ann, bob = new_user(), new_user("bob")
+    token, bobs = create_token(ann, "192.0.2.1"), create_token(bob)
+    client.force_login(ann)
+    page = client.get("/accounts/tokens/").content.decode()
+    assert "192.0.2.1" in page
+    assert page.count("Revoke") == 1
+    for row in Token.objects.all():
+        client.post(f"/accounts/tokens/{row.pk}/revoke/")
+    assert user_of(token) is None
+    assert user_of(bobs) == bob
+    made = Event.objects.filter(account="ann", event__startswith="token").order_by("pk")
+    assert [event.event for event in made] == ["token made", "token deleted"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +169,7 @@ def test_a_database_that_is_away_gets_a_problem_that_says_to_try_again(
     def away(*args: Any) -> float:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(throttle, "wait_before_attempt", away)
+    monkeypatch.setattr(limits, "take", away)
     response = ask(client)
     assert response.status_code == 503
     assert response["Content-Type"] == "application/problem+json"

@@ -1,0 +1,34 @@
+"""The address of a visitor, behind as many proxies as TRUSTED_PROXIES says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from django.conf import settings
+
+
+def client_address(environ: Mapping[str, Any]) -> str:
+    """Return the visitor's address from a WSGI environment or ``request.META``; empty if unknown.
+
+    Each proxy adds the address that it sees at the end of X-Forwarded-For. All before those of the
+    trusted ones is what the visitor claims.
+    """
+    seen = str(environ.get("REMOTE_ADDR") or "")
+    proxies: int = getattr(settings, "TRUSTED_PROXIES", 0)
+    forwarded = str(environ.get("HTTP_X_FORWARDED_FOR") or "")
+    if proxies and forwarded:
+        hops = forwarded.split(",")
+        seen = hops[-min(proxies, len(hops))]
+    try:
+        return str(ip_address(seen.strip()))
+    except ValueError:
+        return ""
+
+
+def network(address: str) -> str:
+    """Return what limits count as one visitor: an IPv4 address, or a /64 of IPv6, which one has."""
+    if ":" not in address:
+        return address or "unknown"
+    return str(ip_network(f"{address}/64", strict=False))
