@@ -81,7 +81,9 @@ def overridden(module: str) -> Iterator[str]:
             for name in vars(base)
         }  # fmt: skip
         yield from (
-            f"{cls.__name__}.{name}" for name in theirs & vars(cls).keys() if is_private(name)
+            f"{cls.__name__}.{name}"
+            for name in theirs & vars(cls).keys()
+            if is_private(name) and name != "_abc_impl"  # the interpreter's own
         )
 
 
