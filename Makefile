@@ -129,6 +129,15 @@ lock: ## compile both pyproject.toml into requirements/; UPGRADE=1 for the newes
 	$(compile) --group checkov -o requirements/checkov.txt
 	$(compile) --group audit -o requirements/audit.txt
 
+.PHONY: release
+release: ## write version, changelog and list of tasks, commit, and tag: VERSION=0.1.0
+	$(call venv,dev)
+	@$(BIN)/python -m deploy.release "$(VERSION)"
+
+.PHONY: audit
+audit: ## compare the locks with the known vulnerabilities
+	@PYTHON=$(PYTHON) deploy/release/audit
+
 .PHONY: clean
 clean: ## remove .venv, caches and all of `make run`: its data, its backups
 	rm -rf .venv .venv-bench .venv-checkov .local staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
+from durable import __version__
 from durable.accounts import conf as _accounts
 from durable.environment.reader import ConfigurationError, check
 from durable.environment.time_zones import A_TIME_ZONE, time_zone
@@ -26,6 +27,8 @@ from .own_settings import OWN_APPS
 
 # Which role of docker/entrypoint.sh this process plays: web, worker, beat or nothing (by hand).
 ROLE = env.text("APP_ROLE")
+# The image's (docker/Dockerfile); of a clone, the code's.
+APP_VERSION = env.text("APP_VERSION", __version__)
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.required(
     "SECRET_KEY",

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
-PLACES = ("README.md", "docs/*.md", "*/README.md", "*/*/README.md", "k8s/components/*/README.md")
+PLACES = ("*.md", "docs/*.md", "*/README.md", "*/*/README.md", "k8s/components/*/README.md")
 PAGES = [page for place in PLACES for page in sorted(ROOT.glob(place))]
 
 

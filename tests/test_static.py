@@ -67,13 +67,18 @@ def test_yamllint_finds_nothing() -> None:
     assert_clean(BIN / "yamllint", "--strict", *tracked("*.yml", "*.yaml", ".yamllint"))
 
 
-def test_actionlint_finds_nothing() -> None:
-    actionlint = shutil.which("actionlint") or shutil.which(
-        "actionlint", path=Path.home() / "go" / "bin"
-    )
-    if not actionlint:
-        pytest.skip("actionlint is not installed (neither PyPI nor Debian has it)")
-    assert_clean(actionlint)
+def test_zizmor_finds_nothing() -> None:
+    """Actions by digest, the least permissions, no text of a stranger's in a command."""
+    assert_clean(BIN / "zizmor", "--offline", "--no-progress", ".github")
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"),
+    [("github-workflows", ".github/workflows/*"), ("dependabot", ".github/dependabot.yml")],
+)
+def test_the_workflows_are_what_github_reads(schema: str, pattern: str) -> None:
+    """The workflow `ci` runs actionlint as well, which only Go brings."""
+    assert_clean(BIN / "check-jsonschema", f"--builtin-schema=vendor.{schema}", *tracked(pattern))
 
 
 def test_no_committed_file_names_a_package_index() -> None:

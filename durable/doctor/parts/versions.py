@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from importlib.metadata import version
+
+from django.conf import settings
 
 from durable import __version__
 
@@ -17,6 +18,6 @@ def lines() -> Iterator[Line]:
     parts = [f"{name} {version(name)}" for name in ("celery", "django")]
     yield Line(
         "versions", "", Level.OK,
-        f"{os.environ.get('APP_VERSION') or 'no APP_VERSION'}, durable {__version__}, "
+        f"{getattr(settings, 'APP_VERSION', '') or 'no APP_VERSION'}, durable {__version__}, "
         f"{', '.join(parts)}, Python {platform.python_version()}",
     )  # fmt: skip

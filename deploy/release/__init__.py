@@ -1,0 +1,1 @@
+"""A release: its version, its changes, its list of tasks, its tag."""
