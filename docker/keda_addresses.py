@@ -29,6 +29,7 @@ def keys(database: str, broker: str, namespace: str) -> dict[str, str]:
         host = from_anywhere(parts.hostname, namespace)
         host = f"[{host}]" if ":" in host else host
         found["keda_redis_address"] = f"{host}:{parts.port or 6379}"
+        found["keda_redis_username"] = unquote(parts.username or "")
         found["keda_redis_password"] = unquote(parts.password or "")
     return found
 

@@ -8,6 +8,7 @@ project's own apps in own_settings.py.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -148,8 +149,11 @@ if DATABASE_POOL_MIN_SIZE > DATABASE_POOL_MAX_SIZE:
         f"DATABASE_POOL_MAX_SIZE, which is {DATABASE_POOL_MAX_SIZE}"
     )
 
+# A migration comes as the owner of the tables; all others may only read and write rows
+# (durable/schema/privileges.py). Where no owner is named, there is one role for both.
+_migrates = ROLE == "migrate" or sys.argv[1:2] == ["migrate"]
 _database: dict[str, Any] = env.database(
-    "DATABASE_URL",
+    "OWNER_DATABASE_URL" if _migrates and env.text("OWNER_DATABASE_URL") else "DATABASE_URL",
     "put postgresql://USER:PASSWORD@HOST:PORT/NAME into DATABASE_URL or into the file that "
     "DATABASE_URL_FILE names, or start the stack with its own database by `make run`",
 )

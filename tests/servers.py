@@ -46,17 +46,19 @@ def start_postgres(folder: Path, *options: str) -> str:
     asyncio.run(postgres.prepare())
     arguments = [part for option in options for part in ("-c", option)]
     _start(postgres.service.program, arguments, folder, postgres.why_not_ready)
-    return postgres.url()
+    return postgres.url(user="postgres")  # tests make roles and databases of their own
 
 
 def start_valkey(folder: Path) -> str:
     """Start Valkey below *folder* until the process ends; return its URL.
 
     Its password is its own: on the port of an earlier run, nobody whom that one left behind can
-    take this run's messages.
+    take this run's messages. The URL of its admin, for what Celery may not do, is in
+    ``BROKER_ADMIN_URL``.
     """
     valkey = Valkey(Folder(folder), {}, folder)
     _start(valkey.service.program, [], folder, valkey.why_not_ready)
+    os.environ["BROKER_ADMIN_URL"] = valkey.url_of("admin", "password")
     return valkey.url
 
 

@@ -175,11 +175,13 @@ def test_a_role_that_may_not_create_databases_is_told_what_it_needs(backups: Bac
     try:
         url = server_url(backups.database, user=role, password="secret")
         backups.run("dump", DATABASE_URL=url)
-        said = backups.refuse("drill", DATABASE_URL=url)
+        # Into the database `postgres` it can't come either.
+        here = {"DATABASE_URL": url, "BACKUP_MAINTENANCE_DATABASE": backups.database}
+        said = backups.refuse("drill", **here)
         assert "CREATEDB" in said
         assert "BACKUP_DRILL_URL" in said
         # On another server it may.
-        said = backups.run("drill", DATABASE_URL=url, BACKUP_DRILL_URL=server_url("postgres"))
+        said = backups.run("drill", **here, BACKUP_DRILL_URL=server_url("postgres"))
         assert "proven" in said
     finally:
         backups.execute(f"DROP ROLE {role}")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from deploy.k8s.cluster import generator
+
 from .containers import clean_env, need_compose, run
 
 ONE_SHOT = {"secrets", "migrate"}
@@ -123,14 +125,34 @@ def test_the_roles_are_one_image_that_is_built_once(services: dict[str, dict[str
 
 
 def test_the_roles_share_their_environment(services: dict[str, dict[str, Any]]) -> None:
-    first, *others = [services[name]["environment"] for name in sorted(ROLES)]
+    own = {"OWNER_DATABASE_URL_FILE", "BACKUP_DATABASE_URL_FILE"}
+    assert own <= services["migrate"]["environment"].keys()
+    first, *others = [
+        {key: text for key, text in services[name]["environment"].items() if key not in own}
+        for name in sorted(ROLES)
+    ]
     assert all(other == first for other in others)
+
+
+def test_secrets_of_env_are_in_the_environment_of_one_container_alone(
+    clone: Path, tmp_path: Path
+) -> None:
+    """An environment is shown by `docker inspect`; the others read files."""
+    (folder := tmp_path / "proj").mkdir()
+    (folder / "compose.yaml").write_text((clone / "compose.yaml").read_text())
+    for part in ("k8s", "deploy"):
+        (folder / part).symlink_to(clone / part)
+    names = [name.upper() for name in generator().APP]
+    (folder / ".env").write_text("".join(f"{name}=told-to-secrets-alone\n" for name in names))
+    found = config(folder, COMPOSE_PROFILES="backup,restore")["services"]
+    told = {name for name, one in found.items() if "told-to-secrets" in str(one.get("environment"))}
+    assert told == {"secrets"}
 
 
 def test_no_password_stands_in_the_file(services: dict[str, dict[str, Any]]) -> None:
     for name, service in services.items():
-        for variable in service.get("environment", {}):
-            if any(word in variable for word in ("SECRET", "PASSWORD", "URL")):
+        for variable, text in service.get("environment", {}).items():
+            if text and any(word in variable for word in ("SECRET", "PASSWORD", "URL")):
                 assert variable.endswith("_FILE"), f"{name}: {variable}"
 
 
@@ -145,9 +167,11 @@ def test_each_sees_its_own_secrets_alone_and_cannot_change_them(
             if v["source"].startswith("secrets-")
         ]
 
-    for role in ROLES:
+    for role in ROLES - {"migrate"}:
         assert mounted(role) == [("secrets-app", True)]
-    assert mounted("postgres") == [("secrets-postgres", True)]
+    assert mounted("migrate") == [("secrets-app", True), ("secrets-owner", True)]
+    # The second time for roles.sql, which lies beside the passwords.
+    assert mounted("postgres") == [("secrets-postgres", True)] * 2
     assert mounted("redis") == [("secrets-redis", True)]
 
 
@@ -181,8 +205,29 @@ def test_no_container_reads_a_file_of_the_clone(clone: Path) -> None:
 def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
     parsed = config(clone)
     assert parsed["networks"]["backend"]["internal"] is True
-    for name in ("postgres", "redis"):
+    for name in ("postgres", "redis", "beat", "migrate"):
         assert list(parsed["services"][name]["networks"]) == ["backend"]
+    # Web's lets in and not out; by `default` a worker sends mail.
+    front = parsed["networks"]["front"]["driver_opts"]
+    assert front == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+    assert sorted(parsed["services"]["web"]["networks"]) == ["backend", "front"]
+    assert sorted(parsed["services"]["worker"]["networks"]) == ["backend", "default"]
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "CELERY_BROKER_URL"])
+def test_with_a_server_elsewhere_every_role_has_a_way_out(clone: Path, name: str) -> None:
+    services = config(clone, **{name: "x://elsewhere"})["services"]
+    assert all("default" in services[role]["networks"] for role in ROLES)
+
+
+def test_another_projects_image_is_never_run_and_this_one_is_that_of_the_tree(clone: Path) -> None:
+    def image(**env: str) -> tuple[str, str]:
+        service = config(clone, **env)["services"]["secrets"]
+        return service["image"], service["pull_policy"]
+
+    assert image() == ("proj:local", "build")
+    assert image(COMPOSE_PROJECT_NAME="other") == ("other:local", "build")
+    assert image(APP_IMAGE="registry.example/proj:1") == ("registry.example/proj:1", "never")
     assert parsed["services"]["secrets"]["network_mode"] == "none"
 
 

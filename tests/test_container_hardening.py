@@ -120,7 +120,7 @@ for password in {GUESSES}:
 def test_postgresql_takes_no_password_that_could_be_guessed(stack: Stack) -> None:
     code = f"""
 import psycopg
-for user in ("proj", "postgres"):
+for user in ("proj", "proj_app", "proj_backup", "postgres"):
     for password in {GUESSES}:
         try:
             psycopg.connect(host="postgres", dbname="proj", user=user, password=password)
@@ -132,7 +132,7 @@ for user in ("proj", "postgres"):
             print(user, password, "let in")
 """
     answers = stack.compose("exec", "-T", "web", "python", "-c", code).stdout.split("\n")
-    assert answers[:-1] == ["refused"] * len(GUESSES) * 2
+    assert answers[:-1] == ["refused"] * len(GUESSES) * 4
 
 
 def test_postgresql_wants_the_password_from_its_own_container_too(stack: Stack) -> None:
@@ -152,7 +152,7 @@ def test_postgresql_wants_the_password_from_its_own_container_too(stack: Stack) 
 
 
 def test_redis_is_a_broker_that_writes_to_disk_and_forgets_nothing(stack: Stack) -> None:
-    ask = "REDISCLI_AUTH=$(cat /run/secrets/proj/password) redis-cli config get "
+    ask = "REDISCLI_AUTH=$(cat /run/secrets/proj/password) redis-cli --user admin config get "
     for option, value in (
         ("appendonly", "yes"),
         ("maxmemory-policy", "noeviction"),

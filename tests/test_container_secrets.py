@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import stat
 from importlib.machinery import SourceFileLoader
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+FOLDERS = ("app", "owner", "backup", "postgres", "redis")
 SCRIPT = Path(__file__).parent.parent / "docker" / "generate-secrets"
 
 
@@ -26,7 +28,7 @@ def script() -> ModuleType:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for part in ("app", "postgres", "redis"):
+    for part in FOLDERS:
         (tmp_path / part).mkdir()
     return tmp_path
 
@@ -42,10 +44,43 @@ def test_the_urls_hold_the_passwords_that_the_servers_get(script: ModuleType, fo
     database, broker = (
         urlsplit(files[f"app/{name}"]) for name in ("database_url", "celery_broker_url")
     )
-    assert database.password == files["postgres/password"]
-    assert broker.password == files["redis/password"]
-    assert files["redis/redis.conf"] == f"requirepass {broker.password}\n"
+    assert database.password == files["postgres/app_password"]
+    assert broker.password == files["redis/app_password"]
+    assert hashlib.sha256(broker.password.encode()).hexdigest() in files["redis/redis.conf"]
     assert (database.hostname, broker.hostname) == ("postgres", "redis")
+    owner, backup = (urlsplit(files[f"{part}/database_url"]) for part in ("owner", "backup"))
+    assert owner.password == files["postgres/owner_password"]
+    assert backup.password == files["postgres/backup_password"]
+    assert (owner.username, backup.username, database.username) == ("proj", "proj_backup", "proj_app")
+
+
+def test_only_the_servers_have_the_passwords_of_who_may_do_everything(
+    script: ModuleType, folder: Path
+) -> None:
+    script.generate(folder, {})
+    files = contents(folder)
+    for server in ("postgres", "redis"):
+        all_powerful = files[f"{server}/password"]
+        assert [name for name, text in files.items() if all_powerful in text] == [
+            f"{server}/password"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("env", "owner", "backup"),
+    [
+        ({"DATABASE_URL": "x://a"}, "x://a", "x://a"),
+        ({"DATABASE_URL": "x://a", "BACKUP_DATABASE_URL": "x://b"}, "x://b", "x://b"),
+        ({"DATABASE_URL": "x://a", "OWNER_DATABASE_URL": "x://o"}, "x://o", "x://a"),
+    ],
+)
+def test_with_a_database_elsewhere_migration_and_backup_take_the_best_url_that_is_known(
+    script: ModuleType, folder: Path, env: dict[str, str], owner: str, backup: str
+) -> None:
+    script.generate(folder, env)
+    files = contents(folder)
+    assert files["owner/owner_database_url"] == env.get("OWNER_DATABASE_URL", "")
+    assert (files["owner/database_url"], files["backup/database_url"]) == (owner, backup)
 
 
 def test_without_a_broker_its_url_is_empty_and_a_persons_own_stays(
@@ -63,7 +98,9 @@ def test_without_a_broker_its_url_is_empty_and_a_persons_own_stays(
 
 
 def test_on_a_cluster_the_own_brokers_url_goes_and_comes_back(script: ModuleType) -> None:
-    secrets = {"postgres": {"password": "a"}, "redis": {"password": "b"}, "app": {}}
+    secrets: dict[str, dict[str, str]] = {"postgres": {}, "redis": {}, "app": {}}
+    for name in ("postgres", "redis"):
+        secrets[name] |= script.missing(name, secrets)
 
     def fill(*, broker_needed: bool) -> dict[str, str]:
         new = script.missing("app", secrets, broker_needed=broker_needed)
@@ -78,6 +115,19 @@ def test_on_a_cluster_the_own_brokers_url_goes_and_comes_back(script: ModuleType
     assert fill(broker_needed=False) == fill(broker_needed=True) == {}
 
 
+def test_on_a_cluster_a_database_elsewhere_takes_the_own_ones_urls_away(script: ModuleType) -> None:
+    secrets: dict[str, dict[str, str]] = {"postgres": {}, "redis": {}, "app": {}}
+    for name in secrets:
+        secrets[name] |= script.missing(name, secrets)
+    mine = secrets["app"]["owner_database_url"]
+    assert "//proj:" in mine
+    secrets["app"]["database_url"] = "postgresql://me:pw@db.example/x"
+    gone = {"owner_database_url": "", "backup_database_url": ""}
+    assert script.missing("app", secrets) == gone
+    secrets["app"] |= {**gone, "owner_database_url": "postgresql://boss:pw@db.example/x"}
+    assert script.missing("app", secrets) == {}
+
+
 def test_no_two_secrets_and_no_two_installations_are_alike(
     script: ModuleType, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -85,7 +135,7 @@ def test_no_two_secrets_and_no_two_installations_are_alike(
     secret = {"postgres/password", "redis/password", "app/secret_key"}
     found = []
     for place in (folder, other):
-        for part in ("app", "postgres", "redis"):
+        for part in FOLDERS:
             (place / part).mkdir(exist_ok=True)
         script.generate(place, {})
         found += [text for name, text in contents(place).items() if name in secret]

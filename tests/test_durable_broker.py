@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
 from durable.health.tests.healthcheck import healthcheck
 from tests import durable_tasks as tasks
@@ -45,18 +46,24 @@ def frozen(server: Cable) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def admin() -> redis.Redis:
+    """Return a connection that may do what an attacker, or a careless person, could do."""
+    url = os.environ.get("BROKER_ADMIN_URL") or os.environ["CELERY_BROKER_URL"]
+    return redis.Redis.from_url(url)
+
+
 @contextmanager
 def full(server: Cable) -> Iterator[None]:
-    client().config_set("maxmemory", 1)
+    admin().config_set("maxmemory", 1)
     try:
         yield
     finally:
-        client().config_set("maxmemory", 0)
+        admin().config_set("maxmemory", 0)
 
 
 @contextmanager
 def wiped(server: Cable) -> Iterator[None]:
-    client().flushall()
+    admin().flushall()
     yield
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 SCRIPT = Path(__file__).parent.parent / "docker" / "keda_addresses.py"
-GENERATED = ("postgresql://proj:p%40ss@postgres:5432/proj", "redis://:secret@redis:6379/0")
+GENERATED = ("postgresql://proj:p%40ss@postgres:5432/proj", "redis://proj:secret@redis:6379/0")
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,7 @@ def test_short_names_become_names_that_other_namespaces_know(script: ModuleType)
     assert script.keys(*GENERATED, "proj-prod") == {
         "keda_database_url": "postgresql://proj:p%40ss@postgres.proj-prod.svc:5432/proj",
         "keda_redis_address": "redis.proj-prod.svc:6379",
+        "keda_redis_username": "proj",
         "keda_redis_password": "secret",
     }
 
@@ -36,6 +37,7 @@ def test_full_names_and_addresses_stay(script: ModuleType) -> None:
     assert found == {
         "keda_database_url": database,
         "keda_redis_address": "[fd00::7]:6380",
+        "keda_redis_username": "user",
         "keda_redis_password": "p/w",
     }
 
@@ -53,7 +55,7 @@ def test_only_what_differs_is_written_so_a_new_password_is_followed(script: Modu
     database, broker = GENERATED
     urls = {"database_url": database, "celery_broker_url": broker}
     assert script.changed({**urls, **script.keys(database, broker, "n")}, "n") == {}
-    rotated = {**urls, **script.keys(database, "redis://:old@redis:6379/0", "n")}
+    rotated = {**urls, **script.keys(database, "redis://proj:old@redis:6379/0", "n")}
     assert script.changed(rotated, "n") == {"keda_redis_password": "secret"}
 
 

@@ -105,8 +105,9 @@ def test_the_readme_lists_every_setting_that_a_secret_holds(rendered: dict[str, 
     app = one(objects(rendered["prod"]), "Deployment", "web")["spec"]["template"]["spec"]
     names = {e["name"].removesuffix("_FILE") for e in app["containers"][0]["env"]
              if e.get("value", "").startswith("/run/secrets/")}  # fmt: skip
-    backup = (ROOT / "k8s/components/backup/cronjob.yaml").read_text("utf-8")
-    names |= set(re.findall(r"name: (\w+)_FILE, value: /run/secrets/proj/", backup))
+    files = ("k8s/components/backup/cronjob.yaml", "k8s/base/web.yaml")
+    texts = "".join((ROOT / file).read_text("utf-8") for file in files)
+    names |= set(re.findall(r"name: (\w+)_FILE, value: /run/secrets/", texts))
     readme = (ROOT / "k8s/README.md").read_text("utf-8")
     (row,) = re.findall(r"^\| set a secret \((.*?)\) \|", readme, re.MULTILINE)
     assert set(re.findall(r"`([A-Z_]+)`", row)) == names
@@ -116,7 +117,7 @@ def test_the_patches_that_the_readme_shows_do_what_it_says(tmp_path: Path) -> No
     readme = (ROOT / "k8s/README.md").read_text("utf-8")
     blocks = re.findall(r"```yaml\n(patches:.*?)```", readme, re.DOTALL)
     patches = [patch for block in blocks for patch in yaml.safe_load(block)["patches"]]
-    for part in ("k8s", "deploy/backup", "deploy/overlays"):
+    for part in ("k8s", "deploy/backup", "deploy/postgres", "deploy/overlays"):
         shutil.copytree(ROOT / part, tmp_path / part)
     overlay = tmp_path / "deploy/overlays/prod/kustomization.yaml"
     text = overlay.read_text("utf-8")
@@ -149,5 +150,6 @@ def test_a_vault_may_hold_every_key_that_the_pods_or_keda_read(rendered: dict[st
         v["secret"] for v in job["volumes"] if v.get("secret", {}).get("secretName") == "app"
     ]
     keda = one(found, "TriggerAuthentication", "stores")["spec"]["secretTargetRef"]
-    read = {item["key"] for item in (*secret["items"], *other["items"], *keda)}
+    (owner,) = [v["secret"] for v in web["volumes"] if v["name"] == "owner"]
+    read = {item["key"] for item in (*secret["items"], *owner["items"], *other["items"], *keda)}
     assert set(template) == read

@@ -35,6 +35,7 @@ APP = {
     "celery_broker_url",
     "email_url",
     "metrics_token",
+    "owner_database_url",
     "backup_database_url",
     "backup_drill_url",
 }
@@ -81,14 +82,14 @@ def test_what_is_missing_is_made_and_fits_together(kubectl: Kubectl, api: Api) -
 
     app, postgres, redis = (texts(kubectl, name) for name in ("app", "postgres", "redis"))
     assert app.keys() >= APP
-    assert urlsplit(app["database_url"]).password == postgres["password"]
-    assert urlsplit(app["celery_broker_url"]).password == redis["password"]
-    assert redis["redis.conf"] == f"requirepass {redis['password']}\n"
+    assert urlsplit(app["database_url"]).password == postgres["app_password"]
+    assert urlsplit(app["owner_database_url"]).password == postgres["owner_password"]
+    assert urlsplit(app["celery_broker_url"]).password == redis["app_password"]
+    assert redis["redis.conf"] == generator().redis_users(redis)
     assert {key for key, text in app.items() if not text} == {
         "secret_key_fallbacks",
         "beat_database_url",
         "email_url",
-        "backup_database_url",
         "backup_drill_url",
     }
     made = {app["secret_key"], app["metrics_token"], postgres["password"], redis["password"]}
@@ -140,8 +141,9 @@ def test_a_key_that_somebody_else_writes_meanwhile_is_theirs(kubectl: Kubectl, a
 
     assert late.raced
     assert "postgres/password" not in written
-    assert texts(kubectl, "postgres") == {"password": "theirs"}
-    assert urlsplit(texts(kubectl, "app")["database_url"]).password == "theirs"
+    postgres = texts(kubectl, "postgres")
+    assert postgres["password"] == "theirs"
+    assert urlsplit(texts(kubectl, "app")["database_url"]).password == postgres["app_password"]
 
 
 def test_the_pod_may_read_and_patch_these_three_and_nothing_else(
@@ -206,7 +208,7 @@ def test_a_person_makes_the_secrets_and_none_is_shown(kubectl: Kubectl, make: Ma
     app = texts(kubectl, "app")
     assert app.keys() >= APP
     assert app["email_url"] == url
-    assert urlsplit(app["database_url"]).password == texts(kubectl, "postgres")["password"]
+    assert urlsplit(app["database_url"]).password == texts(kubectl, "postgres")["app_password"]
     shown = done.stdout + done.stderr
     assert not any(text in shown for text in app.values() if text)
 
@@ -228,6 +230,7 @@ def test_made_again_they_stay_but_for_what_a_person_names(
         "celery_broker_url": "redis://:pw@cache.example:6379/0",
         # What KEDA reads follows.
         "keda_redis_address": "cache.example:6379",
+        "keda_redis_username": "",
         "keda_redis_password": "pw",
     }
     assert {name: texts(kubectl, name) for name in kubernetes_secrets.NAMES} == before

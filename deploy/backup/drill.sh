@@ -8,6 +8,8 @@ drill() {
   check_dump "$NAME"
   say "restoring $NAME into a scratch database"
   create "$DRILL_ON" "${DATABASE}_drill"
+  attempt sql "$DRILL_ON" "$BACKUP_MAINTENANCE_DATABASE" -c "REVOKE ALL ON DATABASE $(quoted "$SCRATCH") FROM PUBLIC" ||
+    explain "the database $SCRATCH can't be closed to others"
   fill "$DRILL_ON" "$SCRATCH" "$NAME" --no-privileges
   drop "$DRILL_ON" "$SCRATCH" && SCRATCH=''
   mark_proven

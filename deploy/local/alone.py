@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import sys
+from urllib.parse import urlsplit
 
 from . import processes
 from .errors import StackError
@@ -63,10 +64,11 @@ def main(command: list[str]) -> int:
         kept = ("PATH", "HOME", "TMPDIR", processes.MARK)
         bare = {name: os.environ[name] for name in kept if name in os.environ}
         server = Postgres(folder, bare, ROOT)
-        if not os.environ.get("DATABASE_URL", "").startswith(server.url().partition("?")[0]):
+        user = urlsplit(url := os.environ.get("DATABASE_URL", "")).username or ""
+        if user not in server.passwords or not url.startswith(server.url(user=user).partition("?")[0]):
             os.set_inheritable(folder.lock_fd, True)
             os.execvp(command[0], command)  # noqa: S606 - the command is what this was asked to run
-        os.environ["DATABASE_URL"] = server.url()
+        os.environ["DATABASE_URL"] = server.url(user=user)
         return asyncio.run(beside(Stack(folder, 0), server, command))
     except StackError as error:
         write(f"{error}\n")

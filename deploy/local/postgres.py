@@ -7,6 +7,7 @@ programs are used. No TCP: a socket in a folder of the server's user, and a pass
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -27,7 +28,15 @@ from .folder import Folder
 from .supervisor import Program, Service, run_once
 
 LAUNCH = Path(__file__).with_name("launch.py")
-USER = DATABASE = "proj"
+ROLES = Path(__file__).parent.parent / "postgres" / "roles.sql"
+DATABASE = "proj"
+#: The roles that roles.sql makes, and the names of their passwords; `postgres` may do everything.
+PASSWORDS = {
+    "postgres": "database-password",
+    "proj": "owner_password",
+    "proj_app": "app_password",
+    "proj_backup": "backup_password",
+}
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 107  # bytes in sockaddr_un.sun_path, less the closing zero; 103 on macOS
 
@@ -48,7 +57,7 @@ class Postgres:
 
     def __init__(self, folder: Folder, env: Mapping[str, str], cwd: Path) -> None:
         self.folder = folder
-        self.password = folder.secret("database-password")
+        self.passwords = {user: folder.secret(name) for user, name in PASSWORDS.items()}
         self.bin = programs()
         self.home = folder.sub("postgres")
         self.data = self.home / "data"
@@ -102,9 +111,10 @@ class Postgres:
             os.chown(path, self.owner.pw_uid, self.owner.pw_gid)
         return path
 
-    def url(self, database: str = DATABASE) -> str:
-        """Return the URL of *database* with the password."""
-        return f"postgresql://{USER}:{self.password}@/{database}?host={quote(str(self.sockets))}"
+    def url(self, database: str = DATABASE, user: str = "proj_app") -> str:
+        """Return the URL of *database* with the password of *user*."""
+        login = f"{user}:{self.passwords[user]}"
+        return f"postgresql://{login}@/{database}?host={quote(str(self.sockets))}"
 
     async def prepare(self) -> None:
         """Create the data folder where there is none, in one step; clear a crash's traces.
@@ -127,14 +137,16 @@ class Postgres:
     async def _initdb(self) -> None:
         new = self.home / "data.new"  # renamed when complete: a crash leaves nothing half made
         shutil.rmtree(new, ignore_errors=True)
-        password = self.folder.write("postgres/initial-password", self.password + "\n")
+        password = self.folder.write(
+            "postgres/initial-password", self.passwords["postgres"] + "\n"
+        )
         if self.owner:
             os.chown(password, self.owner.pw_uid, self.owner.pw_gid)
         # The builtin provider sorts the same everywhere and needs no locale of the system.
         initdb = Program(
             "postgres",
             [
-                *(str(self.bin / "initdb"), "-D", str(new), "-U", USER),
+                *(str(self.bin / "initdb"), "-D", str(new), "-U", "postgres"),
                 *("--encoding=UTF8", "--no-locale"),
                 *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
                 *("--auth-local=scram-sha-256", "--auth-host=reject"),
@@ -166,15 +178,30 @@ class Postgres:
                 path.unlink()
 
     async def why_not_ready(self) -> str:
-        """Return what is missing until it answers, or nothing; create the database."""
+        """Return what is missing until it answers, or nothing; make roles and database.
+
+        :raises StackError: they can't be made.
+        """
         try:
             link = await psycopg.AsyncConnection.connect(
-                self.url("postgres"), autocommit=True, connect_timeout=3
+                self.url("postgres", "postgres"), connect_timeout=3
             )
         except psycopg.OperationalError as error:
             return str(error)
-        async with link:
-            known = await link.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
-            if not await known.fetchone():
-                await link.execute(f'CREATE DATABASE "{DATABASE}"')
+        await link.close()
+        psql = await asyncio.create_subprocess_exec(
+            *(self.bin / "psql", "-qX", f"--file={ROLES}"),
+            *(f"--host={self.sockets}", "--username=postgres", "--dbname=postgres"),
+            env={
+                **self.env,
+                "PGPASSWORD": self.passwords["postgres"],
+                "PASSWORDS": str(self.folder.path / "secrets"),
+            },
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await psql.communicate()
+        if psql.returncode:
+            raise StackError(f"{ROLES.name}: {said.decode(errors='replace').strip()}")
         return ""

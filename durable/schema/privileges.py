@@ -1,0 +1,91 @@
+"""What the roles of the database may do in it: given by the owner, after each migration.
+
+OWNER_DATABASE_URL leads the migration to the owner of the tables. The role in DATABASE_URL (web,
+worker, beat) then may read and write rows, and neither make, change nor drop a table; the one in
+BACKUP_DATABASE_URL may write the list of dumps. Without OWNER_DATABASE_URL there is one role for
+all, and nothing to give.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+from psycopg import sql
+
+from durable.environment.reader import Reader
+
+#: Which relations of the owner's own lack something, as kinds of pg_class and privileges.
+TABLES = ("rpvmf", "SELECT, INSERT, UPDATE, DELETE")
+SEQUENCES = ("S", "USAGE, SELECT")
+LIST_OF_DUMPS = "durable_backups_backup"
+
+_LACKING = """
+SELECT c.oid::regclass::text FROM pg_class c
+WHERE c.relowner = current_user::regrole AND c.relkind::text = ANY (string_to_array(%(kinds)s, NULL))
+    AND c.relpersistence <> 't'
+    AND EXISTS (SELECT FROM unnest(string_to_array(%(privileges)s, ', ')) AS one
+        WHERE NOT CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(%(role)s, c.oid, one)
+            ELSE has_table_privilege(%(role)s, c.oid, one) END)
+"""
+_OWNS_DATABASE = "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = %s"
+
+
+def user_of(variable: str) -> str:
+    """Return the role in the URL that *variable* holds, or nothing."""
+    url = Reader().database(variable, "") if Reader().raw(variable) else {}
+    return str(url.get("USER", ""))
+
+
+def give() -> list[str]:
+    """Give the other roles what they lack; return their names.
+
+    :raises DatabaseError: a role does not exist.
+    """
+    if not Reader().raw("OWNER_DATABASE_URL"):
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        owner = cursor.fetchone()[0]
+        application, backup = (
+            name if name != owner else ""
+            for name in (user_of("DATABASE_URL"), user_of("BACKUP_DATABASE_URL"))
+        )
+        close_database(cursor, [name for name in (application, backup) if name])
+        if application:
+            read_and_write(cursor, application)
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [LIST_OF_DUMPS])
+        if backup and cursor.fetchone() == (True,):
+            execute(cursor, f"GRANT {TABLES[1]} ON {{}} TO {{}}", LIST_OF_DUMPS, backup)
+        return [name for name in (application, backup) if name]
+
+
+def close_database(cursor: Any, roles: list[str]) -> None:
+    """Let nobody but *roles* into the database; a restored one is open, as every new one is."""
+    name = connection.settings_dict["NAME"]
+    cursor.execute(_OWNS_DATABASE, [name])
+    if cursor.fetchone() != (True,):
+        return  # a managed server's own user decides about it
+    execute(cursor, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+    for role in roles:
+        execute(cursor, "GRANT CONNECT ON DATABASE {} TO {}", name, role)
+
+
+def read_and_write(cursor: Any, role: str) -> None:
+    """Let *role* read and write rows: of the tables that are there, and of those that will be."""
+    cursor.execute("SELECT DISTINCT relnamespace::regnamespace::text FROM pg_class"
+                   " WHERE relowner = current_user::regrole AND relkind = 'r'")  # fmt: skip
+    for (schema,) in cursor.fetchall():
+        execute(cursor, f"GRANT USAGE ON SCHEMA {schema} TO {{}}", role)
+    for what, (kinds, privileges) in (("TABLES", TABLES), ("SEQUENCES", SEQUENCES)):
+        execute(cursor, f"ALTER DEFAULT PRIVILEGES GRANT {privileges} ON {what} TO {{}}", role)
+        values = {"kinds": kinds, "privileges": privileges, "role": role}
+        cursor.execute(_LACKING, values)
+        for (relation,) in cursor.fetchall():  # quoted by regclass, as the schemas are
+            kind = "SEQUENCE" if what == "SEQUENCES" else "TABLE"
+            execute(cursor, f"GRANT {privileges} ON {kind} {relation} TO {{}}", role)
+
+
+def execute(cursor: Any, statement: str, *names: str) -> None:
+    """Execute *statement* with *names* quoted in the place of its brackets."""
+    cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
