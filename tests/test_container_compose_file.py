@@ -207,6 +207,7 @@ def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
     assert parsed["networks"]["backend"]["internal"] is True
     for name in ("postgres", "redis", "beat", "migrate"):
         assert list(parsed["services"][name]["networks"]) == ["backend"]
+    assert parsed["services"]["secrets"]["network_mode"] == "none"
     # Web's lets in and not out; by `default` a worker sends mail.
     front = parsed["networks"]["front"]["driver_opts"]
     assert front == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
@@ -228,7 +229,6 @@ def test_another_projects_image_is_never_run_and_this_one_is_that_of_the_tree(cl
     assert image() == ("proj:local", "build")
     assert image(COMPOSE_PROJECT_NAME="other") == ("other:local", "build")
     assert image(APP_IMAGE="registry.example/proj:1") == ("registry.example/proj:1", "never")
-    assert parsed["services"]["secrets"]["network_mode"] == "none"
 
 
 def test_env_takes_values_as_they_stand(clone: Path, tmp_path: Path) -> None:

@@ -51,7 +51,11 @@ def test_the_urls_hold_the_passwords_that_the_servers_get(script: ModuleType, fo
     owner, backup = (urlsplit(files[f"{part}/database_url"]) for part in ("owner", "backup"))
     assert owner.password == files["postgres/owner_password"]
     assert backup.password == files["postgres/backup_password"]
-    assert (owner.username, backup.username, database.username) == ("proj", "proj_backup", "proj_app")
+    assert (owner.username, backup.username, database.username) == (
+        "proj",
+        "proj_backup",
+        "proj_app",
+    )
 
 
 def test_only_the_servers_have_the_passwords_of_who_may_do_everything(

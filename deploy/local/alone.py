@@ -65,7 +65,9 @@ def main(command: list[str]) -> int:
         bare = {name: os.environ[name] for name in kept if name in os.environ}
         server = Postgres(folder, bare, ROOT)
         user = urlsplit(url := os.environ.get("DATABASE_URL", "")).username or ""
-        if user not in server.passwords or not url.startswith(server.url(user=user).partition("?")[0]):
+        if user not in server.passwords or not url.startswith(
+            server.url(user=user).partition("?")[0]
+        ):
             os.set_inheritable(folder.lock_fd, True)
             os.execvp(command[0], command)  # noqa: S606 - the command is what this was asked to run
         os.environ["DATABASE_URL"] = server.url(user=user)

@@ -137,9 +137,7 @@ class Postgres:
     async def _initdb(self) -> None:
         new = self.home / "data.new"  # renamed when complete: a crash leaves nothing half made
         shutil.rmtree(new, ignore_errors=True)
-        password = self.folder.write(
-            "postgres/initial-password", self.passwords["postgres"] + "\n"
-        )
+        password = self.folder.write("postgres/initial-password", self.passwords["postgres"] + "\n")
         if self.owner:
             os.chown(password, self.owner.pw_uid, self.owner.pw_gid)
         # The builtin provider sorts the same everywhere and needs no locale of the system.

@@ -39,9 +39,7 @@ class Valkey:
     def __init__(self, folder: Folder, env: Mapping[str, str], cwd: Path) -> None:
         self.data = folder.sub("valkey")
         made = generator()
-        self.passwords = {
-            name: folder.secret(f"broker_{name}") for name in made.PASSWORDS["redis"]
-        }
+        self.passwords = {name: folder.secret(f"broker_{name}") for name in made.PASSWORDS["redis"]}
         # The port is kept, so that what a person noted stays true; it moves when it is taken.
         kept = self.data / "port"
         self.port = free_port(int(kept.read_text()) if kept.is_file() else 0)

@@ -15,15 +15,19 @@ from psycopg import sql
 
 from durable.environment.reader import Reader
 
-#: Which relations of the owner's own lack something, as kinds of pg_class and privileges.
+#: What the application may do, by the kinds of pg_class.
 TABLES = ("rpvmf", "SELECT, INSERT, UPDATE, DELETE")
 SEQUENCES = ("S", "USAGE, SELECT")
+#: Parts of a table may be emptied: what is old goes so (durable/journal/keep.py).
+PARTS = "TRUNCATE"
 LIST_OF_DUMPS = "durable_backups_backup"
 
+# The owner's relations of these kinds that lack one of the privileges.
 _LACKING = """
 SELECT c.oid::regclass::text FROM pg_class c
-WHERE c.relowner = current_user::regrole AND c.relkind::text = ANY (string_to_array(%(kinds)s, NULL))
-    AND c.relpersistence <> 't'
+WHERE c.relowner = current_user::regrole AND c.relpersistence <> 't'
+    AND c.relkind::text = ANY (string_to_array(%(kinds)s, NULL))
+    AND (c.relispartition OR NOT %(parts)s)
     AND EXISTS (SELECT FROM unnest(string_to_array(%(privileges)s, ', ')) AS one
         WHERE NOT CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(%(role)s, c.oid, one)
             ELSE has_table_privilege(%(role)s, c.oid, one) END)
@@ -79,11 +83,19 @@ def read_and_write(cursor: Any, role: str) -> None:
         execute(cursor, f"GRANT USAGE ON SCHEMA {schema} TO {{}}", role)
     for what, (kinds, privileges) in (("TABLES", TABLES), ("SEQUENCES", SEQUENCES)):
         execute(cursor, f"ALTER DEFAULT PRIVILEGES GRANT {privileges} ON {what} TO {{}}", role)
-        values = {"kinds": kinds, "privileges": privileges, "role": role}
-        cursor.execute(_LACKING, values)
-        for (relation,) in cursor.fetchall():  # quoted by regclass, as the schemas are
-            kind = "SEQUENCE" if what == "SEQUENCES" else "TABLE"
-            execute(cursor, f"GRANT {privileges} ON {kind} {relation} TO {{}}", role)
+        for relation in lacking(cursor, role, kinds, privileges):
+            execute(cursor, f"GRANT {privileges} ON {what[:-1]} {relation} TO {{}}", role)
+    for part in lacking(cursor, role, TABLES[0], PARTS, parts=True):
+        execute(cursor, f"GRANT {PARTS} ON TABLE {part} TO {{}}", role)
+
+
+def lacking(
+    cursor: Any, role: str, kinds: str, privileges: str, *, parts: bool = False
+) -> list[str]:
+    """Return the names of the owner's relations on which *role* lacks one of *privileges*."""
+    values = {"kinds": kinds, "privileges": privileges, "role": role, "parts": parts}
+    cursor.execute(_LACKING, values)
+    return [name for (name,) in cursor.fetchall()]  # quoted by regclass, where they have to be
 
 
 def execute(cursor: Any, statement: str, *names: str) -> None:

@@ -172,7 +172,9 @@ class Stack:
 
     def redis(self, *command: str, timeout: float = 20) -> str:
         """Run a command of Redis; return its reply as redis-cli shows it without a terminal."""
-        script = 'REDISCLI_AUTH=$(cat /run/secrets/proj/password) exec redis-cli --user admin -e "$@"'
+        script = (
+            'REDISCLI_AUTH=$(cat /run/secrets/proj/password) exec redis-cli --user admin -e "$@"'
+        )
         return self.kubectl(
             "exec", "redis-0", "--",
             "sh", "-c", script, "redis-cli", *command, timeout=timeout,
