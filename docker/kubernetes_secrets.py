@@ -1,4 +1,4 @@
-"""Fills the keys that the Secrets of this pod's namespace lack, by the API server, and goes on.
+"""Fills the keys that the Secrets of this pod's namespace lack, by the API server, and ends.
 
 Nothing but the standard library: one GET and at most one PATCH a Secret. The patch names the
 version that was read (``metadata.resourceVersion``), so a key that somebody else wrote meanwhile is
@@ -25,9 +25,7 @@ import keda_addresses
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 #: Those from which another one is put together come first.
 NAMES = ("postgres", "redis", "app")
-#: Says to the readiness probe that all keys were there once.
-READY = Path("/tmp/ready")  # noqa: S108 - the pod's own
-PAUSE = 30.0  # seconds between two looks, once all is there
+PAUSE = 1.0  # seconds between two tries
 
 #: Returns what a Secret lacks: its name, all Secrets that are known so far.
 Missing = Callable[[str, Mapping[str, Mapping[str, str]]], dict[str, str]]
@@ -122,8 +120,8 @@ def fill(api: Api, missing: Missing) -> list[str]:
     return written
 
 
-def keep(missing: Missing) -> str | int:
-    """Fill what is missing, and look again every ``PAUSE`` seconds, until SIGTERM."""
+def until_filled(missing: Missing) -> str | int:
+    """Fill what is missing; try again until the API server lets it, and say why it does not."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # process 1 has no default for it
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
     if not host or not port.isdecimal():
@@ -131,15 +129,13 @@ def keep(missing: Missing) -> str | int:
     api = Api((host, int(port)))
     last = ""
     while True:
-        pause = PAUSE
         try:
             written = fill(api, missing)
-            said = f"secrets are in place; written now: {', '.join(written) or 'none'}"
-            READY.touch()
         except (RefusedError, OSError, ValueError, http.client.HTTPException) as error:
-            said = f"generate-secrets: {error}"
-            pause = 1.0
-        if said != last:
-            print(said, flush=True)
-        last = said
-        time.sleep(pause)
+            if str(error) != last:
+                print(f"generate-secrets: {error}", flush=True)
+            last = str(error)
+            time.sleep(PAUSE)
+            continue
+        print(f"secrets are in place; written now: {', '.join(written) or 'none'}", flush=True)
+        return 0

@@ -55,12 +55,16 @@ COMBINATIONS = [
         ("../prod",),
         ("ingress", "autoscaling", "monitoring", "network-egress"),
     ),
-    Combination("managed", BASE, ("managed-secrets", "network-policy", "network-egress", "backup")),
+    Combination(
+        "managed",
+        BASE,
+        ("managed-secrets", "network-policy", "network-stores", "network-egress", "backup"),
+    ),
     Combination("s3", BASE, (*GENERATED, "network-policy", "network-egress", "backup-s3")),
     Combination(
         "managed+scaled",
         BASE,
-        ("external-secrets", "network-policy", "network-egress", "gateway", "autoscaling"),
+        ("external-secrets", "network-policy", "network-stores", "gateway", "autoscaling"),
     ),
     Combination(
         "cloudnative-pg", BASE, ("generated-secrets", "cloudnative-pg", "redis", "network-policy")

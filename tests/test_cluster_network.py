@@ -37,6 +37,11 @@ ALLOWED = {
     *((role, "postgres", POSTGRES) for role in ("web", "worker", "beat", "backup")),
     *((role, "redis", REDIS) for role in ("web", "worker", "beat")),
 }
+#: What the component network-stores adds: managed stores at a private address.
+STORES: dict[str, set[int]] = {
+    **{role: {POSTGRES, REDIS} for role in ("web", "worker", "beat", "backup")},
+    **{role: set() for role in ("postgres", "redis", STRANGER)},
+}
 
 
 class Place:
@@ -112,8 +117,18 @@ def test_each_pod_reaches_what_it_needs_and_nothing_else(place: Place, source: s
     assert inside(place.passing(source)) == expected
 
 
-def test_everybody_reaches_web_and_nothing_but_web(place: Place) -> None:
-    assert inside(place.passing(OUTSIDE)) == {("web", HTTP)}
+def test_another_namespace_reaches_nothing_and_a_proxys_reaches_web(place: Place) -> None:
+    assert inside(place.passing(OUTSIDE)) == set()
+    space = place.outside.namespace
+    place.outside("label", "namespace", space, "proj/web=allow")
+    try:
+
+        def web_alone() -> bool:
+            return inside(place.try_all(OUTSIDE)) == {("web", HTTP)}
+
+        place.outside.wait(web_alone, "a namespace with the label reaches web and nothing else", 60)
+    finally:
+        place.outside("label", "namespace", space, "proj/web-")
 
 
 @pytest.mark.parametrize("source", [*ROLES, STRANGER])
@@ -126,24 +141,24 @@ def test_only_the_generator_of_secrets_reaches_the_api_server(place: Place, sour
     assert (API_SERVER in place.passing(source)) == (source == "secrets")
 
 
-@pytest.mark.parametrize(
-    ("source", "ports"),
-    [
-        # A managed database stands at a private address, as this pod does.
-        ("web", {POSTGRES, REDIS}),
-        ("worker", {POSTGRES, REDIS}),
-        ("beat", {POSTGRES, REDIS}),
-        ("backup", {POSTGRES}),
-        ("secrets", {HTTPS}),
-        ("postgres", set()),
-        ("redis", set()),
-        (STRANGER, set()),
-    ],
-)
-def test_out_of_the_namespace_goes_what_managed_stores_need(
-    place: Place, source: str, ports: set[int]
+@pytest.mark.parametrize("source", [*ROLES, STRANGER])
+def test_nothing_goes_out_of_the_namespace_but_the_generator_to_the_api_servers_port(
+    place: Place, source: str
 ) -> None:
-    assert outside(place.passing(source)) == ports
+    assert outside(place.passing(source)) == ({HTTPS} if source == "secrets" else set())
+
+
+def test_managed_stores_are_one_component_more(place: Place) -> None:
+    flows.apply_components(place.inside, "network-stores")
+    try:
+        for source, ports in STORES.items():
+
+            def as_wanted(source: str = source, ports: set[int] = ports) -> bool:
+                return outside(place.try_all(source)) == ports
+
+            place.inside.wait(as_wanted, f"{source} reaches {ports} of a pod outside", 60)
+    finally:
+        place.inside("delete", "networkpolicy", "managed-stores")
 
 
 def test_mail_and_https_are_one_component_more_and_for_workers_and_backups_alone(
@@ -151,10 +166,10 @@ def test_mail_and_https_are_one_component_more_and_for_workers_and_backups_alone
 ) -> None:
     flows.apply_components(place.inside, "network-egress")
     try:
-        wanted = {
-            "worker": {POSTGRES, REDIS, HTTPS, MAIL},
-            "backup": {POSTGRES, HTTPS, MAIL},
-            "web": {POSTGRES, REDIS},
+        wanted: dict[str, set[int]] = {
+            "worker": {HTTPS, MAIL},
+            "backup": {HTTPS, MAIL},
+            "web": set(),
         }
         for source, ports in wanted.items():
 

@@ -125,7 +125,7 @@ def test_the_roles_are_one_image_that_is_built_once(services: dict[str, dict[str
 
 
 def test_the_roles_share_their_environment(services: dict[str, dict[str, Any]]) -> None:
-    own = {"OWNER_DATABASE_URL_FILE", "BACKUP_DATABASE_URL_FILE"}
+    own = {"OWNER_DATABASE_URL_FILE", "BACKUP_DATABASE_URL_FILE", "FORCE"}
     assert own <= services["migrate"]["environment"].keys()
     first, *others = [
         {key: text for key, text in services[name]["environment"].items() if key not in own}

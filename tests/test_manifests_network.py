@@ -74,13 +74,28 @@ def test_and_of_nothing_else(policy: Any, port: int, to: dict[str, str]) -> None
     assert not lets_out(policy("dns"), port, **to)
 
 
-@pytest.mark.parametrize(("name", "port"), [("roles", 5432), ("roles", 6379), ("backup", 5432)])
-def test_managed_stores_are_reached_at_private_addresses_of_both_families(
-    policy: Any, name: str, port: int
+@pytest.mark.parametrize("port", [5432, 6379])
+def test_stores_elsewhere_are_reached_at_private_addresses_by_a_component_alone(
+    policy: Any, port: int
 ) -> None:
-    assert all(lets_out(policy(name), port, address=address) for address in PRIVATE)
+    managed = policy("managed-stores")
+    assert all(lets_out(managed, port, address=address) for address in PRIVATE)
     for public in ("8.8.8.8", "2001:db8::1", "169.254.169.254"):
-        assert not lets_out(policy(name), port, address=public)
+        assert not lets_out(managed, port, address=public)
+    for name in ("roles", "backup"):
+        assert not any(lets_out(policy(name), port, address=address) for address in PRIVATE)
+
+
+def test_web_is_asked_from_where_proxies_are_and_from_nowhere_else(policy: Any) -> None:
+    (rule,) = policy("web")["spec"]["ingress"]
+    assert all({"namespaceSelector", "podSelector"} & peer.keys() for peer in rule["from"])
+    (spaces,) = [
+        each["values"]
+        for peer in rule["from"]
+        for each in peer.get("namespaceSelector", {}).get("matchExpressions", [])
+    ]
+    assert {"ingress-nginx", "traefik", "istio-system", "monitoring"} <= set(spaces)
+    assert "default" not in spaces
 
 
 def test_mail_goes_out_by_both_families_and_nothing_to_the_clouds_credentials(policy: Any) -> None:

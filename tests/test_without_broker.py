@@ -60,7 +60,7 @@ def test_on_kubernetes_nothing_is_left_that_asks_for_redis(rendered: dict[str, P
     scalers = [o for o in found if o["kind"] in {"ScaledObject", "TriggerAuthentication"}]
     assert "redis" not in yaml.safe_dump_all(scalers)
     # The generator is told of it as the roles are, and starts anew when it changes.
-    (container,) = one(found, "Deployment", "secrets")["spec"]["template"]["spec"]["containers"]
+    (container,) = one(found, "Deployment", "secrets")["spec"]["template"]["spec"]["initContainers"]
     (web, *_) = one(found, "Deployment", "web")["spec"]["template"]["spec"]["containers"]
     assert container["envFrom"] == web["envFrom"]
 

@@ -38,6 +38,9 @@ patches:
   # Requests go through the Service itself, at a node's address.
   - target: {{kind: Service, name: web}}
     patch: '[{{"op": "add", "path": "/spec/type", "value": "NodePort"}}]'
+  # Of which the policy knows no namespace.
+  - target: {{kind: NetworkPolicy, name: web}}
+    patch: '[{{"op": "remove", "path": "/spec/ingress/0/from"}}]'
   # Volumes are directories of one node here; both on the same one leave the others to be broken.
   - target: {{kind: StatefulSet, name: redis}}
     patch: |-
