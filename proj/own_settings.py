@@ -22,6 +22,13 @@ API_TOKEN_MAX_AGE = env.integer("API_TOKEN_MAX_AGE", 12 * 3600, least=60)
 # The views that take files, by their names (durable/web/bodies.py).
 UPLOAD_VIEWS = frozenset({"reports:home", "api:create_report"})
 REPORTS_MAX_UPLOAD_MB = env.integer("REPORTS_MAX_UPLOAD_MB", 500, least=1)
+# Of one person: reports and the size of their files, uploads at once and within an hour. 0: any.
+REPORTS_KEPT = env.integer("REPORTS_KEPT", 2000)
+REPORTS_KEPT_MB = env.integer("REPORTS_KEPT_MB", 10_000)
+REPORTS_UPLOADS_AT_ONCE = env.integer("REPORTS_UPLOADS_AT_ONCE", 10)
+REPORTS_UPLOADS_PER_HOUR = env.integer("REPORTS_UPLOADS_PER_HOUR", 500)
+# Of all together: files that wait for the workers, who take them out of the database. 0: any.
+REPORTS_UNPROCESSED_MB = env.integer("REPORTS_UNPROCESSED_MB", 5000)
 REPORTS_CHUNK_KB = env.integer("REPORTS_CHUNK_KB", 1024, least=16)
 REPORTS_EXPIRE_DAYS = env.integer("REPORTS_EXPIRE_DAYS", 30, least=1)
 # Values of a column that are counted exactly; beyond it, distinct values are estimated.

@@ -49,7 +49,7 @@ IdempotencyKey = Annotated[
 
 @router.post(
     "/reports",
-    response={202: Accepted, **problems(400, 401, 409, 413, 415, 422)},
+    response={202: Accepted, **problems(400, 401, 403, 409, 413, 415, 422, 429, 503)},
     summary="Upload a CSV file",
     openapi_extra={**MULTIPART, "responses": {202: {"headers": LOCATION}}},
 )
@@ -75,8 +75,10 @@ def create_report(
 def _refusal(request: HttpRequest, error: UploadError) -> ProblemError:
     if error.code == "missing_file" and request.content_type != "multipart/form-data":
         return ProblemError(415, "The body is not multipart/form-data", error.message)
-    members = {"code": error.code} | ({"line": error.line} if error.line else {})
-    return ProblemError(error.status, "The file was refused", error.message, **members)
+    members: dict[str, Any] = {"code": error.code} | ({"line": error.line} if error.line else {})
+    return ProblemError(
+        error.status, "The file was refused", error.message, headers=error.headers, **members
+    )
 
 
 @router.get(

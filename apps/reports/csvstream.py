@@ -17,6 +17,8 @@ from .errors import UploadError
 MAX_RECORD_BYTES = 1024 * 1024
 #: A worker keeps some figures of each column in memory.
 MAX_COLUMNS = 500
+#: Characters of a column's name, which each answer on the report repeats.
+MAX_NAME = 200
 # The csv module's own limit of a field (131,072 characters) is lower.
 csv.field_size_limit(MAX_RECORD_BYTES)
 
@@ -154,7 +156,12 @@ class CsvStream:
         if len(row) > MAX_COLUMNS:
             text = f"The file has {len(row):,} columns, and at most {MAX_COLUMNS:,} are profiled."
             raise UploadError("too_many_columns", text, line)
-        self.columns = [name.strip() for name in row]
+        names = [name.strip() for name in row]
+        for number, name in enumerate(names, 1):
+            if len(name) > MAX_NAME:
+                text = f"The name of column {number} is longer than {MAX_NAME} characters."
+                raise UploadError("long_name", text, line)
+        self.columns = names
 
     def _check_width(self, row: list[str], line: int) -> None:
         """Refuse *row* unless it differs from the header by empty fields at its end alone."""

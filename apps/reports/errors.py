@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+#: Seconds after which it is worth another try.
+_RETRY_AFTER = {"too_many_at_once": 10, "too_many_per_hour": 600, "too_much_waits": 60}
 _STATUS = {
     **{"too_large": 413, "binary": 415, "not_csv": 415, "interrupted": 400},
     "idempotency_in_progress": 409,
+    # See quota.py.
+    **{"too_many_kept": 403, "too_much_kept": 403},
+    **{"too_many_at_once": 429, "too_many_per_hour": 429, "too_much_waits": 503},
 }
 
 
@@ -26,6 +31,12 @@ class UploadError(Exception):
     def status(self) -> int:
         """The HTTP status of the answer, on the pages and in the API alike."""
         return _STATUS.get(self.code, 422)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer says beside its body."""
+        seconds = _RETRY_AFTER.get(self.code)
+        return {"Retry-After": str(seconds)} if seconds else {}
 
 
 class UploadInterrupted(UploadError):  # noqa: N818

@@ -20,6 +20,9 @@ class Report(models.Model):
         DONE = "done", "done"
         FAILED = "failed", "failed"
 
+    #: Those whose file is still in the database.
+    UNPROCESSED = (State.UPLOADING, State.PROCESSING)
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="reports"
@@ -57,6 +60,12 @@ class Report(models.Model):
                 fields=["active_at"],
                 name="reports_report_uploading",
                 condition=models.Q(state="uploading"),
+            ),
+            # What waits for the workers in all (quota.py).
+            models.Index(
+                fields=["state"],
+                name="reports_report_unprocessed",
+                condition=models.Q(state__in=["uploading", "processing"]),
             ),
         ]
 

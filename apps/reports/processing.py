@@ -111,7 +111,8 @@ def merge(report_id: str | UUID) -> dict[str, Any] | None:
 
 def store_result(report_id: str | UUID, result: dict[str, Any]) -> None:
     """Finish a report, and delete its chunks; within the caller's transaction."""
-    if _finish(report_id, state=Report.State.DONE, result=result):
+    # The result has the columns' names.
+    if _finish(report_id, state=Report.State.DONE, result=result, columns=[]):
         Chunk.objects.filter(report_id=report_id).delete()
 
 

@@ -33,7 +33,7 @@ class ReportUploadHandler(FileUploadHandler):
         self._upload: Upload | None = None
         self._error: Exception | None = None
         self._complete = False
-        self._discarded = 0
+        self._announced = self._discarded = 0
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:
@@ -52,10 +52,10 @@ class ReportUploadHandler(FileUploadHandler):
         encoding: str | None = None,
     ) -> None:
         """Look at the announced length, if there is one, before anything is read."""
-        announced = self.request.META.get("CONTENT_LENGTH") if self.request else None
+        self._announced = int((self.request and self.request.META.get("CONTENT_LENGTH")) or 0)
         with self._keeping_errors():
             # 1 MB for the other fields and the boundaries.
-            refuse_too_large(int(announced or 0) - 1024 * 1024)
+            refuse_too_large(self._announced - 1024 * 1024)
 
     def new_file(self, field_name: str, *args: Any, **kwargs: Any) -> None:
         """Begin the upload, or skip a file of another field."""
@@ -67,7 +67,9 @@ class ReportUploadHandler(FileUploadHandler):
                 text = "The request holds more than one file. Send one at a time."
                 raise UploadError("missing_file", text)
             if self._error is None:
-                self._upload = start_upload(self._owner, self.file_name or "", self._key)
+                self._upload = start_upload(
+                    self._owner, self.file_name or "", self._key, self._announced
+                )
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         """Store a piece of the file."""

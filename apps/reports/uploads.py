@@ -7,10 +7,11 @@ import time
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import IntegrityError, reset_queries, transaction
 from django.utils import timezone
 
-from . import tasks
+from . import quota, tasks
 from .csvstream import Block, CsvStream
 from .errors import UploadError, UploadInterrupted
 from .models import Chunk, Report
@@ -30,8 +31,9 @@ class Upload:
     :ivar repeated: the key is known: the content is compared with the first upload's, not stored.
     """
 
-    def __init__(self, report: Report, repeated: bool) -> None:
+    def __init__(self, report: Report, repeated: bool, room: int | None = None) -> None:
         self.report = report
+        self._room = room
         self.size_bytes = 0
         self._repeated = repeated
         self._stream = CsvStream(settings.REPORTS_CHUNK_KB * 1024)
@@ -50,6 +52,7 @@ class Upload:
         try:
             self.size_bytes += len(data)
             refuse_too_large(self.size_bytes)
+            quota.refuse_beyond(self._room, self.size_bytes)
             self._digest.update(data)
             if not self._repeated:
                 for block in self._stream.feed(data):
@@ -98,7 +101,10 @@ class Upload:
     def _show_life(self) -> None:
         if time.monotonic() - self._alive_at >= SIGN_OF_LIFE:
             self._alive_at = time.monotonic()
-            if not Report.objects.filter(pk=self.report.pk).update(active_at=timezone.now()):
+            alive: dict[str, Any] = {"active_at": timezone.now()}
+            if self.size_bytes > self.report.size_bytes:  # none was announced
+                alive |= {"size_bytes": self.size_bytes}
+            if not Report.objects.filter(pk=self.report.pk).update(**alive):
                 raise UploadInterrupted
 
     def _hand_over(self) -> None:
@@ -140,7 +146,9 @@ def refuse_too_large(size_bytes: int) -> None:
         raise UploadError("too_large", text)
 
 
-def start_upload(owner: Any, filename: str, idempotency_key: str | None = None) -> Upload:
+def start_upload(
+    owner: Any, filename: str, idempotency_key: str | None = None, announced: int = 0
+) -> Upload:
     """Begin an upload for the user *owner*.
 
     The same *idempotency_key* with the same content gives the report of the first upload. A key
@@ -148,24 +156,25 @@ def start_upload(owner: Any, filename: str, idempotency_key: str | None = None) 
 
     :param filename: what the person calls the file; only shown.
     :param idempotency_key: up to 255 characters, or nothing.
-    :raises UploadError: an upload with this key is going on.
+    :param announced: the size that the request says, or 0; it is reserved.
+    :raises UploadError: an upload with this key is going on, or a limit is reached (quota.py).
     :raises ValueError: the key is too long.
     """
     key = idempotency_key or None
     if key and len(key) > MAX_KEY_LENGTH:
         raise ValueError(f"the idempotency key is longer than {MAX_KEY_LENGTH} characters")
     name = "".join(filter(str.isprintable, filename)).strip()[-255:] or "upload.csv"
-    try:
-        with transaction.atomic():
-            report = Report.objects.create(owner=owner, name=name, idempotency_key=key)
-    except IntegrityError:
-        if not key:
-            raise
-        first = Report.objects.filter(owner=owner, idempotency_key=key).first()
-        if first is None or first.state == Report.State.UPLOADING:  # or it ended this very moment
-            raise UploadError(
-                "idempotency_in_progress",
-                "An upload with this idempotency key is in progress. Try again when it has ended.",
-            ) from None
-        return Upload(first, repeated=True)
-    return Upload(report, repeated=False)
+    with transaction.atomic():
+        # One after the other for each person: two at once would each find the last place free.
+        User.objects.select_for_update(no_key=True).filter(pk=owner.pk).exists()
+        first = Report.objects.filter(owner=owner, idempotency_key=key).first() if key else None
+        if first is None:
+            room = quota.reserve(owner, announced)
+            fields = {"name": name, "idempotency_key": key, "size_bytes": announced}
+            return Upload(Report.objects.create(owner=owner, **fields), repeated=False, room=room)
+    if first.state == Report.State.UPLOADING:
+        raise UploadError(
+            "idempotency_in_progress",
+            "An upload with this idempotency key is in progress. Try again when it has ended.",
+        )
+    return Upload(first, repeated=True)

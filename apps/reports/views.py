@@ -56,7 +56,13 @@ def _store(request: HttpRequest, incoming: ReportUploadHandler) -> HttpResponse:
         report = incoming.finish()
     except UploadError as error:
         if by_script:
-            return problem(error.status, "The file was refused", error.message, code=error.code)
+            return problem(
+                error.status,
+                "The file was refused",
+                error.message,
+                headers=error.headers,
+                code=error.code,
+            )
         return _list(request, error.message, error.status)
     url = reverse("reports:detail", args=[report.pk])
     return JsonResponse({"url": url}, status=202) if by_script else redirect(url)

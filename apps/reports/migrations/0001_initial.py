@@ -69,6 +69,10 @@ class Migration(migrations.Migration):
             model_name='report',
             index=models.Index(condition=models.Q(('state', 'uploading')), fields=['active_at'], name='reports_report_uploading'),
         ),
+        migrations.AddIndex(
+            model_name='report',
+            index=models.Index(condition=models.Q(('state__in', ['uploading', 'processing'])), fields=['state'], name='reports_report_unprocessed'),
+        ),
         migrations.AddConstraint(
             model_name='report',
             constraint=models.UniqueConstraint(fields=('owner', 'idempotency_key'), name='reports_report_idempotency'),

@@ -21,11 +21,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def api(owner: User) -> Client:
-    return Client(headers={"Authorization": f"Bearer {create_token(owner)}"})
-
-
-@pytest.fixture
 def stranger() -> Client:
     token = create_token(User.objects.create_user("stranger"))
     return Client(headers={"Authorization": f"Bearer {token}"})
