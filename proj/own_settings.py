@@ -20,7 +20,7 @@ API_TOKEN_MAX_AGE = env.integer("API_TOKEN_MAX_AGE", 12 * 3600, least=60)
 # --- apps.reports --------------------------------------------------------------------------------
 
 # The views that take files, by their names (durable/web/bodies.py).
-UPLOAD_VIEWS = frozenset({"reports:home", "api:create_report"})
+UPLOAD_VIEWS: tuple[str, ...] = ("reports:home", "api:create_report")
 REPORTS_MAX_UPLOAD_MB = env.integer("REPORTS_MAX_UPLOAD_MB", 500, least=1)
 # Of one person: reports and the size of their files, uploads at once and within an hour. 0: any.
 REPORTS_KEPT = env.integer("REPORTS_KEPT", 2000)

@@ -339,7 +339,7 @@ CONTENT_SECURITY_POLICY = {
 }
 # Larger bodies than this are refused unread, but for the views below (own_settings.py).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes
-UPLOAD_VIEWS: frozenset[str] = frozenset()
+UPLOAD_VIEWS: tuple[str, ...] = ()
 
 # --- Logging -------------------------------------------------------------------------------------
 
