@@ -142,7 +142,7 @@ def _one() -> str:
 
 @cache
 def _many() -> str:
-    arrays = ", ".join(f"%(j_{name})s::text[]" for name in _NAMES)
+    arrays = ", ".join(f"%(j_{name})b::text[]" for name in _NAMES)
     select = _SELECT.replace("{headers}", _HEADERS).replace("{0}", "given.")
     return (
         f", journal AS ({_INTO} {select} JOIN unnest(%(j_ids)s::int8[], {arrays})"
