@@ -172,15 +172,24 @@ def hold(worker: str, lanes: Sequence[Lane], limit: int) -> list[Held]:
 
 
 def take(worker: str, lanes: Sequence[Lane], limit: int) -> list[Held]:
-    """Begin an attempt of each of up to *limit* ready rows, as ``hold()`` finds them."""
+    """Begin an attempt of each of up to *limit* ready rows, as ``hold()`` finds them.
+
+    It doesn't wait for the disk; see ``begin()``.
+    """
     begun = "worker = %(worker)s, attempt = attempt + 1, started_at = clock_timestamp()"
-    return _picked(begun, worker, lanes, limit)
+    return _picked(begun, worker, lanes, limit, _NO_WAIT)
 
 
-def _picked(change: str, worker: str, lanes: Sequence[Lane], limit: int) -> list[Held]:
+#: Beside a query, lets its own transaction be committed without a wait for the disk.
+_NO_WAIT = ", (SELECT set_config('synchronous_commit', 'off', true)) AS no_wait"
+
+
+def _picked(
+    change: str, worker: str, lanes: Sequence[Lane], limit: int, beside: str = ""
+) -> list[Held]:
     rows = run_prepared(
-        f"""{_PICK} UPDATE durable_task task SET {change} FROM picked WHERE task.id = picked.id
-            RETURNING {_HELD}""",
+        f"""{_PICK} UPDATE durable_task task SET {change} FROM picked{beside}
+            WHERE task.id = picked.id RETURNING {_HELD}""",
         {
             "worker": worker, "limit": limit, "queues": [lane.queue for lane in lanes],
             "priorities": [lane.priority for lane in lanes],
@@ -215,7 +224,13 @@ def lanes(queues: Sequence[str]) -> list[Lane]:
 
 
 def begin(
-    row_id: int, attempt: int, worker: str, started: Part | None = None, task_id: str | None = None
+    row_id: int,
+    attempt: int,
+    worker: str,
+    started: Part | None = None,
+    task_id: str | None = None,
+    *,
+    atomic: bool = False,
 ) -> int | None:
     """Begin an attempt of a row that *worker* holds; return its number, the fencing token.
 
@@ -223,8 +238,11 @@ def begin(
 
     :param attempt: how many it had, as its message says.
     :param started: stores that the task runs.
+    :param atomic: the whole attempt is one transaction. If the server crashes before this is on the
+        disk, that transaction is lost as well: so there is nothing to wait for.
     """
     part, values = _with(started)
+    alone = atomic and not connections[conf.alias()].in_atomic_block
     rows = run_prepared(
         f"""WITH mine AS (
                 UPDATE durable_task SET attempt = attempt + 1, started_at = clock_timestamp(),
@@ -233,7 +251,7 @@ def begin(
                     AND worker = %(the_worker)s
                     AND task_id = coalesce(%(the_task)s::varchar, task_id)
                 RETURNING attempt){part}
-            SELECT attempt FROM mine""",
+            SELECT attempt FROM mine{_NO_WAIT if alone else ""}""",
         {
             "the_worker": worker, "the_row": row_id, "the_attempt": attempt, "the_task": task_id,
             **values,

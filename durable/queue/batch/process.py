@@ -194,7 +194,7 @@ class Process:
         except Exception as error:
             self._batch = None
             if batch.lost is not None or lost_database(error, conf.alias()):
-                attempts.postpone_after_outage(ran[-1].id, ran[-1].attempt, error)
+                attempts.postpone_after_outage(ran[-1].id, ran[-1].attempt, self._worker, error)
                 raise
             if not isinstance(error, Together | OperationalError):
                 logger.exception("a batch could not be committed; its tasks run one by one")
@@ -222,7 +222,8 @@ class Process:
             attempt: Attempt = SharedAttempt(task, ticket, self._batch)
         else:
             attempt = Attempt(task, ticket)
-            if results.started(task):
+            # Of one that isn't atomic, the begin must be on the disk before it goes on.
+            if results.started(task) or not task.atomic:
                 with transaction.atomic(using=conf.alias()):
                     if not store.locked(ticket.row_id, ticket.attempt, "running"):
                         raise Superseded(

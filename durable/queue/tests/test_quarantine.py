@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from celery import shared_task, states
 from celery.exceptions import Reject
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 from durable.queue import store
 from durable.queue.endings import quarantine
 from durable.queue.endings.quarantine import LONGEST_PAUSE, OUTAGE, REJECTED, UNKNOWN, Cause
 from durable.queue.models import Task
 from durable.queue.tasks import call_on_failure
-from durable.queue.worker.attempt import Attempt, Ticket
+from durable.queue.worker.attempt import Attempt, Ticket, postpone_after_outage
 from tests import durable_tasks as tasks
 
 from .delivery import WORKER, begin, deliver, hold, make_due, message, pause
@@ -104,6 +104,37 @@ def test_a_task_whose_database_goes_away_is_tried_again_as_no_crash(settings: An
     deliver()
     assert not Task.objects.exists()
     assert tasks.effects() == {"a": 1}
+
+
+@pytest.mark.parametrize("left", ["ready", "held", "begun by another"])
+def test_an_outage_counts_although_the_server_has_lost_that_the_attempt_began(left: str) -> None:
+    tasks.effect.delay_on_commit("a")
+    row = Task.objects.get()
+    if left != "ready":
+        store.hold_one(row.pk, WORKER if left == "held" else "another")
+    if left == "begun by another":
+        begin(row, "another")
+    postpone_after_outage(row.pk, 1, WORKER, OperationalError("gone"))
+    row.refresh_from_db()
+    if left == "begun by another":
+        assert (row.worker, row.attempt, row.history) == ("another", 1, [])
+    else:
+        assert (row.worker, row.attempt, row.error) == (None, 0, "the database went away: gone")
+        assert row.due_at > row.created_at
+
+
+def test_a_begin_lets_no_commit_of_others_go_without_the_disk() -> None:
+    def of_session() -> str:
+        return str(store.run("SELECT current_setting('synchronous_commit')")[0][0])
+
+    tasks.effect.delay_on_commit("a")
+    tasks.effect.delay_on_commit("b")
+    held, other = hold(2)
+    assert store.begin(held.id, 0, WORKER, atomic=True) == 1
+    assert of_session() == "on"
+    with transaction.atomic():
+        assert store.begin(other.id, 0, WORKER, atomic=True) == 1
+        assert of_session() == "on"
 
 
 @shared_task(bind=True, atomic=False)

@@ -148,7 +148,8 @@ class Attempt:
 
     def lost_database(self, error: BaseException) -> None:
         """Let the row be ready again later; wait for the database that is away."""
-        postpone_after_outage(self.row_id, self.number, error)
+        assert self.ticket is not None  # noqa: S101 - it is durable
+        postpone_after_outage(self.row_id, self.number, self.ticket.worker, error)
 
     @contextmanager
     def finishing(self) -> Iterator[Outcome]:
@@ -315,7 +316,8 @@ def _begin(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
     meta = results.started(task)
     part = results.part_of(task, meta, states.STARTED) if meta else None
     if part or not meta or not results.is_transactional(task.backend):
-        return store.begin(*who, part, task.request.id), bool(part or not meta)
+        number = store.begin(*who, part, task.request.id, atomic=task.atomic)
+        return number, bool(part or not meta)
     with transaction.atomic(using=conf.alias()):  # upstream's backend: statements of its own
         number = store.begin(*who, task_id=task.request.id)
         if number is not None:
@@ -323,17 +325,25 @@ def _begin(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
     return number, True
 
 
-def postpone_after_outage(row_id: int, number: int, error: BaseException) -> None:
+def postpone_after_outage(row_id: int, number: int, worker: str, error: BaseException) -> None:
     """Let a row be ready again later; wait for the database that is away.
 
-    It doesn't count towards the quarantine of what kills its process. If the database doesn't come
-    back in time, the worker finds a row that none of its processes runs (rows.py).
+    A server that crashed may have lost that the attempt began and that the row was held. The row
+    waits all the same: its task may be what ends the server. That doesn't count towards the
+    quarantine of what kills its process. If the database doesn't come back in time, the worker
+    finds a row that none of its processes runs (rows.py).
     """
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         connections[conf.alias()].close()
         try:
-            quarantine.postpone_or_quarantine(row_id, number, quarantine.OUTAGE, str(error))
+            for state, attempt, of in (
+                ("running", number, worker), ("held", number - 1, worker),
+                ("ready", number - 1, None),
+            ):  # fmt: skip
+                cause = quarantine.OUTAGE._replace(state=state)
+                if quarantine.postpone_or_quarantine(row_id, attempt, cause, str(error), of):
+                    return
             return
         except DatabaseError as still:
             if not is_away(still):
