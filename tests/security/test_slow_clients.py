@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import time
 from contextlib import closing
 
+import psutil
 import psycopg
 import pytest
 
@@ -106,6 +109,18 @@ def test_a_client_that_waits_for_a_word_to_send_its_body_gets_one_word(web: Web)
     assert received(sock) == b"HTTP/1.1 100 Continue\r\n\r\n"
     sock.sendall(b"a=b")
     assert received(sock).startswith(b"HTTP/1.1 302")
+
+
+def test_clients_that_reset_their_connections_end_no_process(web: Web) -> None:
+    [process] = psutil.Process(web.role.process.pid).children()
+    reset = struct.pack("ii", 1, 0)
+    form = HEAD + FORM + b"Content-Length: 9\r\n"
+    for sends in (b"", HEAD, form + b"\r\n", form + b"Expect: 100-continue\r\n\r\n", STATIC) * 8:
+        with socket.create_connection(("127.0.0.1", web.port)) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            sock.sendall(sends)
+    assert web.visitor().request("/").status == 200
+    assert psutil.Process(web.role.process.pid).children() == [process]
 
 
 def test_a_process_whose_threads_are_stuck_says_so(web: Web) -> None:

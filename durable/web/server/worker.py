@@ -172,7 +172,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._give_to_thread(conn, head.is_upload, head.probe)
         elif head.expects:
             conn.received = without_expectation(conn.received)
-            conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            try:
+                conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            except OSError:  # it went away meanwhile
+                self._drop(conn)
 
     def _give_to_thread(self, conn: Connection, is_upload: bool, probe: str) -> None:
         if is_upload and self.uploads >= max(1, self.cfg.threads // 2):
