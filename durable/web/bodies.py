@@ -59,6 +59,14 @@ class BodyLimits:
         if (0 <= size <= limit) or _takes_files(request):
             return None
         if size > limit:
+            logger.warning(
+                "%s %s: a body of %d bytes was refused, and DATA_UPLOAD_MAX_MEMORY_SIZE is %d; "
+                "a view that takes files stands in UPLOAD_VIEWS by its name",
+                request.method,
+                request.path,
+                size,
+                limit,
+            )
             return refusal(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if bound := getattr(request, "bound_body", None):
             bound(limit)
