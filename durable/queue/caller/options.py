@@ -60,7 +60,7 @@ def refuse_unknown(task: str, options: dict[str, Any]) -> None:
     soft, hard = options.get("soft_time_limit"), options.get("time_limit")
     if soft and hard and soft > hard:
         raise ValueError(
-            f"{task}: soft_time_limit={soft} must be less than or equal to time_limit={hard}"
+            f"{task}: soft_time_limit must be less than or equal to time_limit: {soft} > {hard}"
         )
 
 

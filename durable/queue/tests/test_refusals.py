@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("effect_table")
         ({"args": ["a"], "colour": "red"}, r"can't take colour= \(unknown to the queue\)"),
         (
             {"args": ["a"], "soft_time_limit": 9, "time_limit": 8},
-            r"soft_time_limit=9 must be less than or equal to time_limit=8",
+            r"soft_time_limit must be less than or equal to time_limit: 9 > 8",
         ),
         ({"args": ["a"], "queue": "x" * 300}, r"queue='x{40}'… must have 255 characters"),
     ],
