@@ -135,6 +135,24 @@ for user in ("proj", "proj_app", "proj_backup", "postgres"):
     assert answers[:-1] == ["refused"] * len(GUESSES) * 4
 
 
+def test_with_webs_own_credentials_neither_server_can_be_taken_over(stack: Stack) -> None:
+    code = """
+import os, psycopg, redis
+from pathlib import Path
+url = Path(os.environ["DATABASE_URL_FILE"]).read_text()
+for attack in ("COPY (SELECT 1) TO PROGRAM 'id'", "DROP TABLE durable_task", "CREATE TABLE mine ()"):
+    try: psycopg.connect(url).execute(attack)
+    except psycopg.errors.InsufficientPrivilege: print("refused")
+broker = redis.from_url(Path(os.environ["CELERY_BROKER_URL_FILE"]).read_text())
+for attack in (("FLUSHALL",), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("SHUTDOWN",), ("KEYS", "*"),
+               ("DEBUG", "SLEEP", "0"), ("REPLICAOF", "elsewhere", "6379"), ("MODULE", "LIST")):
+    try: broker.execute_command(*attack)
+    except redis.exceptions.NoPermissionError: print("refused")
+"""
+    answers = stack.compose("exec", "-T", "web", "python", "-c", code).stdout.split("\n")
+    assert answers[:-1] == ["refused"] * 11
+
+
 def test_postgresql_wants_the_password_from_its_own_container_too(stack: Stack) -> None:
     done = stack.compose(
         "exec",
@@ -163,8 +181,8 @@ def test_redis_is_a_broker_that_writes_to_disk_and_forgets_nothing(stack: Stack)
 
 
 def test_the_servers_have_no_way_out(stack: Stack) -> None:
-    """Their network routes nowhere, and nothing outside of it can come in."""
-    for service in ("postgres", "redis"):
+    """Their network routes nowhere, and nothing outside of it can come in; beat has no other."""
+    for service in ("postgres", "redis", "beat"):
         routes = stack.compose("exec", "-T", service, "cat", "/proc/net/route").stdout
         destinations = [line.split()[1] for line in routes.splitlines()[1:]]
         assert "00000000" not in destinations, service

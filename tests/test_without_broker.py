@@ -28,15 +28,19 @@ print(*(type(server).__name__ for server in stack.servers))
 """
 
 
+#: Of the embedded PostgreSQL, whatever the broker is.
+WRITTEN = {"SECRET_KEY", "DATABASE_URL", "OWNER_DATABASE_URL", "BACKUP_DATABASE_URL"}
+
+
 @pytest.mark.parametrize(
     ("env", "servers", "written"),
     [
-        ({}, "Postgres Valkey", {"SECRET_KEY", "DATABASE_URL", "CELERY_BROKER_URL"}),
-        ({"DURABLE_DELAY": "true"}, "Postgres", {"SECRET_KEY", "DATABASE_URL", "DURABLE_DELAY"}),
+        ({}, "Postgres Valkey", {*WRITTEN, "CELERY_BROKER_URL"}),
+        ({"DURABLE_DELAY": "true"}, "Postgres", {*WRITTEN, "DURABLE_DELAY"}),
         (
             {"DURABLE_DELAY": "true", "CELERY_BROKER_URL": "redis://cache.example"},
             "Postgres",
-            {"SECRET_KEY", "DATABASE_URL", "CELERY_BROKER_URL"},
+            {*WRITTEN, "CELERY_BROKER_URL"},
         ),
     ],
 )

@@ -10,11 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from celery.worker import state
 from celery.worker.consumer import Consumer as CelerysConsumer
+from kombu.exceptions import DecodeError
 from kombu.utils.imports import symbol_by_name
 
 from durable.stopping import handback
@@ -25,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two tries to reach the broker: the first pause, and the longest.
 PAUSES = (1.0, 30.0)
+
+#: What a message raises that is no task: no JSON, no headers, headers of other types.
+MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, DecodeError)
 
 
 def is_default(consumer: Any) -> bool:
@@ -98,6 +104,26 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
         state.maybe_shutdown()
         loop.turn(min(seconds, 1.0))
 
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        """Return what takes a message; one that can't be a task is put aside with words.
+
+        Celery's ends the worker at most of them, and the next one gets the message again.
+        """
+        handle = super().create_task_handler(*args, **kwargs)
+        # Redis' channel: what is no JSON, or no message, fails before it gets to the handler.
+        reads = getattr(self.task_consumer.channel, "handlers", {})
+        if "BRPOP" in reads:
+            reads["BRPOP"] = partial(_read, reads["BRPOP"])
+
+        def received(message: Any) -> Any:
+            try:
+                return handle(message)
+            except MALFORMED as error:
+                _put_aside(error, repr(message.headers))
+                message.reject_log_error(logger, self.connection_errors)
+
+        return received
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close the connection; no part of it waits long for a broker that is frozen."""
         handback.expect_no_answer(self)
@@ -123,6 +149,21 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
                 rows.give_again(request.message)
             else:
                 state.task_reserved(request)  # a process has it, or the pool's thread
+
+
+def _read(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except MALFORMED as error:
+        _put_aside(error, "unreadable")
+
+
+def _put_aside(error: Exception, headers: str) -> None:
+    logger.error(
+        "a message of the broker's is no task, and was put aside (%r; headers: %.500s)",
+        error,
+        headers,
+    )
 
 
 class _Connecting(threading.Thread):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
 from billiard.exceptions import WorkerLostError
 from celery import signals, states
+from celery.exceptions import InvalidTaskError
 from celery.worker import strategy as celerys
 from celery.worker.request import Request as CelerysRequest
 from celery.worker.request import send_revoked, task_ready
@@ -20,6 +22,8 @@ from durable.journal import entry
 from .. import conf, results, store
 from .attempt import Ticket, ticketed
 from .receivers import beside_the_loop
+
+logger = logging.getLogger(__name__)
 
 
 class Hand(Protocol):
@@ -138,7 +142,18 @@ class Request(CelerysRequest):  # type: ignore[misc]
                 return None
             if died and self.delivery_info["redelivered"]:
                 return self._fail_for_good(exc_info)
-            return super().on_failure(exc_info, *args, **kwargs)
+            try:
+                return super().on_failure(exc_info, *args, **kwargs)
+            except (TypeError, ValueError, LookupError, AttributeError) as unreadable:
+                if self.is_row:
+                    raise
+                # Its arguments are none. Unacknowledged, it would hold one of the worker's slots.
+                logger.error(
+                    "Task %s[%s] can't be read, and is dropped: %r", self.name, self.id, unreadable
+                )
+                task_ready(self)
+                self.acknowledge()
+                return None
         finally:
             self._left()
 
@@ -212,12 +227,40 @@ class Request(CelerysRequest):  # type: ignore[misc]
         return revoked
 
 
+_NONE = type(None)
+_NUMBER = (int, float, _NONE)
+#: The types of Celery's headers, where it asks for no check itself.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (str,), "timelimit": (list, tuple, _NONE), "retries": (int, _NONE),
+    "eta": (str, _NONE), "expires": (str, int, float, _NONE), "group": (str, _NONE),
+    "stamps": (dict, _NONE), "stamped_headers": (list, _NONE), "shadow": (str, _NONE),
+    "root_id": (str, _NONE), "parent_id": (str, _NONE), "reply_to": (str, _NONE),
+    "replaced_task_nesting": (int, _NONE),
+}  # fmt: skip
+
+
+def check_headers(headers: dict[str, Any]) -> None:
+    """Refuse a message of the broker's whose headers have other types than Celery's.
+
+    They would raise where the task has a slot of the pool, which would never be free again.
+
+    :raises InvalidTaskError: Celery then writes the message to the log, and drops it.
+    """
+    for name, types in _TYPES.items():
+        if name in headers and not isinstance(headers[name], types):
+            raise InvalidTaskError(f"its header {name} is a {type(headers[name]).__name__}")
+    limits = headers.get("timelimit") or (None, None)
+    if len(limits) != 2 or not all(isinstance(limit, _NUMBER) for limit in limits):
+        raise InvalidTaskError("its header timelimit is no pair of numbers")
+
+
 def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
     """Celery's strategy; a message of the broker's can't pass for a row."""
     handle: Callable[..., Any] = celerys.default(task, app, consumer, **options)
 
     def without_ticket(message: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(message, RowMessage):
+            check_headers(message.headers)
             for headers in (message.headers, message.headers.get("headers")):
                 if isinstance(headers, dict):
                     headers.pop(conf.HEADER, None)
