@@ -129,6 +129,10 @@ lock: ## compile both pyproject.toml into requirements/; UPGRADE=1 for the newes
 	$(compile) --group checkov -o requirements/checkov.txt
 	$(compile) --group audit -o requirements/audit.txt
 
+.PHONY: rename
+rename: ## give the project a name of its own, before its first start: NAME=shop
+	@$(PYTHON) deploy/rename "$(NAME)"
+
 .PHONY: release
 release: ## write version, changelog and list of tasks, commit, and tag: VERSION=0.1.0
 	$(call venv,dev)
