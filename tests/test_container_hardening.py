@@ -140,7 +140,7 @@ def test_with_webs_own_credentials_neither_server_can_be_taken_over(stack: Stack
 import os, psycopg, redis
 from pathlib import Path
 url = Path(os.environ["DATABASE_URL_FILE"]).read_text()
-for attack in ("COPY (SELECT 1) TO PROGRAM 'id'", "DROP TABLE durable_task", "CREATE TABLE mine ()"):
+for attack in ("COPY (SELECT 1) TO PROGRAM 'id'", "DROP TABLE durable_task", "CREATE TABLE x ()"):
     try: psycopg.connect(url).execute(attack)
     except psycopg.errors.InsufficientPrivilege: print("refused")
 broker = redis.from_url(Path(os.environ["CELERY_BROKER_URL_FILE"]).read_text())
