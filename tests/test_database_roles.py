@@ -20,7 +20,7 @@ from psycopg import errors
 from deploy.local.postgres import ROLES, programs
 from tests.backups import server_url
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parent.parent
 PASSWORDS = {"proj": "owner_password", "proj_app": "app_password", "proj_backup": "backup_password"}
 REFUSED = (errors.InsufficientPrivilege, errors.UndefinedObject)
 
