@@ -17,7 +17,7 @@ pytest_plugins = ["tests.fixtures_worker", "tests.fixtures_durable", "tests.clus
 #: Settings of the project, and what libpq reads by itself.
 PREFIXES = (
     *("BACKUP_", "BEAT_", "CELERY_", "DATABASE_", "EMAIL_", "HEARTBEAT_", "LOG_", "DURABLE_"),
-    *("HISTORY_", "PG", "REPORTS_", "RESULTS_", "SECURE_HSTS_", "WEB_", "WORKER_"),
+    *("HISTORY_", "OPS_", "PG", "REPORTS_", "RESULTS_", "SECURE_HSTS_", "WEB_", "WORKER_"),
 )
 NAMES = {
     *("ALLOWED_HOSTS", "APP_ROLE", "BROKER_URL", "CSRF_TRUSTED_ORIGINS", "DEBUG", "HTTPS_ONLY"),

@@ -5,6 +5,7 @@ settings.py takes these over. docs/delivery.md says what they are about.
 
 from __future__ import annotations
 
+from durable.console.conf import OPS as _OPS
 from durable.journal.conf import HISTORY as _HISTORY
 from durable.results.conf import RESULTS as _RESULTS
 from durable.schedules.conf import BEAT as _BEAT
@@ -25,6 +26,6 @@ DURABLE_MESSAGE_MAX_BYTES = env.integer("DURABLE_MESSAGE_MAX_BYTES", 512 * 1024)
 
 # --- Results, beat, journal: declared in the conf.py of each, below durable/ ---------------------
 
-_declared = _HISTORY.given(env) | _RESULTS.given(env) | _BEAT.given(env)
+_declared = _OPS.given(env) | _HISTORY.given(env) | _RESULTS.given(env) | _BEAT.given(env)
 globals().update(_declared)
 DURABLE_PREPARE = _declared["RESULTS_PREPARE"]  # the same statements and connections; and LISTEN

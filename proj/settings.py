@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "durable.backups",
     "durable.logs",
     "durable.accounts",
+    "durable.console",
     *OWN_APPS,
 ]
 

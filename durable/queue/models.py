@@ -65,6 +65,17 @@ class Task(models.Model):
         return f"{self.task}[{self.task_id}]"
 
 
+class Pause(models.Model):
+    """A queue from which no worker takes rows until it is resumed."""
+
+    queue = models.CharField(primary_key=True, max_length=255)
+    since = models.DateTimeField(db_default=Now())
+    who = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return self.queue
+
+
 class Worker(models.Model):
     """A worker that is alive, written by its signs of life; gone when it stops."""
 

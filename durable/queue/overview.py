@@ -93,6 +93,12 @@ def running(limit: int = 500) -> list[Running]:
     return [Running(*row) for row in found]
 
 
+def paused() -> dict[str, tuple[datetime, str]]:
+    """Return the queues that are paused: since when, and by whom."""
+    found = store.run("SELECT queue, since, who FROM durable_pause")
+    return {row[0]: (row[1], row[2]) for row in found}
+
+
 def quarantined() -> list[tuple[str, str, int]]:
     """Return task, error and number of the newest rows in quarantine, the most first."""
     return [
@@ -130,3 +136,25 @@ def called_lately(seconds: int = 60) -> dict[str, int]:
         [CAP, seconds],
     )
     return {row[0]: row[1] for row in found}
+
+
+#: Seconds by which a backlog is told apart.
+AGES = (10, 60, 600, 3600, 86_400)
+
+
+def ages(queue: str) -> list[int]:
+    """Return how many rows of a queue are ready for less than each of ``AGES``, and for longer."""
+    bounds = "ARRAY[{}]::float8[]".format(", ".join(map(str, AGES)))
+    counts = [0] * (len(AGES) + 1)
+    for lane in store.lanes([queue]):
+        found = store.run(
+            f"""SELECT width_bucket(extract(epoch FROM statement_timestamp() - due_at), {bounds}),
+                    count(*)::int
+                FROM (SELECT due_at FROM durable_task WHERE {_FREE} AND queue = %s
+                        AND priority = %s AND due_at <= statement_timestamp() LIMIT {CAP}) AS w
+                GROUP BY 1""",
+            [queue, lane.priority],
+        )
+        for bucket, count in found:
+            counts[bucket] += count
+    return counts

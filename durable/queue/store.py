@@ -148,8 +148,10 @@ class Lane(NamedTuple):
 _FREE = "worker IS NULL AND quarantined_at IS NULL"
 
 _PICK = f"""WITH picked AS (
-    SELECT free.id FROM unnest(%(queues)s::text[], %(priorities)s::int2[], %(since)s::timestamptz[])
-        AS lane(queue, priority, since),
+    SELECT free.id FROM (
+        SELECT * FROM unnest(%(queues)s::text[], %(priorities)s::int2[], %(since)s::timestamptz[])
+            AS given(queue, priority, since)
+        WHERE NOT EXISTS (SELECT 1 FROM durable_pause WHERE queue = given.queue)) AS lane,
     LATERAL (
         SELECT id, due_at FROM durable_task task
         WHERE task.queue = lane.queue AND task.priority = lane.priority

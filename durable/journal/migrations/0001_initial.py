@@ -25,6 +25,8 @@ CREATE INDEX durable_journal_task ON durable_journal
     USING brin (task_id text_bloom_ops) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX durable_journal_failed ON durable_journal (ended_at)
     WHERE state IN ('FAILURE', 'REJECTED');
+CREATE INDEX durable_journal_failed_id ON durable_journal (id)
+    WHERE state IN ('FAILURE', 'REJECTED');
 """
 PARTS = "\n".join(
     f"CREATE TABLE durable_journal_{slot} PARTITION OF durable_journal FOR VALUES IN ({slot});"

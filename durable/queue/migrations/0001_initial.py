@@ -24,6 +24,14 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Pause',
+            fields=[
+                ('queue', models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ('since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('who', models.CharField(max_length=150)),
+            ],
+        ),
+        migrations.CreateModel(
             name='Task',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -1,0 +1,147 @@
+"""The forms of the console: what a person confirms, and what is done then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_GET, require_POST
+from django_celery_beat.models import PeriodicTask, PeriodicTasks
+
+from durable.queue import conf as queue
+from durable.queue.caller.calls import durable
+from durable.queue.endings import pause
+from durable.queue.overview import CAP
+
+from . import deeds, filters, listing
+from .access import PERMISSIONS, Viewer, page
+
+#: How a deed on many is announced.
+SENTENCES = {
+    "retry": "will be started again, each exactly once",
+    "discard": "will end for good, without running",
+    "cancel": "will be ended while they run, and can't commit any more",
+}
+
+
+@page
+@require_GET
+def confirm(request: HttpRequest, viewer: Viewer, what: str) -> HttpResponse:
+    """Say what will happen to how many, before anything does."""
+    if what not in deeds.STATES:
+        raise Http404
+    text = request.GET.get("q", "")
+    context: dict[str, Any] = {"viewer": viewer, "what": what, "word": deeds.WORDS[what], "q": text}
+    try:
+        asked = filters.parse(text)
+        found, more = _count(what, asked)
+    except filters.FilterError as error:
+        return render(request, "console/confirm.html", {**context, "wrong": str(error)})
+    context |= {"found": found, "more": more, "sentence": SENTENCES[what]}
+    context["may"] = viewer.may(what)
+    context["lines"] = listing.page(asked, size=5).lines
+    return render(request, "console/confirm.html", context)
+
+
+def _count(what: str, asked: filters.Filter) -> tuple[int, bool]:
+    if what != "retry" and asked.entries is not None:
+        asked = asked._replace(entries=None)
+    if asked.rows is not None:
+        asked = asked._replace(rows=asked.rows & deeds.able(what))
+    return listing.count(asked, CAP)
+
+
+@page
+@require_POST
+def do(request: HttpRequest, viewer: Viewer, what: str) -> HttpResponse:
+    """Do what was confirmed."""
+    if what not in PERMISSIONS:
+        raise Http404
+    if not viewer.may(what):
+        raise PermissionDenied(f"OPS_READ_ONLY, or not permitted: {what}")
+    given = request.POST
+    try:
+        says = _do(what, viewer.name, given)
+    except filters.FilterError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, says)
+    to = given.get("next", "")
+    safe = url_has_allowed_host_and_scheme(to, {request.get_host()}, request.is_secure())
+    return redirect(to if safe else "console:audit")
+
+
+def _do(what: str, who: str, given: Any) -> str:
+    if what in ("pause", "resume"):
+        return _pause(what, who, given["queue"])
+    if what in ("run", "enable", "disable"):
+        return _schedule(what, who, given["schedule"])
+    if what not in deeds.STATES:
+        raise Http404
+    if "q" in given:
+        deeds.of_many(what, who, given["q"], int(given.get("found") or 0))
+        return f"{deeds.WORDS[what]}: a task works it off; its progress is below."
+    deed = deeds.of_one(what, who, given.get("task", "")[:300], int(given["id"]))
+    if deed.done:
+        return {
+            "retry": "The task is started again.", "discard": "The task is discarded.",
+            "cancel": "The task is cancelled: it can't commit any more.",
+        }[what]  # fmt: skip
+    return deed.note or "Nothing was changed: the task is further by now."
+
+
+def _pause(what: str, who: str, name: str) -> str:
+    with transaction.atomic(using=queue.alias()):
+        changed = pause.pause(name, who) if what == "pause" else pause.resume(name)
+        if changed:
+            deeds.note(what, who, name)
+    return f"{name} is {'paused' if what == 'pause' else 'resumed'}."
+
+
+def _schedule(what: str, who: str, name: str) -> str:
+    model = get_object_or_404(PeriodicTask, name=name)
+    with transaction.atomic(using=queue.alias()):
+        if what == "run":
+            from django.contrib import admin
+
+            periodic: Any = admin.site.get_model_admin(PeriodicTask)
+            with durable():
+                task, args, kwargs, options = _call_of(periodic, model)
+                task.apply_async(args=args, kwargs=kwargs, **options)
+        else:
+            model.enabled = what == "enable"
+            model.save(update_fields=["enabled"])
+            PeriodicTasks.update_changed()
+        deeds.note(what, who, name)
+    return f"{name}: {'called once' if what == 'run' else f'{what}d'}."
+
+
+def _call_of(periodic: Any, model: PeriodicTask) -> tuple[Any, Any, Any, dict[str, Any]]:
+    from celery import current_app
+    from kombu.utils.json import loads
+
+    current_app.loader.import_default_modules()
+    task = current_app.tasks.get(model.task)
+    if task is None:
+        raise filters.FilterError(f"{model.task} is not known here")
+    options: dict[str, Any] = {"headers": {"periodic_task_name": model.name}}
+    if model.queue:
+        options["queue"] = model.queue
+    return task, loads(model.args), loads(model.kwargs), options
+
+
+@page
+@require_POST
+def stop_deed(request: HttpRequest, viewer: Viewer, deed_id: int) -> HttpResponse:
+    """Stop a deed on many where it is."""
+    if not viewer.deeds:
+        raise PermissionDenied
+    if deeds.cancel(deed_id):
+        deeds.note("stop deed", viewer.name, str(deed_id))
+        messages.success(request, "It stops where it is; what was done stays.")
+    return redirect("console:audit")

@@ -1,0 +1,167 @@
+"""The filter bar: ``task:mail state:failed older:1h``, as conditions on rows and on the journal.
+
+It stands in the address of a page as it was typed, and in a deed as it was confirmed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db.models import Q
+from django.utils import timezone
+
+from durable.journal import entry
+from durable.queue.states import STATES
+
+#: States of ended tasks, as a person writes them.
+ENDED = {
+    "done": ("SUCCESS", "IGNORED"),
+    "failed": ("FAILURE", "REJECTED"),
+    "revoked": ("REVOKED",),
+    "discarded": (entry.DISCARDED,),
+}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class FilterError(ValueError):
+    """The filter can't be understood; the message says what would be right."""
+
+
+class Filter(NamedTuple):
+    """What a filter asks for, on unfinished rows and on entries; ``None``: none of them."""
+
+    text: str
+    rows: Q | None
+    entries: Q | None
+    #: An index leads to what it asks for, so that no part of the tables has to be searched.
+    few_rows: bool
+    sees_arguments: bool
+
+
+def parse(text: str, now: datetime | None = None) -> Filter:
+    """Return what *text* asks for.
+
+    :param now: what its ages count from.
+    :raises FilterError: a word of it has no meaning.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise FilterError(f"{error}: a quotation mark is missing") from None
+    rows, entries = Q(), Q()
+    states: list[str] = []
+    arguments = False
+    for word in words:
+        key, colon, value = word.partition(":")
+        if not colon:
+            key = "id" if re.fullmatch(r"[0-9a-f]{8}-[0-9a-f-]{27}", word) else "task"
+            value = word
+        if not value:
+            raise FilterError(f"{word} asks for nothing: write {key}:VALUE")
+        if key == "state":
+            if value not in STATES and value not in ENDED:
+                raise FilterError(f"{word}: the states are {', '.join([*STATES, *ENDED])}")
+            states.append(value)
+            continue
+        if key not in _WORDS:
+            raise FilterError(f"{word}: the words are {', '.join([*_WORDS, 'state'])}")
+        row, ended = _WORDS[key](value, now or timezone.now())
+        rows, entries = rows & row, entries & ended
+        arguments |= key == "arg"
+    return _with_states(text, rows, entries, states, arguments)
+
+
+def _with_states(text: str, rows: Q, entries: Q, states: list[str], arguments: bool) -> Filter:
+    waiting = [name for name in states if name in STATES]
+    ended = [state for name in states for state in ENDED.get(name, ())]
+    few = bool(waiting) and not {"ready", "scheduled"} & set(waiting)
+    if not states:
+        return Filter(text, rows, entries, few, arguments)
+    some = Q()
+    for name in waiting:
+        some |= _state(name)
+    return Filter(
+        text,
+        rows & some if waiting else None,
+        entries & Q(state__in=ended) if ended else None,
+        few,
+        arguments,
+    )
+
+
+def _state(name: str) -> Q:
+    now = timezone.now()
+    if name == "scheduled":
+        return STATES[name].columns & Q(due_at__gt=now)
+    return STATES[name].columns & Q(due_at__lte=now) if name == "ready" else STATES[name].columns
+
+
+def _named(column: str) -> Callable[[str, datetime], tuple[Q, Q]]:
+    def condition(value: str, now: datetime) -> tuple[Q, Q]:
+        if value.startswith("="):
+            found = Q(**{column: value[1:]})
+        else:
+            found = Q(**{f"{column}__contains": value})
+        return found, found
+
+    return condition
+
+
+def _header(name: str) -> Callable[[str, datetime], tuple[Q, Q]]:
+    def condition(value: str, now: datetime) -> tuple[Q, Q]:
+        found = Q(headers__contains=f'"{name}": "{value}"')
+        return found, found
+
+    return condition
+
+
+def _argument(value: str, now: datetime) -> tuple[Q, Q]:
+    name, equals, wanted = value.partition("=")
+    if not equals:
+        found = Q(body__contains=value)
+    else:
+        number = wanted if re.fullmatch(r"-?\d+(\.\d+)?|true|false|null", wanted) else None
+        found = Q(body__contains=f'"{name}": "{wanted}"')
+        if number:
+            found |= Q(body__contains=f'"{name}": {number},')
+            found |= Q(body__contains=f'"{name}": {number}}}')
+    return found, found
+
+
+def _age(value: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})([smhd])", value)
+    if not match:
+        raise FilterError(f"{value}: expected an age such as 30s, 15m, 2h or 3d")
+    return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+
+
+def _older(value: str, now: datetime) -> tuple[Q, Q]:
+    return Q(created_at__lt=now - _age(value)), Q(ended_at__lt=now - _age(value))
+
+
+def _newer(value: str, now: datetime) -> tuple[Q, Q]:
+    return Q(created_at__gte=now - _age(value)), Q(ended_at__gte=now - _age(value))
+
+
+def _error(value: str, now: datetime) -> tuple[Q, Q]:
+    return Q(error__contains=value), Q(error__contains=value) | Q(result__contains=value)
+
+
+def _worker(value: str, now: datetime) -> tuple[Q, Q]:
+    return Q(worker__contains=value), Q(host__contains=value)
+
+
+def _place(value: str, now: datetime) -> tuple[Q, Q]:
+    return Q(pk__in=[]), Q(place=value)
+
+
+_WORDS: dict[str, Callable[[str, datetime], tuple[Q, Q]]] = {
+    "task": _named("task"), "queue": _named("queue"), "id": _named("task_id"),
+    "error": _error, "place": _place, "worker": _worker, "arg": _argument,
+    "user": _header("user"), "request": _header("request_id"), "older": _older, "newer": _newer,
+}  # fmt: skip
+WORDS = (*_WORDS, "state")

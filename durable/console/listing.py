@@ -1,0 +1,148 @@
+"""Rows and entries of the journal as one list, the newest call first.
+
+Both have the row's id, which is the order of the calls. A page reads ``SCAN`` of each at most,
+however many there are, and says how far it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from durable.journal.models import Entry
+from durable.queue import conf as queue
+from durable.queue.models import Task
+
+from . import conf
+from .filters import ENDED, Filter
+
+ROW = ("id", "task_id", "task", "queue", "created_at", "due_at", "worker", "started_at",
+       "attempt", "quarantined_at", "error")  # fmt: skip
+ENTRY = ("id", "task_id", "task", "queue", "called_at", "due_at", "started_at", "ended_at",
+         "attempt", "state", "result", "error", "replayed_at")  # fmt: skip
+STATE_OF = {state: name for name, states in ENDED.items() for state in states}
+
+
+class Line(NamedTuple):
+    """A task in the list."""
+
+    id: int
+    task_id: str
+    task: str
+    queue: str
+    state: str
+    at: datetime
+    waited: float | None
+    ran: float | None
+    attempt: int
+    says: str
+    replayed: bool
+
+
+class Page(NamedTuple):
+    """A part of the list."""
+
+    lines: list[Line]
+    #: Where the next part begins; ``None``: this is the last one.
+    before: int | None
+    #: It ends because enough was read, and not because the page is full.
+    searched: bool
+
+
+def state_of(row: Any, now: datetime) -> str:
+    """Return the state of a row (states.py) by its columns."""
+    if row.quarantined_at:
+        return "quarantined"
+    if row.worker:
+        return "running" if row.started_at else "held"
+    return "scheduled" if row.due_at > now else "ready"
+
+
+def rows(condition: Q) -> QuerySet[Task]:
+    """Return the unfinished tasks for which *condition* holds."""
+    return Task.objects.using(queue.alias()).filter(condition)
+
+
+def entries(condition: Q) -> QuerySet[Entry]:
+    """Return the ended tasks for which *condition* holds."""
+    return Entry.objects.using(queue.alias()).filter(condition)
+
+
+def page(asked: Filter, before: int | None = None, size: int = conf.PAGE) -> Page:
+    """Return the tasks that *asked* finds, called before the one with the id *before*."""
+    now, found, bound = timezone.now(), [], 0
+    sources: Any = ((rows, asked.rows, _of_row), (entries, asked.entries, _of_entry))
+    for every, condition, line in sources:
+        if condition is None:
+            continue
+        base = every(Q(pk__lt=before) if before else Q())
+        floor = None if every is rows and asked.few_rows else _floor(base)
+        wanted = base.filter(condition)
+        if floor is not None:
+            wanted = wanted.filter(pk__gte=floor)
+        names = ROW if every is rows else ENTRY
+        some = [line(one, now) for one in wanted.order_by("-pk").only(*names)[: size + 1]]
+        found += some
+        if len(some) > size:
+            bound = max(bound, some[-1].id + 1)
+        elif floor is not None:
+            bound = max(bound, floor)
+    shown = sorted((one for one in found if one.id >= bound), key=lambda one: -one.id)
+    if len(shown) > size:
+        return Page(shown[:size], shown[size - 1].id, False)
+    if not bound:
+        return Page(shown, None, False)
+    full = len(shown) == size
+    return Page(shown, shown[-1].id if full else bound, not full)
+
+
+def _floor(base: QuerySet[Any]) -> int | None:
+    """Return the id at which a search ends; ``None``: there is nothing beyond."""
+    last = base.order_by("-pk").values_list("pk", flat=True)[conf.SCAN : conf.SCAN + 1]
+    return next(iter(last), None)
+
+
+def count(asked: Filter, most: int) -> tuple[int, bool]:
+    """Return how many *asked* finds, and whether there may be more: a count is bounded too."""
+    total, more = 0, False
+    for every, condition in ((rows, asked.rows), (entries, asked.entries)):
+        if condition is None:
+            continue
+        number = every(condition).values("pk")[: most + 1].count()
+        total, more = total + min(number, most), more or number > most
+    return total, more
+
+
+def ids_after(cursor: int, every: QuerySet[Any], size: int) -> list[int]:
+    """Return the next ids of *every* beyond *cursor*."""
+    return list(every.filter(pk__gt=cursor).order_by("pk").values_list("pk", flat=True)[:size])
+
+
+def _of_row(row: Task, now: datetime) -> Line:
+    begun = row.started_at
+    waited = ((begun or now) - row.due_at).total_seconds()
+    ran = (now - begun).total_seconds() if begun else None
+    return Line(
+        row.pk, row.task_id, row.task, row.queue, state_of(row, now), row.created_at,
+        max(0.0, waited), ran, row.attempt, row.error, False,
+    )  # fmt: skip
+
+
+def _of_entry(entry: Entry, now: datetime) -> Line:
+    begun = entry.started_at
+    waited = max(0.0, ((begun or entry.ended_at) - entry.due_at).total_seconds())
+    ran = (entry.ended_at - begun).total_seconds() if begun else None
+    says = (entry.result or "") if entry.state != "SUCCESS" else ""
+    return Line(
+        entry.pk, entry.task_id, entry.task, entry.queue, STATE_OF.get(entry.state, "done"),
+        entry.called_at, waited, ran, entry.attempt, says, entry.replayed_at is not None,
+    )  # fmt: skip
+
+
+def every_state() -> Iterator[str]:
+    """Yield the states in the order of a task's life."""
+    yield from ("scheduled", "ready", "held", "running", "quarantined", *ENDED)

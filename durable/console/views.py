@@ -1,0 +1,198 @@
+"""The pages of the console; each is bounded, whatever the tables hold."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+from django_celery_beat.models import PeriodicTask
+
+from durable.backups.models import Backup
+from durable.journal.minutes import BOUNDS, quantile
+from durable.journal.models import Minute
+from durable.queue import conf as queue
+from durable.queue import overview
+from durable.schedules.entry import Entry as Periodic
+
+from . import charts, diagnosis, filters, groups, life, listing
+from .access import Viewer, page
+from .models import Deed
+from .snapshot import Snapshot, keeper
+
+
+def _render(
+    request: HttpRequest, name: str, viewer: Viewer, status: int = 200, **context: Any
+) -> HttpResponse:
+    """Render a page, or only its living part if htmx asks for that."""
+    part = "HX-Request" in request.headers
+    context |= {"viewer": viewer, "page": name, "part": part}
+    base = "console/part.html" if part else "console/base.html"
+    return render(request, f"console/{name}.html", {**context, "base": base}, status=status)
+
+
+@page
+@require_GET
+def now(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show what is wrong, and how each part does."""
+    snapshot, error = keeper.read()
+    return _now(request, viewer, snapshot, error)
+
+
+def away(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show the last that this process knows, while PostgreSQL is away."""
+    snapshot, error = keeper.read()
+    return _now(request, viewer, snapshot, error or "it does not answer", status=503)
+
+
+def _now(
+    request: HttpRequest,
+    viewer: Viewer,
+    snapshot: Snapshot | None,
+    error: str,
+    status: int = 200,
+) -> HttpResponse:
+    found = diagnosis.findings(snapshot) if snapshot else []
+    if error:
+        # The driver's text names a host and a user: it is for the log.
+        says = "PostgreSQL does not answer: no durable task is called, runs or ends until it does."
+        do = "Bring it back; nothing has to be repaired. What is below is the last that was known."
+        found = [diagnosis.Finding("bad", says, do), *found]
+    lines = []
+    for one in snapshot.queues if snapshot else ():
+        label = f"{one.name}: {sum(one.ends)} ended in the last hour, {sum(one.failures)} failed"
+        marks = snapshot.marks if snapshot else ()
+        lines.append((one, charts.hour(one.ends, one.failures, marks, label)))
+    return _render(
+        request, "now", viewer, status, snapshot=snapshot, away=bool(error), findings=found,
+        calm=diagnosis.calm(snapshot) if snapshot else "", lines=lines,
+        alive=[one for one in snapshot.workers if one.alive] if snapshot else [],
+    )  # fmt: skip
+
+
+@page
+@require_GET
+def tasks(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show rows and the journal as one list."""
+    text, before = request.GET.get("q", "").strip(), request.GET.get("before", "")
+    context: dict[str, Any] = {"q": text, "before": before, "words": filters.WORDS}
+    context["states"] = [*listing.every_state()]
+    try:
+        asked = filters.parse(text)
+        if asked.sees_arguments and not viewer.sees_arguments:
+            raise filters.FilterError("arg: needs the permission to see arguments")
+        place = int(before) if before.isdecimal() and len(before) < 19 else None
+        context["found"] = listing.page(asked, place)
+        context["asked"] = asked
+    except filters.FilterError as error:
+        context["wrong"] = str(error)
+    return _render(request, "tasks", viewer, **context)
+
+
+@page
+@require_GET
+def task(request: HttpRequest, viewer: Viewer, row_id: int) -> HttpResponse:
+    """Show the life of one task."""
+    found = life.of(row_id, viewer.sees_arguments)
+    if found is None:
+        text = "There is no such task: it was called elsewhere, or ended too long ago."
+        return _render(request, "missing", viewer, 404, says=text)
+    can = [what for what in ("retry", "discard", "cancel") if found.can(what) and viewer.may(what)]
+    return _render(request, "task", viewer, life=found, can=can)
+
+
+@page
+@require_GET
+def failures(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show failures by task, exception and place."""
+    return _render(
+        request, "failures", viewer, groups=groups.failures(), most=groups.MOST,
+        quarantined=overview.quarantined(),
+    )  # fmt: skip
+
+
+@page
+@require_GET
+def queues(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show what waits in each queue, and pause or resume it."""
+    snapshot, error = keeper.read()
+    lines = []
+    paused = overview.paused()
+    for one in snapshot.queues if snapshot else ():
+        label = f"{one.name}: ends of the last hour"
+        chart = charts.hour(one.ends, one.failures, snapshot.marks if snapshot else (), label)
+        lines.append((one, chart, paused.get(one.name), overview.ages(one.name)))
+    return _render(request, "queues", viewer, lines=lines, bounds=overview.AGES, away=bool(error))
+
+
+@page
+@require_GET
+def workers(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show the workers, and what each runs."""
+    everyone, running = overview.workers(), overview.running()
+    lines = [
+        (one, [task for task in running if task.worker.partition("#")[0] == one.id])
+        for one in everyone
+    ]
+    return _render(request, "workers", viewer, lines=lines, now=timezone.now())
+
+
+@page
+@require_GET
+def schedules(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show the periodic tasks: the last and the next run of each."""
+    lines = []
+    related = ("interval", "crontab", "solar", "clocked")
+    for model in PeriodicTask.objects.select_related(*related).order_by("name")[:500]:
+        try:
+            late: float | None = Periodic(model).missed_by() if model.enabled else None
+            wrong = ""
+        except Exception as error:
+            late, wrong = None, str(error)
+        lines.append((model, model.scheduler if model.scheduler else "", late, wrong))
+    return _render(request, "schedules", viewer, lines=lines)
+
+
+@page
+@require_GET
+def names(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show each task's waits, runs, failures and memory of the last hours."""
+    hours = {"1": 1, "24": 24, "168": 168}.get(request.GET.get("hours", ""), 24)
+    since = timezone.now() - timedelta(hours=hours)
+    sums: dict[str, dict[str, Any]] = {}
+    minutes = Minute.objects.using(queue.alias()).filter(minute__gte=since)
+    for one in minutes.order_by("-minute")[:50_000].iterator():
+        name = sums.setdefault(
+            one.task,
+            {"done": 0, "failed": 0, "died": 0, "ran": 0.0, "memory": 0,
+             "waits": [0] * (len(BOUNDS) + 1), "runs": [0] * (len(BOUNDS) + 1)},
+        )  # fmt: skip
+        for key in ("done", "failed", "died", "ran"):
+            name[key] += getattr(one, key)
+        name["memory"] = max(name["memory"], one.memory or 0)
+        for key in ("waits", "runs"):
+            name[key] = [a + b for a, b in zip(name[key], getattr(one, key), strict=True)]
+    lines = []
+    for task_name, name in sorted(sums.items(), key=lambda item: -item[1]["ran"]):
+        quantiles = [quantile(name[key], part) for key in ("waits", "runs") for part in (0.5, 0.95)]
+        lines.append({"name": task_name, **name, "quantiles": quantiles})
+    return _render(request, "names", viewer, lines=lines, hours=hours)
+
+
+@page
+@require_GET
+def backups(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show the dumps, and which of them are proven."""
+    return _render(request, "backups", viewer, lines=Backup.objects.all()[:100])
+
+
+@page
+@require_GET
+def audit(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show who did what."""
+    lines = Deed.objects.using(queue.alias()).all()[:100]
+    busy = any(one.finished_at is None and one.cancelled_at is None for one in lines)
+    return _render(request, "audit", viewer, lines=lines, busy=busy)
