@@ -52,11 +52,14 @@ class AccountMiddleware:
             limits.remember(request, response, user)
         return response
 
-    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+    def process_view(self, request: HttpRequest, view: Any, *args: Any) -> HttpResponse | None:
         """Lead elsewhere, where something has to be done first."""
         try:
             answer = self._gate(request)
         except DatabaseError as error:
+            if getattr(view, "shows_outages", False):  # it trusts no log-in then
+                request.outage = error  # type: ignore[attr-defined]
+                return None
             answer = answer_to(request, error)
             if answer is None:
                 raise
@@ -73,7 +76,7 @@ class AccountMiddleware:
         state = request.session.get(second_factor.STATE)
         if state == second_factor.DUE:
             return redirect_back(request, "account:second_factor")
-        if match.app_names[:1] != ["admin"] or not request.user.is_staff:
+        if not {"admin", "console"}.intersection(match.app_names[:1]) or not request.user.is_staff:
             return None
         if match.view_name == "admin:password_change":  # it has no limit
             return redirect("account:password_change")

@@ -79,6 +79,8 @@ def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     @wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
+            if outage := getattr(request, "outage", None):  # of a gate before this one
+                raise outage
             user: Any = request.user
             if not (user.is_authenticated and user.is_active and user.is_staff):
                 if user.is_authenticated:
@@ -99,6 +101,7 @@ def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         response["Cache-Control"] = "no-store"
         return response
 
+    inner.shows_outages = True  # type: ignore[attr-defined]
     return inner
 
 
