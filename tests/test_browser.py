@@ -105,6 +105,8 @@ def test_from_signing_up_to_the_report(eyes: Eyes, start_role: StartRole, tmp_pa
     eyes.look(page.context, "/", "landing", "h1")
     eyes.look(page.context, "/accounts/signup/", "signup", "h1")
     eyes.look(page.context, "/accounts/login/", "login", "h1")
+    eyes.look(page.context, "/accounts/reset/", "reset", "h1")
+    eyes.look(page.context, signup_link("ann@example.com", ""), "signup-link", "h1")
     sign_up(page)
     eyes.look(page.context, "/", "empty", ".empty")
 
@@ -211,7 +213,11 @@ def test_the_pages_around_it(admin: User, eyes: Eyes) -> None:
     page.goto("/admin/reports/report/")
     expect(page.get_by_text("0 reports")).to_be_visible()
     eyes.shoot(page, "admin-reports-desktop-light")
-    eyes.look(page.context, "/accounts/password/", "password", "h1")
+    for name in ("password", "second-factor/setup", "confirm", "tokens"):
+        eyes.look(page.context, f"/accounts/{name}/", name.partition("/")[0], "h1")
+    page.goto("/admin/durable_accounts/event/")
+    expect(page.get_by_text("logged in")).to_be_visible()
+    eyes.shoot(page, "admin-audit-desktop-light")
     assert eyes.faults == []
 
     eyes.look(page.context, "/nothing", "not-found", "h1")
