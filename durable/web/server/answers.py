@@ -35,11 +35,20 @@ def refusal(status: int, why: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+#: Bytes of a file that are read at once; Django and WhiteNoise would have 4,096.
+PIECE = 128 * 1024
+
+
 class Response(wsgi.Response):  # type: ignore[misc]
-    """gunicorn's response without its name."""
+    """gunicorn's response without its name, and with files in large pieces."""
 
     def default_headers(self) -> list[str]:
         return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+    def write_file(self, respiter: Any) -> None:
+        """Send what is left of a file."""
+        while data := respiter.filelike.read(PIECE):
+            self.write(data)
 
 
 def _write_error(client: Any, status: int, reason: str, message: str) -> None:
