@@ -82,9 +82,10 @@ test-k8s: ## break a stack on a cluster ($KUBECONFIG, else one of its own), and 
 	@CLUSTER_PAGE=docs/kubernetes.md exec tests/cluster/with-cluster $(BIN)/python -m pytest -m cluster $(ARGS)
 
 .PHONY: dev
-dev: ## start the stack with your source mounted; web and worker reload at a change
+dev: ## start the stack with your source mounted; web and worker reload at a change; DEBUG=web (or worker): under debugpy
 	@chmod -R a+rX apps durable proj docker # the containers' user reads them, whatever your umask is
-	docker compose -f compose.yaml -f deploy/compose/dev.yaml up --build --watch
+	docker compose -f compose.yaml -f deploy/compose/dev.yaml $(if $(DEBUG),-f deploy/compose/debug/$(DEBUG).yaml) \
+	  up --build --watch
 
 ##@ On Kubernetes (k8s/README.md)
 .PHONY: push

@@ -28,6 +28,17 @@ refuse_number() {
   exit 1
 }
 
+# `make dev DEBUG=web`: the role runs under debugpy, to which an editor attaches.
+debugged() {
+  program=$(command -v "$1")
+  shift
+  if [ "${DEBUG_ROLE:-}" = "$APP_ROLE" ]; then
+    set -- -X frozen_modules=off -m debugpy --listen "${DEBUG_ADDRESS:-127.0.0.1:5678}" "$program" "$@"
+    program=python
+  fi
+  exec "$program" "$@"
+}
+
 case $APP_ROLE in
 web)
   rm -f "${HEARTBEAT_DIR:-${TMPDIR:-/tmp}}/proj-web.draining"
@@ -36,7 +47,7 @@ web)
   case $WEB_CONCURRENCY in
   0 | *[!0-9]*) refuse_number WEB_CONCURRENCY "$WEB_CONCURRENCY" 1 ;;
   esac
-  exec gunicorn --config docker/gunicorn.conf.py proj.wsgi
+  debugged gunicorn --config docker/gunicorn.conf.py proj.wsgi
   ;;
 worker)
   shift
@@ -51,7 +62,7 @@ worker)
     exec python manage.py durable_batch --batch "$WORKER_BATCH" -l "${LOG_LEVEL:-INFO}" \
       -Q "${WORKER_QUEUES:-default,reports,mail}" "$@"
   fi
-  exec celery ${quiet:+"$quiet"} -A proj worker -l "${LOG_LEVEL:-INFO}" -Q "${WORKER_QUEUES:-default,reports,mail}" \
+  debugged celery ${quiet:+"$quiet"} -A proj worker -l "${LOG_LEVEL:-INFO}" -Q "${WORKER_QUEUES:-default,reports,mail}" \
     --without-gossip --without-mingle "$@"
   ;;
 beat)

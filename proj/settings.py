@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 from csp.constants import NONE, SELF
@@ -109,6 +110,14 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "durable.web.outage.DatabaseErrors",
 ]
+
+# A page's queries and times beside it: where its package is, in `make dev` alone.
+if DEBUG and find_spec("debug_toolbar"):
+    from durable.web import toolbar
+
+    INSTALLED_APPS.append("debug_toolbar")
+    MIDDLEWARE.insert(0, "debug_toolbar.middleware.DebugToolbarMiddleware")
+    DEBUG_TOOLBAR_CONFIG = toolbar.CONFIG
 
 # The tasks of the last release, which this code must be able to run: `manage.py check_tasks`.
 RELEASED_TASKS = BASE_DIR / "proj" / "released-tasks.txt"

@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from durable.discovery import modules
+from durable.web import toolbar
 from durable.web.api import no_such_path
 
 from .api import api
@@ -16,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", api.urls),
     path("api/<path:path>", no_such_path),
     *(path("", include(module)) for module in modules("urls") if hasattr(module, "urlpatterns")),
+    *toolbar.urls(),
     # Unless an app has a start page.
     path("", RedirectView.as_view(pattern_name="admin:index"), name="start"),
 ]
