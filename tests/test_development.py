@@ -46,6 +46,7 @@ def test_an_editor_can_attach_to_a_role_which_works_meanwhile(
     assert '"success": true' in said
     if role == "web":
         debugged.wait_for_line("Listening at")
+    debugged.process.kill()  # its supervisor waits for three seconds (deploy/compose/debug)
 
 
 SHOW = """
