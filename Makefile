@@ -32,8 +32,12 @@ image: ## build the image; IMAGE=registry/proj:1.2.3 gives it that name
 	$(if $(IMAGE),APP_IMAGE=$(IMAGE)) docker compose build
 
 .PHONY: up
-up: ## start the stack, wait until it is healthy; PORT=8001 for another port
+up: ## start the stack, or bring it a new version without a failed request; PORT=8001 for another port
 	@deploy/compose/up
+
+.PHONY: rollback
+rollback: ## go back to the image before, the same way
+	@deploy/compose/rollback
 
 .PHONY: down
 down: ## stop the stack; its data stays

@@ -320,8 +320,8 @@ if WHITENOISE_USE_FINDERS:
 
 # --- Security ------------------------------------------------------------------------------------
 
-# Behind a proxy that speaks HTTPS: cookies over HTTPS only, HTTP redirected, HSTS.
-HTTPS_ONLY = env.boolean("HTTPS_ONLY", False)
+# Behind a proxy that speaks HTTPS, as SITE_HOST has one: cookies over HTTPS only, redirect, HSTS.
+HTTPS_ONLY = env.boolean("HTTPS_ONLY", bool(_site))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS_ONLY
 # A browser that was here once refuses HTTP for so long, whatever is changed here. For other names
 # below this one only if the domain's owner says so: some may have no HTTPS.

@@ -39,10 +39,11 @@ def seconds(duration: str) -> int:
     return int(minutes or 0) * 60 + int(rest.removesuffix("s"))
 
 
-def test_the_stack_is_three_roles_two_servers_and_two_steps_that_end(
+def test_the_stack_is_a_proxy_three_roles_two_servers_and_two_steps_that_end(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    assert services.keys() == {"web", "worker", "beat", "postgres", "redis", *ONE_SHOT}
+    roles = {"proxy", "web", "worker", "beat"}
+    assert services.keys() == {*roles, "postgres", "redis", *ONE_SHOT}
 
 
 def test_every_service_is_locked_down(services: dict[str, dict[str, Any]]) -> None:
@@ -50,7 +51,9 @@ def test_every_service_is_locked_down(services: dict[str, dict[str, Any]]) -> No
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
-        assert not {"privileged", "cap_add", "container_name", "pid", "ipc"} & service.keys(), name
+        assert not {"privileged", "container_name", "pid", "ipc"} & service.keys(), name
+        # Caddy's program can't be started without the one that it has as a file.
+        assert service.get("cap_add") == (["NET_BIND_SERVICE"] if name == "proxy" else None), name
 
 
 def test_every_service_has_limits_and_its_logs_end_somewhere(
@@ -175,18 +178,34 @@ def test_each_sees_its_own_secrets_alone_and_cannot_change_them(
     assert mounted("redis") == [("secrets-redis", True)]
 
 
-def test_only_the_web_port_is_published_and_only_on_this_machine(clone: Path) -> None:
+def test_only_the_proxys_port_is_published_and_only_on_this_machine(clone: Path) -> None:
     def published(**env: str) -> dict[str, list[str]]:
         return {
-            name: [f"{p['host_ip']}:{p['published']}" for p in service["ports"]]
+            name: [f"{p.get('host_ip', '')}:{p['published']}" for p in service["ports"]]
             for name, service in config(clone, **env)["services"].items()
             if service.get("ports")
         }
 
-    assert published() == {"web": ["127.0.0.1:8000"]}
+    assert published() == {"proxy": ["127.0.0.1:8000"]}
     asked = published(PORT="8100", PUBLISH_ADDRESS="192.0.2.1")
-    assert asked == {"web": ["192.0.2.1:8100"]}
-    assert published(PUBLISH_ADDRESS="[::1]") == {"web": ["::1:8000"]}
+    assert asked == {"proxy": ["192.0.2.1:8100"]}
+    assert published(PUBLISH_ADDRESS="[::1]") == {"proxy": ["::1:8000"]}
+
+
+def test_a_site_with_a_name_is_public_unless_a_proxy_of_ones_own_stands_in_front(
+    clone: Path,
+) -> None:
+    def proxy(**env: str) -> tuple[list[str], str, str]:
+        services = config(clone, **env)["services"]
+        ports = [f"{p.get('host_ip', '')}:{p['published']}" for p in services["proxy"]["ports"]]
+        environment = services["proxy"]["environment"]
+        return ports, environment["SITE_ADDRESS"], environment.get("VISITOR", "seen")
+
+    name = {"SITE_HOST": "example.com"}
+    assert proxy(**name) == ([":80", ":443", ":443"], "example.com", "seen")
+    assert proxy(**name, TRUSTED_PROXIES="0") == proxy(**name)
+    behind = (["127.0.0.1:8000"], "http://:8000", "told")
+    assert proxy(**name, TRUSTED_PROXIES="1") == proxy(TRUSTED_PROXIES="2") == behind
 
 
 def test_the_containers_have_ipv6_if_they_are_told_to(clone: Path) -> None:

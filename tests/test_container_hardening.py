@@ -10,7 +10,7 @@ from .containers import Stack, inspect, run
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
-LONG_RUNNING = {"web", "worker", "beat", "postgres", "redis"}
+LONG_RUNNING = {"proxy", "web", "worker", "beat", "postgres", "redis"}
 #: The empty one stands for none at all.
 GUESSES = ("", "redis", "postgres", "proj", "password", "changeme", "admin")
 ALL = LONG_RUNNING | {"secrets", "migrate"}
@@ -23,7 +23,7 @@ def test_every_container_is_locked_down(stack: Stack) -> None:
         host = container["HostConfig"]
         assert host["ReadonlyRootfs"], name
         assert host["CapDrop"] == ["ALL"], name
-        assert not host["CapAdd"], name
+        assert host["CapAdd"] == (["CAP_NET_BIND_SERVICE"] if name == "proxy" else None), name
         assert not host["Privileged"], name
         assert "no-new-privileges:true" in host["SecurityOpt"], name
         assert host["Memory"] > 0, name
@@ -41,7 +41,9 @@ def test_the_kernel_agrees(stack: Stack) -> None:
         lines = (line.partition(":") for line in text.splitlines())
         status = {key: value.split() for key, _, value in lines}
         assert "0" not in status["Uid"] + status["Gid"], service
-        assert int(status["CapEff"][0], 16) == int(status["CapBnd"][0], 16) == 0, service
+        ports_below_1024 = 1 << 10 if service == "proxy" else 0
+        for kind in ("CapEff", "CapPrm", "CapBnd"):
+            assert int(status[kind][0], 16) == ports_below_1024, service
         assert status["NoNewPrivs"] == ["1"], service
         assert status["Seccomp"] == ["2"], service  # 2: a filter
 
@@ -54,7 +56,7 @@ def test_nothing_can_be_written_outside_of_volumes_and_tmpfs(stack: Stack) -> No
 
 def test_the_program_is_process_1_and_gets_the_signals(stack: Stack) -> None:
     programs = {
-        "web": "gunicorn", "worker": "celery", "beat": "celery",
+        "proxy": "caddy", "web": "gunicorn", "worker": "celery", "beat": "celery",
         "postgres": "postgres", "redis": "redis-server",
     }  # fmt: skip
     for service, program in programs.items():
@@ -69,7 +71,7 @@ def test_one_port_is_published_and_only_on_this_machine(stack: Stack) -> None:
         for ports in (container["NetworkSettings"]["Ports"] or {}).values()
         for binding in ports or []
     }
-    assert bindings == {("web", "127.0.0.1", str(stack.port))}
+    assert bindings == {("proxy", "127.0.0.1", str(stack.port))}
 
 
 def secret_values(stack: Stack) -> set[str]:

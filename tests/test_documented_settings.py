@@ -23,7 +23,8 @@ ROOT = Path(settings.BASE_DIR)
 
 #: Read by compose, `make run` and the programs themselves, not by the settings.
 ELSEWHERE = {
-    "PORT", "PUBLISH_ADDRESS", "IPV6", "WORKERS", "WEB_CONCURRENCY", "WORKER_QUEUES",
+    "PORT", "PUBLISH_ADDRESS", "SITE_TLS", "PROXY_MAX_BODY", "IPV6", "WORKERS",
+    "WEB_CONCURRENCY", "WORKER_QUEUES",
     "WORKER_BATCH", "COMPOSE_PROFILES", "BACKUP_AT", "BACKUP_DATABASE_URL", "BACKUP_DRILL_URL",
 }  # fmt: skip
 

@@ -134,6 +134,7 @@ def test_a_role_has_the_same_environment(overlay: str, service: str, name: str) 
     own = {each["name"]: each.get("value") for each in container(overlay, name)["env"]}
     # Those that are empty there keep secrets of .env out; a cluster's come from Secrets.
     wanted = {key: text for key, text in compose()[service]["environment"].items() if text}
+    del wanted["TRUSTED_PROXIES"]  # compose's own; on Kubernetes with the Ingress or the Gateway
 
     # Those of an overlay's own app.env are what a person writes into .env for compose.
     differs = set(read_env(ROOT / "deploy/overlays" / overlay / "app.env"))
@@ -203,7 +204,7 @@ def test_what_listens_in_compose_has_a_service_of_the_same_name(overlay: str) ->
         assert entry["port"] == port
         assert entry["targetPort"] == listens["name"]
     (web,) = container(overlay, "web")["ports"]
-    assert web["containerPort"] == compose()["web"]["ports"][0]["target"]
+    assert f":{web['containerPort']}" == compose()["web"]["environment"]["WEB_BIND"]
 
 
 @each_overlay

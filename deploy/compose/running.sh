@@ -39,3 +39,18 @@ start_again() {
   docker compose --progress quiet up --detach --no-deps --no-build --no-recreate --wait \
     --wait-timeout 180 $scales $roles
 }
+
+# The name of the image that ran before the one that runs, by the stack's own name.
+before() { echo "$(docker compose config | sed -n 's/^name: //p'):before"; }
+
+# Where people reach the stack.
+address() {
+  path=$(docker compose exec -T web printenv SITE_PATH </dev/null | sed 's,^/*,/,')
+  # With SITE_HOST: HTTPS, at that name.
+  if host=$(docker compose exec -T proxy printenv SITE_ADDRESS </dev/null) && [ "${host#http://}" = "$host" ]; then
+    echo "https://$host$path"
+    return
+  fi
+  # An address of IPv6 stands in brackets before its port.
+  echo "http://$(docker compose port proxy 8000 | sed 's/^\([^[]*:.*\):/[\1]:/')$path"
+}

@@ -1,0 +1,157 @@
+"""A new version, a way back, another key: while visitors come, and none of their requests fails."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from secrets import token_urlsafe
+from threading import Event, Thread
+
+import pytest
+
+from .chaos import visitor as chaos
+from .containers import Stack, inspect, run, wait_until
+from .http_client import Visitor
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
+
+PAGE = "/admin/login/"
+ROLES = ("web", "worker", "beat")
+
+
+@contextmanager
+def visitors(stack: Stack) -> Iterator[None]:
+    """Send six visitors, half of them on connections that stay; nothing that they ask may fail."""
+    failures: list[str] = []
+    numbers = dict.fromkeys(range(6), 0)
+    end = Event()
+
+    def visit(number: int) -> None:
+        visitor = chaos.Visitor("127.0.0.1", stack.port, {}, keep_alive=number % 2 == 0)
+        while not end.wait(0.05):
+            method, body = ("POST", "{}") if number % 3 == 0 else ("GET", None)
+            try:
+                status, _ = visitor.request(method, PAGE, body)
+            except (OSError, http.client.HTTPException) as error:
+                failures.append(f"{method}: {error!r}")
+            else:
+                numbers[number] += 1
+                # Without its token the form is refused, by the application.
+                if status != (403 if body else 200):
+                    failures.append(f"{method}: {status}")
+
+    threads = [Thread(target=visit, args=[number]) for number in numbers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+    assert all(numbers.values())
+    assert failures == []
+
+
+def upload(stack: Stack, until: Event) -> int:
+    """Send the example a file of 300 MB, or as much as until *until* is set; return the status."""
+    visitor = Visitor(stack.port)
+    visitor.sign_up("grace", password := token_urlsafe(16))
+    visitor.log_in("grace", password)
+
+    def body() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="f.csv"\r\n\r\na,b\n'
+        for _ in range(300):
+            yield b"1,2\n" * (1024**2 // 4)
+            if until.wait(0.1):
+                break
+        yield b"\r\n--x--\r\n"
+
+    answer = visitor.request("/api/reports", body(), Content_Type="multipart/form-data; boundary=x")
+    return answer.status
+
+
+def images(stack: Stack) -> set[str]:
+    return {container["Image"] for container in inspect(*stack.ids(*ROLES))}
+
+
+@contextmanager
+def version(stack: Stack, *steps: str) -> Iterator[None]:
+    """Let the stack's image name mean one that is made from it by *steps*, for a while."""
+    (before,) = inspect(stack.image)
+    file = "\n".join([f"FROM {stack.image}", "USER 0", *steps, "USER 10001:10001", ""])
+    run("docker", "build", "--quiet", "--tag", stack.image, "-", input=file)
+    try:
+        yield
+    finally:
+        run("docker", "tag", before["Id"], stack.image)
+
+
+def test_a_new_version_and_the_way_back_fail_no_request_and_no_upload(stack: Stack) -> None:
+    old = images(stack)
+    (web,) = stack.ids("web")
+    drains = Event()
+    statuses: list[int] = []
+
+    def draining() -> bool:
+        marker = ("docker", "exec", web, "test", "-e", "/tmp/proj-web.draining")  # noqa: S108
+        return not run(*marker, check=False).returncode
+
+    def finish() -> None:
+        wait_until(draining, "the old web drains")
+        drains.set()
+
+    threads = [Thread(target=finish)]
+    if find_spec("apps.reports"):
+        threads.append(Thread(target=lambda: statuses.append(upload(stack, drains))))
+    with visitors(stack), version(stack, "RUN echo 2 >version"):
+        for thread in threads:
+            thread.start()
+        stack.run("make", "up")
+        for thread in threads:
+            thread.join()
+        assert set(statuses) <= {202}
+        assert len(new := images(stack)) == 1
+        assert new != old
+        stack.run("make", "rollback")
+        assert images(stack) == old
+    assert [len(stack.ids(role)) for role in ROLES] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("steps", "env", "words"),
+    [
+        ("RUN echo 'import nowhere' >>proj/urls.py", "", "No module named 'nowhere'"),
+        ("", "CELERY_WORKER_POOL=nonsense", "'nonsense' is not one of"),
+    ],
+    ids=["a version whose URLs can't be imported", "a setting that the worker refuses"],
+)
+def test_what_does_not_become_healthy_is_removed_and_the_old_goes_on(
+    stack: Stack, steps: str, env: str, words: str
+) -> None:
+    before = stack.ids(*ROLES)
+    (stack.folder / ".env").write_text(f"{env}\n")
+    with visitors(stack), version(stack, steps):
+        done = stack.run("deploy/compose/up", check=False)
+    (stack.folder / ".env").unlink()
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "up: the new version is not healthy, its lines are above; the running one was left alone"
+    )
+    assert stack.ids(*ROLES) == before
+
+
+def test_a_new_key_fails_no_request_and_two_at_once_wait_for_each_other(stack: Stack) -> None:
+    before = stack.ids(*ROLES)
+    with visitors(stack):
+        first = Thread(target=stack.run, args=["make", "rotate-secret", "NAME=secret_key"])
+        first.start()
+        wait_until(lambda: len(stack.ids("web")) == 2, "the first one has begun")
+        said = stack.run("deploy/compose/up").stderr
+        first.join()
+    assert "another up, rollback or rotate-secret is at work here; waiting for it" in said
+    assert not set(stack.ids(*ROLES)) & set(before)
+    assert [len(stack.ids(role)) for role in ROLES] == [1, 1, 1]
