@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
 from durable.database.locks import MIGRATION
 from durable.schema.lock import alone
@@ -57,6 +58,17 @@ def test_a_migration_that_is_killed_leaves_no_lock(start_role: StartRole) -> Non
 def test_it_gives_up_after_a_time_and_says_what_it_waited_for() -> None:
     with alone(quiet()), pytest.raises(CommandError, match=r"gave up after .* another migration"):
         call_command("migrate_once", wait=0.1, stdout=StringIO())
+
+
+def test_a_schema_that_is_newer_than_the_code_is_named_and_kept() -> None:
+    recorder = MigrationRecorder(connection)
+    recorder.record_applied("auth", "9999_of_tomorrow")
+    try:
+        call_command("migrate_once", stdout=StringIO(), stderr=(said := StringIO()), verbosity=0)
+        assert ("auth", "9999_of_tomorrow") in recorder.applied_migrations()
+    finally:
+        recorder.record_unapplied("auth", "9999_of_tomorrow")
+    assert "the schema is newer than this version: it has auth.9999_of_tomorrow" in said.getvalue()
 
 
 def test_a_database_that_is_away_is_waited_for(start_role: StartRole) -> None:

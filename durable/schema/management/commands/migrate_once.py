@@ -7,6 +7,8 @@ from typing import Any
 from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 
 from durable.schema import privileges
 from durable.schema.lock import alone
@@ -36,3 +38,16 @@ class Command(BaseCommand):
             call_command("sync_schedules", verbosity=options["verbosity"])
             if given := privileges.give():
                 self.stdout.write(f"Privileges: {', '.join(given)} may do what they need")
+        if newer := self.newer():
+            self.stderr.write(
+                f"the schema is newer than this version: it has {', '.join(newer)}, and keeps them"
+            )
+
+    def newer(self) -> list[str]:
+        """Return the migrations in the database that this code lacks, as after a rollback."""
+        loader = MigrationLoader(connection, ignore_no_migrations=True)
+        return sorted(
+            f"{app}.{name}"
+            for app, name in loader.applied_migrations
+            if app in loader.migrated_apps and (app, name) not in loader.disk_migrations
+        )
