@@ -227,9 +227,9 @@ def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
     for name in ("postgres", "redis", "beat", "migrate"):
         assert list(parsed["services"][name]["networks"]) == ["backend"]
     assert parsed["services"]["secrets"]["network_mode"] == "none"
-    # Web's lets in and not out; by `default` a worker sends mail.
-    front = parsed["networks"]["front"]["driver_opts"]
-    assert front == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+    # Web is reached by the proxy alone; by `default` a worker sends mail.
+    assert parsed["networks"]["front"]["internal"] is True
+    assert sorted(parsed["services"]["proxy"]["networks"]) == ["default", "front"]
     assert sorted(parsed["services"]["web"]["networks"]) == ["backend", "front"]
     assert sorted(parsed["services"]["worker"]["networks"]) == ["backend", "default"]
 
