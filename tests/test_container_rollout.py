@@ -12,6 +12,7 @@ from threading import Event, Thread
 import pytest
 
 from .chaos import visitor as chaos
+from .cluster.events.upload import CREATE
 from .containers import Stack, inspect, run, wait_until
 from .http_client import Visitor
 
@@ -58,7 +59,7 @@ def visitors(stack: Stack) -> Iterator[None]:
 def upload(stack: Stack, until: Event) -> int:
     """Send the example a file of 300 MB, or as much as until *until* is set; return the status."""
     visitor = Visitor(stack.port)
-    visitor.sign_up("grace", password := token_urlsafe(16))
+    stack.manage(CREATE.format(name="grace", password=(password := token_urlsafe(16))))
     visitor.log_in("grace", password)
 
     def body() -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from .engine import ChaosError, clean_env, inspect, run, wait_until
 from .files import ROOT, copy_files
 
 #: What must be healthy before a fault, and after it.
-SERVICES = ("web", "worker", "beat", "postgres", "redis")
+SERVICES = ("proxy", "web", "worker", "beat", "postgres", "redis")
 
 
 class Stack:

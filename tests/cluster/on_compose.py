@@ -58,7 +58,7 @@ class Scaled(Fault):
 
 
 class RolledOut(Fault):
-    """A new version: each service is stopped, then started; there is one of each."""
+    """A new version: its containers beside the old, then in their place."""
 
     name = "image-rolled-out"
     what = "`make up` with a new image"
