@@ -117,8 +117,21 @@ def test_it_holds_what_runs_and_nothing_else(image: str) -> None:
         *("__pycache__", "apps", "deploy", "docker", "durable", "manage.py", "proj", "staticfiles"),
         "backup",
         *("drain", "entrypoint.sh", "generate-secrets", "gunicorn.conf.py", "healthcheck"),
-        *("keda_addresses.py", "kubernetes_secrets.py"),
+        *("keda_addresses.py", "kubernetes_secrets.py", "sbom"),
     }
+
+
+def test_its_bill_of_materials_names_each_package_with_its_licence(image: str) -> None:
+    bill = json.loads(inside(image, "docker/sbom"))
+    parts = bill["components"]
+    kinds = {
+        kind: sum(f"pkg:{kind}/" in each["purl"] for each in parts) for kind in ("pypi", "deb")
+    }
+    assert kinds["pypi"] > 30
+    assert kinds["deb"] > 70
+    # A base image may come without Debian's files of copyrights.
+    unnamed = [each["name"] for each in parts if not each.get("licenses")]
+    assert not {name for name in unnamed if f"\n{name}==" in "\n".join(["", *LOCKS.values()])}
 
 
 def test_its_packages_are_those_of_the_lock(image: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,17 @@ def test_everything_is_healthy(stack: Stack) -> None:
     }
     serving = dict.fromkeys(("proxy", "web", "worker", "beat", "postgres", "redis"), "healthy")
     assert states == {**serving, "secrets": 0, "migrate": 0}
+
+
+def test_the_doctor_looks_from_outside_and_from_within(stack: Stack) -> None:
+    done = stack.run("make", "doctor", "JSON=1", check=False)
+    rows = {(row["part"], row["name"]): row for row in json.loads(done.stdout)["lines"]}
+    for role in ("web", "worker", "beat"):
+        assert rows["containers", role]["says"] == "1 of 1 well"
+    failed = {key for key, row in rows.items() if row["level"] == "fail" and "disk" not in key}
+    assert failed == set(), done.stdout
+    for part, name in [("containers", "image"), ("schema", ""), ("broker", "persistence")]:
+        assert rows[part, name]["level"] == "ok", done.stdout
 
 
 @pytest.mark.parametrize("number", ["", "0", "-1", "two", "1.5", "65"])
