@@ -211,6 +211,19 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         if request and request.chord:
             self.on_chord_part_return(request, state, result, task_id=task_id)
 
+    def mark_as_failure(
+        self, task_id: str, exc: Any, *args: Any, request: Any = None, **kwargs: Any
+    ) -> None:
+        """Store the failure of a task, and let what would have come after it in its chain fail.
+
+        Upstream leaves out the tasks of a group at the chain's end (celery#6437): a caller that
+        waits for them would wait for ever.
+        """
+        super().mark_as_failure(task_id, exc, *args, request=request, **kwargs)
+        chain = request.chain if request and isinstance(request.chain, list) else []
+        if kwargs.get("store_result", True) and chain and chain[0].get("task") == "celery.group":
+            self._fail_parts(chain[0], exc, states.FAILURE)  # the last comes first
+
     def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
         """Begin to count the tasks of a header, which is about to be sent.
 
@@ -262,9 +275,11 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
     def _fail_parts(self, signature: Any, exc: Any, state: str) -> None:
         for part in chords.parts_of(signature, self.app):
             options, chord = part.options, part.options.get("chord")
-            if chord and part.id:
-                if self.get_state(part.id) not in states.READY_STATES:
-                    self.store_result(part.id, exc, state)
+            if not part.id:
+                continue
+            if self.get_state(part.id) not in states.READY_STATES:
+                self.store_result(part.id, exc, state)
+            if chord:
                 request = Context(id=part.id, group=options.get("group_id"), chord=chord)
                 self.on_chord_part_return(request, state, exc)
 

@@ -59,6 +59,10 @@ def canvases() -> dict[str, tuple[Any, Any]]:
             chord([chain(say.s(0), failed, say.s()), say.s(4)], collect.s()),
             ChordError,
         ),
+        "a group after a task that fails": (
+            chain(fail.s(), group(say.s(2), say.s(3))),
+            LookupError,
+        ),
         "a chain that fails before its group": (
             chord([chain(fail.s(), group(say.s(2), say.s(3))), say.s(4)], collect.s()),
             LookupError,
