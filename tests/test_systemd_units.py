@@ -35,7 +35,13 @@ needs_systemd = pytest.mark.usefixtures("systemd")
 def installed(tmp_path: Path) -> Path:
     """The units as they are installed, with the project where it is here."""
     for source in UNITS.rglob("*"):
-        if source.is_file() and source.suffix in {".service", ".target", ".timer", ".conf"}:
+        if source.is_file() and source.suffix in {
+            ".service",
+            ".socket",
+            ".target",
+            ".timer",
+            ".conf",
+        }:
             copy = tmp_path / source.relative_to(UNITS)
             copy.parent.mkdir(exist_ok=True)
             text = source.read_text()
@@ -61,7 +67,7 @@ def systemd_version() -> int:
 
 @needs_systemd
 def test_systemd_finds_nothing_wrong(installed: Path) -> None:
-    units = ["proj.target", "proj-backup.timer", *ONE_SHOT, *ROLES]
+    units = ["proj.target", "proj-web.socket", "proj-backup.timer", *ONE_SHOT, *ROLES]
     done = analyze(installed, "verify", "--man=no", *(f"./{unit}" for unit in units))
     said = done.stdout + done.stderr
     lines = [
