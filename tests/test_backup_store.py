@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,121 @@ def store(env: dict[str, str], folder: Path, what: str, **more: str) -> tuple[in
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
+
+
+def keys(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """Return *env* with a key pair: what is stored is encrypted, and can be opened."""
+    made = subprocess.run(
+        [sys.executable, "-m", "durable.backups.encryption"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (tmp_path / "identity").write_text(made.stdout)
+    name, _, recipient = made.stderr.strip("# \n").partition("=")
+    return {**env, name: recipient, "BACKUP_IDENTITY_FILE": str(tmp_path / "identity")}
+
+
+def objects(env: dict[str, str]) -> dict[str, bytes]:
+    """Return what is stored, by its name."""
+    bucket = env["BACKUP_STORE_URL"].split("/")[2]
+    found = client(env).list_objects_v2(Bucket=bucket).get("Contents", [])
+    return {
+        one["Key"].removeprefix("some/folder/"): client(env)
+        .get_object(Bucket=bucket, Key=one["Key"])["Body"]
+        .read()
+        for one in found
+    }
+
+
+@contextmanager
+def serving(env: dict[str, str], folder: Path) -> Iterator[dict[str, str]]:
+    """Run the other half, as in a container of its own; yield the script's settings."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "durable.backups.serve"],
+        cwd=ROOT, env={**env, "BACKUP_DIR": str(folder)},
+    ) as process:  # fmt: skip
+        try:
+            yield {"BACKUP_STORE_URL": env["BACKUP_STORE_URL"]}
+        finally:
+            process.terminate()
+
+
+def test_a_dump_leaves_the_machine_encrypted_and_is_proven_from_there(
+    backups: Backups, s3: dict[str, str], tmp_path: Path
+) -> None:
+    with serving(keys(s3, tmp_path), backups.folder) as env:
+        said = backups.run("nightly", **env)
+        (name,) = backups.names()
+        assert f"{name}: stored in {s3['BACKUP_STORE_URL']}" in said
+        assert f"{name}: fetched from the storage" in said
+        stored = objects(s3)
+        assert set(stored) == {f"{name}{part}.age" for part in ("", ".rows", ".sha256")} | {
+            f"{name}.proven"
+        }
+        assert stored[f"{name}.age"].startswith(b"age-encryption.org/v1")
+        # The machine is lost; the key is not.
+        for path in backups.folder.glob(f"{name}*"):
+            path.unlink()
+        assert "in the storage alone" in backups.run("list", **env)
+        backups.execute("DELETE FROM booking; DELETE FROM account")
+        backups.run("check", name, **env)
+        backups.run("restore", name, **env)
+        assert backups.execute("SELECT count(*) FROM account") == [(500,)]
+        assert backups.left() == {".lock", ".store"}
+
+
+def test_without_the_key_the_storages_copy_is_compared_with_what_it_was_given(
+    backups: Backups, s3: dict[str, str], tmp_path: Path
+) -> None:
+    sealed = keys(s3, tmp_path)
+    del sealed["BACKUP_IDENTITY_FILE"]
+    with serving(sealed, backups.folder) as env:
+        said = backups.run("nightly", **env)
+        (name,) = backups.names()
+        assert f"{name}: the storage has it as it was put there" in said
+        assert f"{name}: proven" in said
+        bucket = s3["BACKUP_STORE_URL"].split("/")[2]
+        client(s3).put_object(Bucket=bucket, Key=f"some/folder/{name}.age", Body=b"other")
+        said = backups.refuse("drill", **env)
+        assert f"{name}.age: the storage holds another file than was put there" in said
+        for path in backups.folder.glob(f"{name}*"):
+            path.unlink()
+        assert "BACKUP_IDENTITY is not set" in backups.refuse("check", name, **env)
+
+
+def test_what_retention_deletes_goes_from_the_storage_too_and_the_proven_one_stays(
+    backups: Backups, s3: dict[str, str], tmp_path: Path
+) -> None:
+    keep = {"BACKUP_KEEP_LAST": "1", "BACKUP_KEEP_DAILY": "1", "BACKUP_KEEP_WEEKLY": "1"}
+    with serving(keys(s3, tmp_path), backups.folder) as env:
+        backups.run("nightly", **env, **keep)
+        (proven,) = backups.names()
+        backups.dump(**env, **keep)
+        newest = backups.dump(**env, **keep)
+        # A machine that lost its own takes nothing away there.
+        for path in backups.folder.glob("*.dump*"):
+            path.unlink()
+        backups.dump(**env, **keep)
+        there = {name.removesuffix(".age") for name in objects(s3) if name.endswith("p.age")}
+        assert proven in there
+        assert newest not in there
+        assert len(there) == 2
+
+
+def test_without_the_other_half_the_script_says_which_service_is_missing(
+    backups: Backups, s3: dict[str, str]
+) -> None:
+    env = {"BACKUP_STORE_URL": s3["BACKUP_STORE_URL"], "BACKUP_STORE_WITHIN": "0"}
+    said = backups.refuse("dump", **env)
+    assert "the service backup-store doesn't run" in said
+    assert len(backups.names()) == 1  # here it is
+
+
+@pytest.mark.parametrize("name", ["BACKUP_RECIPIENTS", "BACKUP_IDENTITY"])
+def test_a_wrong_key_is_named_and_not_shown(
+    backups: Backups, s3: dict[str, str], name: str
+) -> None:
+    status, said = store({**s3, name: "AGE-SECRET-KEY-1NONE"}, backups.folder, "upload")
+    assert (status, f"{name}: expected" in said, "1NONE" in said) == (1, True, False)
 
 
 def test_what_is_proven_is_what_came_back(backups: Backups, s3: dict[str, str]) -> None:

@@ -145,7 +145,7 @@ def test_secrets_of_env_are_in_the_environment_of_one_container_alone(
     (folder / "compose.yaml").write_text((clone / "compose.yaml").read_text())
     for part in ("k8s", "deploy"):
         (folder / part).symlink_to(clone / part)
-    names = [name.upper() for name in generator().APP]
+    names = [name.upper() for name in generator().APP + generator().STORE]
     (folder / ".env").write_text("".join(f"{name}=told-to-secrets-alone\n" for name in names))
     found = config(folder, COMPOSE_PROFILES="backup,restore")["services"]
     told = {name for name, one in found.items() if "told-to-secrets" in str(one.get("environment"))}

@@ -20,9 +20,9 @@ fill() {
   on=$1 new=$2 dump=$3
   shift 3
   attempt env PGSERVICE="$on" pg_restore --dbname "$new" --no-password --exit-on-error --no-owner \
-    --jobs "$BACKUP_JOBS" "$@" "$BACKUP_DIR/$dump" ||
+    --jobs "$BACKUP_JOBS" "$@" "$SOURCE/$dump" ||
     explain "$dump can't be restored"
-  grep -v '^#' "$BACKUP_DIR/$dump.rows" >"$TEMP/expected" || true
+  grep -v '^#' "$SOURCE/$dump.rows" >"$TEMP/expected" || true
   attempt sql "$on" "$new" -f "$HERE/counts.sql" >"$TEMP/found" || explain "$new can't be counted"
   diff "$TEMP/expected" "$TEMP/found" >"$TEMP/diff" || {
     grep '^[<>]' "$TEMP/diff" >"$TEMP/error"

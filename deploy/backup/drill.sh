@@ -3,6 +3,10 @@
 
 drill() {
   NAME=${1:-$(newest)}
+  case $NAME in
+  '' | */* | .*) ;;
+  *) if has_store; then fetch_for_drill; fi ;;
+  esac
   [ -n "$NAME" ] || fail "there is no dump in $BACKUP_DIR yet: make backup"
   began=$(date +%s)
   check_dump "$NAME"
@@ -13,4 +17,5 @@ drill() {
   fill "$DRILL_ON" "$SCRATCH" "$NAME" --no-privileges
   drop "$DRILL_ON" "$SCRATCH" && SCRATCH=''
   mark_proven
+  rm -rf "$BACKUP_DIR/.draft-drill"
 }

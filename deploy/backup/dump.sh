@@ -37,6 +37,7 @@ dump() {
   record -v what=dumped -v dumped="$(fact "$NAME" dumped)" -v bytes="$bytes" -v tables="$tables" \
     -v rows="$rows" -v seconds="$seconds"
   say "$NAME: $rows rows of $tables tables, $bytes bytes, $seconds s"
+  if has_store; then store_dump; fi
   forget_old
 }
 
@@ -70,8 +71,10 @@ forget_old() {
   done | awk -v last="$1" -v daily="$2" -v weekly="$3" -f "$HERE/retention.awk" >"$TEMP/old"
   while read -r name; do
     # The mark and the dump first: what is left without them counts as nothing.
-    rm -f "$BACKUP_DIR/$name.proven" "$BACKUP_DIR/$name" "$BACKUP_DIR/$name.rows" "$BACKUP_DIR/$name.sha256"
+    rm -f "$BACKUP_DIR/$name.proven" "$BACKUP_DIR/$name" "$BACKUP_DIR/$name.rows" "$BACKUP_DIR/$name.sha256" "$BACKUP_DIR/$name.stored"
     say "$name: deleted, newer ones are kept"
   done <"$TEMP/old"
-  record -v what=kept -v files="$(dumps | tr '\n' ' ')"
+  : >"$TEMP/names"
+  if has_store; then forget_stored "$1" "$2" "$3"; fi
+  record -v what=kept -v files="$({ dumps && cut -f 1 "$TEMP/names"; } | tr '\n' ' ')"
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # The dumps in BACKUP_DIR: NAME.dump, with the counts of its rows (.rows), the sums of both
-# (.sha256) and, once it was restored, a mark (.proven). The dump itself gets its name last, so what
+# (.sha256), what the storage was given (.stored) and, once it was restored, a mark (.proven). The dump itself gets its name last, so what
 # has a name is whole.
 
 # One at a time: a second run waits, for an hour at most.
@@ -22,10 +22,14 @@ dumps() {
   done | LC_ALL=C sort -t - -k 2r
 }
 
-newest() { dumps | head -n 1; }
+# Of a dump that is in the storage alone too.
+newest() {
+  { dumps && if has_store; then ask names | cut -f 1; fi; } | LC_ALL=C sort -t - -k 2r | head -n 1
+}
 
 list() {
   [ -n "$(newest)" ] || fail "there is no dump in $BACKUP_DIR yet: make backup"
+  if has_store; then elsewhere; fi
   dumps | while read -r name; do
     proof='not proven'
     if [ -f "$BACKUP_DIR/$name.proven" ]; then proof="proven $(cat "$BACKUP_DIR/$name.proven")"; fi
@@ -41,14 +45,15 @@ $(list)" ;;
   */* | .*) fail "FROM=$1: expected the name of a file in $BACKUP_DIR, one of these:
 $(list)" ;;
   esac
-  [ -f "$BACKUP_DIR/$1" ] || fail "FROM=$1: there is no such dump; there are:
+  if has_store && [ "$SOURCE" = "$BACKUP_DIR" ]; then bring "$1"; fi
+  [ -f "$SOURCE/$1" ] || fail "FROM=$1: there is no such dump; there are:
 $(list)"
   for end in rows sha256; do
-    [ -f "$BACKUP_DIR/$1.$end" ] || fail "FROM=$1: $1.$end is missing beside it: copy the three files of a dump together"
+    [ -f "$SOURCE/$1.$end" ] || fail "FROM=$1: $1.$end is missing beside it: copy the three files of a dump together"
   done
-  (cd "$BACKUP_DIR" && sha256sum --quiet --strict -c "$1.sha256") >/dev/null 2>"$TEMP/error" ||
+  (cd "$SOURCE" && sha256sum --quiet --strict -c "$1.sha256") >/dev/null 2>"$TEMP/error" ||
     damaged "$1" "its checksum differs"
-  attempt pg_restore --list "$BACKUP_DIR/$1" >"$TEMP/list" || damaged "$1" "it can't be read"
+  attempt pg_restore --list "$SOURCE/$1" >"$TEMP/list" || damaged "$1" "it can't be read"
   grep -q 'TABLE DATA [^ ]* django_migrations ' "$TEMP/list" ||
     damaged "$1" "it holds no table django_migrations, so it is not of this application"
 }
@@ -76,7 +81,7 @@ note_failure() {
 }
 
 # The facts that stand at the beginning of NAME.rows: `fact NAME dumped`.
-fact() { sed -n "s/^# $2 //p" "$BACKUP_DIR/$1.rows"; }
+fact() { sed -n "s/^# $2 //p" "$SOURCE/$1.rows"; }
 
 # Marks the dump $NAME as proven.
 mark_proven() {
@@ -84,7 +89,8 @@ mark_proven() {
   tables=$(wc -l <"$TEMP/found" | tr -d ' ')
   rows=$(awk -F "$TAB" '{ sum += $2 } END { printf "%.0f", sum }' "$TEMP/found")
   date -u +%Y-%m-%dT%H:%M:%SZ >"$BACKUP_DIR/$NAME.proven"
-  bytes=$(wc -c <"$BACKUP_DIR/$NAME" | tr -d ' ')
+  if has_store; then ask prove "$NAME" || explain "the mark of $NAME can't be stored"; fi
+  bytes=$(wc -c <"$SOURCE/$NAME" | tr -d ' ')
   record -v what=proven -v dumped="$(fact "$NAME" dumped)" -v bytes="$bytes" -v tables="$tables" \
     -v rows="$rows" -v seconds="$seconds"
   say "$NAME: proven, $rows rows of $tables tables are there again, $seconds s"

@@ -2,7 +2,7 @@
 -- names. A database without that table (older, or of another project) is none the worse for it.
 SELECT to_regclass('durable_backups_backup') IS NOT NULL AS there,
     :'what' = 'began' AS began, :'what' = 'failed' AS failed, :'what' = 'damaged' AS damaged, :'what' = 'dumped' AS dumped_now,
-    :'what' = 'proven' AS proven_now, :'what' = 'kept' AS kept \gset
+    :'what' = 'stored' AS stored, :'what' = 'proven' AS proven_now, :'what' = 'kept' AS kept \gset
 \if :there
     \if :began
         INSERT INTO durable_backups_backup (file) VALUES (:'file') ON CONFLICT (file) DO NOTHING;
@@ -16,6 +16,8 @@ SELECT to_regclass('durable_backups_backup') IS NOT NULL AS there,
         UPDATE durable_backups_backup SET dumped_at = :'dumped', bytes = :bytes, tables = :tables, rows = :rows,
             dump_seconds = :seconds, error = '', failed_at = NULL
         WHERE file = :'file';
+    \elif :stored
+        UPDATE durable_backups_backup SET stored_at = clock_timestamp() WHERE file = :'file';
     \elif :proven_now
         -- A restored database may know nothing of its own dump.
         INSERT INTO durable_backups_backup (file, dumped_at, proven_at, bytes, tables, rows, proof_seconds)

@@ -18,6 +18,7 @@ class BackupAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "file",
         "dumped_at",
         "proven_at",
+        "stored_at",
         "bytes",
         "tables",
         "rows",

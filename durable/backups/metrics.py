@@ -1,4 +1,4 @@
-"""How old the last proven backup is; durable/metrics finds this by its name."""
+"""How old the last proven backup is, and the last off the machine; for durable/metrics."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ def proven_age(now: datetime | None = None) -> float | None:
     return math.inf if Backup.objects.exists() else None
 
 
+def stored_age(now: datetime | None = None) -> float | None:
+    """Return how old the newest dump is that has left the machine; ``None``: none ever has."""
+    newest = (
+        Backup.objects.exclude(stored_at=None)
+        .order_by("-dumped_at")
+        .values_list("dumped_at", flat=True)
+        .first()
+    )
+    return None if newest is None else ((now or timezone.now()) - newest).total_seconds()
+
+
 def metrics() -> Iterator[tuple[str, str, tuple[str, ...], Mapping[tuple[str, ...], float]]]:
     """Yield the gauge, where backups are made."""
     if (age := proven_age()) is not None:
@@ -35,3 +46,6 @@ def metrics() -> Iterator[tuple[str, str, tuple[str, ...], Mapping[tuple[str, ..
             "Seconds since the moment that the last proven backup shows; +Inf: none is proven."
         )
         yield "proj_backup_proven_age_seconds", meaning, (), {(): age}
+    if (age := stored_age()) is not None:
+        meaning = "Seconds since the moment that the newest dump off the machine shows."
+        yield "proj_backup_stored_age_seconds", meaning, (), {(): age}

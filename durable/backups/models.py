@@ -23,6 +23,9 @@ class Backup(models.Model):
         null=True,
         help_text="when it was restored, and every table had the rows that it has in the dump",
     )
+    stored_at = models.DateTimeField(
+        "stored", null=True, help_text="when it had left the machine (BACKUP_STORE_URL)"
+    )
     bytes = models.BigIntegerField(null=True)
     tables = models.IntegerField(null=True)
     rows = models.BigIntegerField(null=True)

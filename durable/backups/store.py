@@ -1,11 +1,21 @@
 """Dumps to and from an object storage: S3 and what speaks like it, Google Cloud Storage, Azure.
 
-    python -m durable.backups.store upload     from BACKUP_DIR
+    python -m durable.backups.store put NAME             from BACKUP_DIR, encrypted
+    python -m durable.backups.store fetch NAME FOLDER    into FOLDER, decrypted; without the key it
+                                                         is compared with what was put there
+    python -m durable.backups.store prove NAME           the mark that it was restored
+    python -m durable.backups.store names                which are there, the newest first
+    python -m durable.backups.store forget NAME
+
+deploy/backup/store.sh calls these; from another container it asks serve.py for them. In a
+pod, whose containers run one after the other (k8s/components/backup-s3):
+
+    python -m durable.backups.store upload     what is in BACKUP_DIR
     python -m durable.backups.store download   the dump FROM, or the newest, in place of what is
                                                there
 
-It runs in the image of the app, and the script that dumps and restores in PostgreSQL's
-(k8s/components/backup-s3). It needs no Django. Settings:
+It runs in the image of the app, and the script that dumps and restores in PostgreSQL's. It needs no
+Django. Settings, beside the keys (encryption.py):
 
     BACKUP_STORE_URL        s3://BUCKET/FOLDER, gs://..., az://...
     AWS_ENDPOINT_URL        for what isn't AWS; AWS_REGION, AWS_ACCESS_KEY_ID and so on, as AWS' own
@@ -15,9 +25,11 @@ It runs in the image of the app, and the script that dumps and restores in Postg
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,9 +38,12 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
+from .encryption import SUFFIX, KeysError, decrypt, encrypt, identities, recipients
+
 #: A dump, and the files that belong to it. It comes last: what is there is whole.
 PARTS = (".rows", ".sha256", "")
 DUMP = re.compile(r"[A-Za-z0-9_]+-(\d{8}T\d{6}Z)\.dump")
+STORED = re.compile(rf"({DUMP.pattern})(?:{re.escape(SUFFIX)})?")
 DUMPS = {"dump", "nightly"}  # the values of BACKUP_DO that make a dump
 
 
@@ -48,11 +63,13 @@ def credentials(env: Mapping[str, str]) -> dict[str, str]:
         match = re.fullmatch(r"((?:AWS|GOOGLE|AZURE)_\w+)_FILE", name)
         if match and match[1] != "AWS_WEB_IDENTITY_TOKEN" and path:
             try:
-                found[match[1].lower()] = Path(path).read_text(encoding="utf-8").strip()
+                text = Path(path).read_text(encoding="utf-8").strip()
             except FileNotFoundError:
                 continue  # the cloud's own identity of the pod is used, where it has one
             except OSError as error:
                 raise StoreError(f"{name}={path}: can't be read ({error.strerror})") from error
+            if text:
+                found[match[1].lower()] = text
     return found
 
 
@@ -82,77 +99,186 @@ def connect(env: Mapping[str, str]) -> ObjectStore:
         raise StoreError(f"BACKUP_STORE_URL={url}: {error}") from error
 
 
-def upload(store: ObjectStore, folder: Path) -> list[str]:
-    """Send every dump in *folder*; return their names. Large files go in parts."""
-    names = sorted(path.name for path in folder.iterdir() if DUMP.fullmatch(path.name))
-    for name in names:
-        for part in PARTS:
-            obstore.put(store, name + part, folder / (name + part))
-    return names
+class Storage:
+    """The dumps in a storage, with the keys that they are encrypted to and opened by.
 
-
-def names(store: ObjectStore) -> dict[str, int]:
-    """Return the dumps in the storage with their sizes in bytes, the newest first."""
-    found = {
-        meta["path"]: int(meta["size"])
-        for batch in obstore.list(store)
-        for meta in batch
-        if DUMP.fullmatch(meta["path"])
-    }
-    return dict(sorted(found.items(), key=lambda item: item[0].rpartition("-")[2], reverse=True))
-
-
-def download(store: ObjectStore, folder: Path, wanted: str) -> str:
-    """Put the dump *wanted*, or the newest, in place of those in *folder*; return its name.
-
-    :raises StoreError: there is none, or not that one.
+    :raises StoreError: the storage can't be named.
+    :raises KeysError: a key is none.
     """
-    there = names(store)
-    name = wanted or next(iter(there), "")
-    if name not in there:
-        listed = "\n".join(f"{name}\t{size} bytes" for name, size in there.items())
-        raise StoreError(
-            f"FROM={wanted}: there is no such dump; there are:\n{listed}"
-            if there
-            else "there is no dump in BACKUP_STORE_URL yet: make backup"
-        )
-    # What is proven is what the storage holds.
-    for path in folder.iterdir():
-        if DUMP.match(path.name):
-            path.unlink()
-    for part in PARTS:
-        with (folder / (name + part)).open("wb") as file:
-            for chunk in obstore.get(store, name + part).stream(min_chunk_size=1024 * 1024):
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.store = connect(env)
+        self.recipients = recipients(env)
+        self.identities = identities(env)
+        self.folder = Path(env.get("BACKUP_DIR", "/backups"))
+
+    def send(self, path: Path, name: str) -> str:
+        """Store a file under *name*, encrypted if there are recipients; return its sum and name."""
+        with tempfile.TemporaryDirectory(prefix=".draft-store-", dir=self.folder) as drafts:
+            if self.recipients:
+                name += SUFFIX
+                encrypt(path, Path(drafts) / name, self.recipients)
+                path = Path(drafts) / name
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            obstore.put(self.store, name, path)  # large files go in parts
+        return f"{digest}  {name}\n"
+
+    def receive(self, name: str, path: Path) -> None:
+        """Write what is stored under *name* to *path*, as it is there."""
+        with path.open("wb") as file:
+            for chunk in obstore.get(self.store, name).stream(min_chunk_size=1024 * 1024):
                 file.write(chunk)
-    return name
 
+    def put(self, name: str) -> None:
+        """Store the dump *name* of BACKUP_DIR; beside it stays what the storage was given."""
+        sums = "".join(self.send(self.folder / (name + part), name + part) for part in PARTS)
+        (self.folder / f"{name}.stored").write_text(sums, encoding="utf-8")
 
-def main(arguments: list[str], env: Mapping[str, str]) -> str | int:
-    """Run the command; the result is an error to show, or 0."""
-    what, do = " ".join(arguments), env.get("BACKUP_DO") or "nightly"
-    if what not in {"upload", "download"}:
-        return "usage: python -m durable.backups.store upload | download"
-    folder = Path(env.get("BACKUP_DIR", "/backups"))
-    try:
-        store = connect(env)
-        if what == "upload":
-            for name in upload(store, folder) if do in DUMPS else []:
-                print(f"backup: {name}: uploaded to {env['BACKUP_STORE_URL']}")
-        elif do == "list":
-            for name, size in names(store).items():
-                print(f"{name}\t{size} bytes")
-        elif do not in {"dump", "settle"}:
-            print(f"backup: {download(store, folder, env.get('FROM', ''))}: downloaded")
-    except StoreError as error:
-        return f"backup: {error}"
-    except (BaseError, OSError) as error:
-        return (
-            f"backup: {what} failed: {str(error).splitlines()[0]}\n"
-            "backup: BACKUP_STORE_URL, AWS_ENDPOINT_URL, AWS_REGION and the Secret backup-s3 say "
-            "where the storage is and who asks"
+    def names(self) -> dict[str, int]:
+        """Return the dumps with their sizes in bytes, the newest first."""
+        found = {
+            match[1]: int(meta["size"])
+            for batch in obstore.list(self.store)
+            for meta in batch
+            if (match := STORED.fullmatch(meta["path"]))
+        }
+        return dict(
+            sorted(found.items(), key=lambda item: item[0].rpartition("-")[2], reverse=True)
         )
-    return 0
+
+    def listed(self) -> str:
+        """Return a line for each dump: name, size, and whether it was proven."""
+        marks = {
+            meta["path"]
+            for batch in obstore.list(self.store)
+            for meta in batch
+            if meta["path"].endswith(".proven")
+        }
+        lines = []
+        for name, size in self.names().items():
+            proof = "not proven"
+            if f"{name}.proven" in marks:
+                text = bytes(obstore.get(self.store, f"{name}.proven").bytes()).decode()
+                proof = f"proven {text.strip()}"
+            lines.append(f"{name}\t{size} bytes\t{proof}\n")
+        return "".join(lines)
+
+    def prove(self, name: str) -> None:
+        """Store the mark of the dump *name*."""
+        obstore.put(self.store, f"{name}.proven", self.folder / f"{name}.proven")
+
+    def forget(self, name: str) -> None:
+        """Delete the dump *name*, its mark first: what is left without it counts as nothing."""
+        for part in (".proven", "", ".rows", ".sha256"):
+            for path in (name + part, name + part + SUFFIX):
+                obstore.delete(self.store, path)
+
+    def fetch(self, name: str, folder: Path) -> bool:
+        """Put the dump *name* into *folder*, whole or not at all.
+
+        :return: ``False`` if it can't be opened here: then the storage was compared with what was
+            put there, and nothing is in *folder*.
+        :raises StoreError: there is no such dump, or another than was put there.
+        :raises KeysError: it needs an identity that isn't here.
+        """
+        there = {meta["path"] for batch in obstore.list(self.store) for meta in batch}
+        if not {name, name + SUFFIX} & there:
+            raise StoreError(self._none(name))
+        sealed = name + SUFFIX in there
+        end = SUFFIX if sealed else ""
+        with tempfile.TemporaryDirectory(prefix=".draft-store-", dir=self.folder) as drafts:
+            for part in PARTS:
+                self.receive(name + part + end, Path(drafts) / (name + part + end))
+            if sealed and not self.identities:
+                self._compare(name, Path(drafts))
+                return False
+            for part in PARTS:
+                path = Path(drafts) / (name + part)
+                if sealed:
+                    decrypt(path.with_name(path.name + SUFFIX), path, self.identities)
+                path.replace(folder / path.name)
+        return True
+
+    def _compare(self, name: str, drafts: Path) -> None:
+        """Compare what came back with the sums from when it was put there."""
+        known = self.folder / f"{name}.stored"
+        if not known.is_file():
+            raise KeysError(f"BACKUP_IDENTITY is not set: {name} is encrypted, and needs it")
+        for line in known.read_text(encoding="utf-8").splitlines():
+            digest, _, path = line.partition("  ")
+            with (drafts / path).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    raise StoreError(f"{path}: the storage holds another file than was put there")
+
+    def _none(self, wanted: str) -> str:
+        if not self.names():
+            return "there is no dump in BACKUP_STORE_URL yet: make backup"
+        return f"FROM={wanted}: there is no such dump; there are:\n{self.listed()}".rstrip()
+
+
+def in_a_pod(storage: Storage, what: str, env: Mapping[str, str]) -> None:
+    """Do the part of a pod's work that is between its dump and its proof."""
+    do, folder = env.get("BACKUP_DO") or "nightly", storage.folder
+    if what == "upload":
+        here = sorted(path.name for path in folder.iterdir() if DUMP.fullmatch(path.name))
+        for name in here if do in DUMPS else []:
+            storage.put(name)
+            print(f"backup: {name}: uploaded to {env['BACKUP_STORE_URL']}")
+    elif do == "list":
+        print(storage.listed(), end="")
+    elif do not in {"dump", "settle"}:
+        name = env.get("FROM") or next(iter(storage.names()), "")
+        if not storage.fetch(name, folder):
+            print(f"backup: {name}: the storage has it as it was put there")
+            return
+        # What is proven is what the storage holds.
+        for path in folder.iterdir():
+            if DUMP.match(path.name) and not path.name.startswith(name):
+                path.unlink()
+        print(f"backup: {name}: downloaded")
+
+
+def run(storage: Storage, words: list[str], env: Mapping[str, str]) -> str:
+    """Do what *words* say, and return what there is to say of it.
+
+    :raises StoreError: it is nothing that can be asked for.
+    """
+    match words:
+        case ["upload" | "download" as what]:
+            in_a_pod(storage, what, env)
+        case ["names"]:
+            return storage.listed()
+        case ["put", name]:
+            storage.put(name)
+            return f"{name}: stored in {env['BACKUP_STORE_URL']}\n"
+        case ["fetch", name, folder]:
+            return "here\n" if storage.fetch(name, Path(folder)) else "same\n"
+        case ["prove", name]:
+            storage.prove(name)
+        case ["forget", name]:
+            storage.forget(name)
+        case _:
+            raise StoreError("expected put, fetch, prove, names, forget, upload or download")
+    return ""
+
+
+def attempt(words: list[str], env: Mapping[str, str]) -> tuple[bool, str]:
+    """Do what *words* say; return whether it succeeded, and what there is to say of it."""
+    try:
+        return True, run(Storage(env), words, env)
+    except (StoreError, KeysError) as error:
+        return False, f"backup: {error}\n"
+    except (BaseError, OSError) as error:
+        return False, (
+            f"backup: {words[0]} failed: {str(error).splitlines()[0]}\n"
+            "backup: BACKUP_STORE_URL, AWS_ENDPOINT_URL and AWS_REGION say where the storage is;\n"
+            "backup: BACKUP_ACCESS_KEY_ID and BACKUP_SECRET_ACCESS_KEY in .env, or the Secret "
+            "backup-s3, who asks\n"
+        )
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    succeeded, said = attempt(sys.argv[1:], os.environ)
+    (sys.stdout if succeeded else sys.stderr).write(said)
+    sys.exit(not succeeded)

@@ -18,6 +18,7 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='started')),
                 ('dumped_at', models.DateTimeField(help_text='the moment that the dump shows; none if it failed', null=True, verbose_name='dumped')),
                 ('proven_at', models.DateTimeField(help_text='when it was restored, and every table had the rows that it has in the dump', null=True, verbose_name='proven')),
+                ('stored_at', models.DateTimeField(help_text='when it had left the machine (BACKUP_STORE_URL)', null=True, verbose_name='stored')),
                 ('bytes', models.BigIntegerField(null=True)),
                 ('tables', models.IntegerField(null=True)),
                 ('rows', models.BigIntegerField(null=True)),

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from durable.backups.metrics import metrics, proven_age
+from durable.backups.metrics import metrics, proven_age, stored_age
 from durable.backups.models import Backup
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +36,14 @@ def test_an_alarm_rings_where_backups_are_made_and_none_is_proven() -> None:
     [(name, _, _, values)] = metrics()
     assert name == "proj_backup_proven_age_seconds"
     assert values == {(): math.inf}
+
+
+def test_the_newest_dump_off_the_machine_has_an_age_of_its_own() -> None:
+    make("newer", 26, proven=True)
+    assert stored_age(NOW) is None
+    Backup.objects.update(stored_at=NOW)
+    make("newest", 2, proven=True)
+    assert stored_age(NOW) == 26 * 3600
 
 
 def test_there_is_no_metric_where_no_backups_are_made() -> None:
