@@ -16,7 +16,6 @@ from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from durable.queue import conf as queue
 from durable.queue.caller.calls import durable
 from durable.queue.endings import pause
-from durable.queue.overview import CAP
 
 from . import deeds, filters, listing
 from .access import PERMISSIONS, Viewer, page
@@ -39,21 +38,13 @@ def confirm(request: HttpRequest, viewer: Viewer, what: str) -> HttpResponse:
     context: dict[str, Any] = {"viewer": viewer, "what": what, "word": deeds.WORDS[what], "q": text}
     try:
         asked = filters.parse(text)
-        found, more = _count(what, asked)
+        found, more = deeds.count(what, asked)
     except filters.FilterError as error:
         return render(request, "console/confirm.html", {**context, "wrong": str(error)})
     context |= {"found": found, "more": more, "sentence": SENTENCES[what]}
     context["may"] = viewer.may(what)
     context["lines"] = listing.page(asked, size=5).lines
     return render(request, "console/confirm.html", context)
-
-
-def _count(what: str, asked: filters.Filter) -> tuple[int, bool]:
-    if what != "retry" and asked.entries is not None:
-        asked = asked._replace(entries=None)
-    if asked.rows is not None:
-        asked = asked._replace(rows=asked.rows & deeds.able(what))
-    return listing.count(asked, CAP)
 
 
 @page

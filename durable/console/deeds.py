@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from durable.queue import conf as queue
+from durable.queue import overview
 from durable.queue.caller.replay import replay
 from durable.queue.endings import cancel as cancelling
 from durable.queue.endings import quarantine
@@ -60,6 +61,14 @@ def of_many(what: str, who: str, text: str, found: int) -> Deed:
         )
         work_off.delay_on_commit(deed.pk)
     return deed
+
+
+def count(what: str, asked: filters.Filter) -> tuple[int, bool]:
+    """Return to how many *what* would be done, and whether there may be more."""
+    rows = asked.rows & able(what) if asked.rows is not None else None
+    ended = asked.entries & Q(replayed_at=None) if asked.entries is not None else None
+    asked = asked._replace(rows=rows, entries=ended if what == "retry" else None)
+    return listing.count(asked, overview.CAP)
 
 
 def step(deed_id: int) -> bool:
