@@ -6,12 +6,19 @@ In context variables: each of gunicorn's threads, and each of a worker's slots, 
 from __future__ import annotations
 
 import re
+from contextvars import ContextVar
 from typing import Any
 
 from structlog.contextvars import bind_contextvars, get_contextvars, reset_contextvars
 
 #: The name in the log, and of the message header.
 REQUEST_ID = "request_id"
+
+#: The name of the header that holds the primary key of the user who called.
+USER = "user"
+
+#: The request that this thread answers.
+current: ContextVar[Any] = ContextVar("request", default=None)
 
 #: What proxies and clients make: UUIDs, hex, base64, `Root=1-67891233-abcdef`. Nothing that a
 #: terminal, a query or a header would take for more than text.
@@ -29,14 +36,21 @@ def of_message(headers: Any) -> str | None:
 
 
 def carrying(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a call with the current request's id among its headers.
+    """Return the options of a call with the current request's id and user among its headers.
 
-    An id that is there already stays: that of a retry, or of a message that is sent again.
+    What is there already stays: that of a retry, or of a message that is sent again.
     """
     request_id = get_contextvars().get(REQUEST_ID)
     if not request_id:
         return options
-    return {**options, "headers": {REQUEST_ID: request_id, **(options.get("headers") or {})}}
+    headers = {REQUEST_ID: request_id, **_user(), **(options.get("headers") or {})}
+    return {**options, "headers": headers}
+
+
+def _user() -> dict[str, str]:
+    """Return who is logged in, as far as the request knows by now: no query is made for it."""
+    user = getattr(current.get(), "_cached_user", None)
+    return {USER: str(user.pk)} if user is not None and user.pk is not None else {}
 
 
 def bind(**ids: str | None) -> Any:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponse
 
-from .context import bind, sane, unbind
+from .context import bind, current, sane, unbind
 
 HEADER = "X-Request-ID"
 
@@ -22,10 +22,11 @@ class RequestIdMiddleware:
         request_id = sane(request.headers.get(HEADER)) or uuid4().hex
         # Django logs a 404 after the last middleware has returned; it names the request then.
         request.request_id = request_id  # type: ignore[attr-defined]
-        before = bind(request_id=request_id)
+        before, answers = bind(request_id=request_id), current.set(request)
         try:
             response = self.get_response(request)
         finally:
             unbind(before)
+            current.reset(answers)
         response[HEADER] = request_id
         return response

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 
+from . import overview
 from .endings import quarantine
 from .endings.discard import discard
 from .models import Task, Worker
@@ -34,6 +37,16 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(due_at__lte=Now()) if name == "ready" else queryset
 
 
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts as many rows as a person pages through, and not the whole table."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, ``overview.CAP`` at most."""
+        rows: Any = self.object_list
+        return int(rows.order_by().values("pk")[: overview.CAP].count())
+
+
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that only the queue writes."""
 
@@ -52,9 +65,11 @@ class EntryAdmin(ReadOnly):
     """Unfinished tasks; those in quarantine can be started again, all but what runs given up."""
 
     list_display = ("task", "error", "queue", "priority", "attempt", "worker", "due_at", "task_id")
-    list_filter = (StateFilter, "task", "queue")
-    search_fields = ("task_id", "task")
+    # By name, queue, arguments or error the console finds (/ops/tasks/), in bounded steps.
+    list_filter = (StateFilter,)
     ordering = ("-id",)
+    sortable_by = ()
+    paginator = CappedPaginator
     show_full_result_count = False
     actions = ("requeue", "discard")
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from celery import current_app
+from django.utils import timezone
 
-from . import store
+from . import overview, store
 from .states import STATES
+
+#: Rows of a lane that a scrape counts at most; the age of the oldest says the rest.
+CAP = 50_000
 
 
 def queues() -> set[str]:
@@ -20,18 +24,20 @@ def queues() -> set[str]:
 
 
 def metrics() -> Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...], float]]]:
-    """Yield the gauges of this app; two statements."""
+    """Yield the gauges of this app; the statements walk an index, up to ``CAP`` rows a lane."""
     label = ("queue",)
-    found = store.counts()
-    nothing: dict[tuple[str, ...], float] = {
-        (queue,): 0.0 for queue in queues() | {row[0] for row in found}
-    }
+    waiting, taken = overview.queues(CAP), overview.taken()
+    names = queues() | {one.name for one in waiting} | {row[0] for row in taken}
+    nothing: dict[tuple[str, ...], float] = {(name,): 0.0 for name in names}
     counts = {state: dict(nothing) for state in STATES}
-    oldest = dict(nothing)
-    for queue, state, count, age in found:
+    oldest, now = dict(nothing), timezone.now()
+    for one in waiting:
+        counts["ready"][(one.name,)] = float(one.ready)
+        counts["scheduled"][(one.name,)] = float(one.scheduled)
+        if one.oldest:
+            oldest[(one.name,)] = max(0.0, (now - one.oldest).total_seconds())
+    for queue, state, count in taken:
         counts[state][(queue,)] = float(count)
-        if state == "ready":
-            oldest[(queue,)] = max(0.0, age)
     for name, known in STATES.items():
         yield f"proj_tasks_{name}", f"Durable tasks: {known.meaning}.", label, counts[name]
     yield "proj_oldest_ready_seconds", "Age of the oldest task that is ready.", label, oldest

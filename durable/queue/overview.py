@@ -56,7 +56,7 @@ class Worker(NamedTuple):
     held: int
 
 
-def queues() -> list[Queue]:
+def queues(cap: int = CAP) -> list[Queue]:
     """Return the queues in which rows wait; as many steps in the index as there are lanes."""
     lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
     now = "statement_timestamp()"
@@ -70,8 +70,8 @@ def queues() -> list[Queue]:
                         AND (queue, priority) > (lane.queue, lane.priority)
                     ORDER BY queue, priority, due_at LIMIT 1) AS following)
             SELECT queue,
-                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at <= {now} LIMIT {CAP}) AS c)::int,
-                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at > {now} LIMIT {CAP}) AS c)::int,
+                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at <= {now} LIMIT {cap}) AS c)::int,
+                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at > {now} LIMIT {cap}) AS c)::int,
                 CASE WHEN due_at <= {now} THEN due_at END
             FROM lane"""
     )
@@ -91,6 +91,17 @@ def running(limit: int = 500) -> list[Running]:
         [limit],
     )
     return [Running(*row) for row in found]
+
+
+def taken() -> list[tuple[str, str, int]]:
+    """Return queue, state and number of the rows that are held, run, or are in quarantine."""
+    found = store.run(
+        """SELECT queue, CASE WHEN started_at IS NULL THEN 'held' ELSE 'running' END, count(*)::int
+           FROM durable_task WHERE worker IS NOT NULL GROUP BY 1, 2
+           UNION ALL SELECT queue, 'quarantined', count(*)::int
+           FROM durable_task WHERE quarantined_at IS NOT NULL GROUP BY 1"""
+    )
+    return [(row[0], row[1], row[2]) for row in found]
 
 
 def paused() -> dict[str, tuple[datetime, str]]:

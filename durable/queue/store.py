@@ -23,7 +23,7 @@ from durable.journal import entry
 from durable.journal.entry import End
 
 from . import conf
-from .states import CASE, STATES
+from .states import STATES
 
 
 def run(sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
@@ -589,16 +589,6 @@ ORPHANED = """NOT EXISTS (
 
 
 # --- What is to be seen --------------------------------------------------------------------------
-
-
-def counts() -> list[tuple[str, str, int, float]]:
-    """Return queue, state, number of rows, and the age of the oldest's due time in seconds."""
-    rows = run(
-        f"""SELECT queue, {CASE} AS state, count(*),
-                extract(epoch FROM max(clock_timestamp() - due_at))::float8
-            FROM durable_task GROUP BY 1, 2"""
-    )
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 _ALIVE = "seen_at > clock_timestamp() - %s * interval '1 s'"

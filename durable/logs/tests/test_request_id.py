@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from celery import current_app as app
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from kombu.utils.json import loads
 from structlog.contextvars import get_contextvars
 
-from durable.logs.context import bind, sane, unbind
+from durable.logs.context import bind, current, sane, unbind
 from durable.logs.middleware import RequestIdMiddleware
 from durable.queue.models import Task
 from tests import log_tasks as tasks
@@ -108,6 +109,19 @@ class TestCalls:
     def test_a_task_that_is_called_carries_the_id(self, call: str) -> None:
         getattr(tasks.says, call)("a word")
         assert carried() == ["asked-for"]
+
+    @pytest.mark.usefixtures("asked")
+    def test_it_names_the_user_that_the_request_has_looked_up(self) -> None:
+        request = HttpRequest()
+        before = current.set(request)
+        try:
+            tasks.says.delay_on_commit("a word")
+            request._cached_user = User(pk=7)  # type: ignore[attr-defined]
+            tasks.says.delay_on_commit("a word")
+        finally:
+            current.reset(before)
+        found = Task.objects.order_by("id").values_list("headers", flat=True)
+        assert [loads(headers).get("user") for headers in found] == [None, "7"]
 
     @pytest.mark.parametrize("call", ["delay", "delay_on_commit"])
     def test_without_a_request_there_is_none(self, call: str) -> None:
