@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+from celery import current_app
 from django.apps import AppConfig, apps
 from django.conf import settings
 
@@ -35,6 +37,17 @@ def modules(name: str) -> Iterator[ModuleType]:
         path = f"{config.name}.{name}"
         if takes_part(config) and find_spec(path):
             yield import_module(path)
+
+
+@cache
+def load_tasks() -> None:
+    """Import the tasks of all apps, once.
+
+    Not in a worker or a beat, which have done it: Celery's Django fixup sets Django up again each
+    time, with its logging, and runs all of its checks.
+    """
+    if not current_app.loader.worker_initialized:
+        current_app.loader.import_default_modules()
 
 
 def is_own(module: str) -> bool:

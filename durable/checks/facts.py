@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 from celery import current_app
+
+from durable.discovery import load_tasks
 
 #: Transports that hand a message to another worker when it isn't acknowledged for as long (kombu's
 #: default, seconds).
@@ -21,17 +22,9 @@ def conf() -> Any:
 
 def tasks() -> dict[str, Any]:
     """Return every task that a worker of this project knows, by name."""
-    _load()
+    load_tasks()
     found: dict[str, Any] = dict(current_app.tasks)
     return found
-
-
-@cache
-def _load() -> None:
-    # Once, and not in a worker or a beat, which have done it: Celery's Django fixup sets Django up
-    # again each time, with its logging, and runs all of its checks.
-    if not current_app.loader.worker_initialized:
-        current_app.loader.import_default_modules()
 
 
 def transport() -> str:

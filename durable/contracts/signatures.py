@@ -17,7 +17,7 @@ from typing import Any
 
 from celery import current_app
 
-from durable.discovery import is_own
+from durable.discovery import is_own, load_tasks
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -28,7 +28,7 @@ class ListError(ValueError):
 
 def tasks() -> dict[str, Any]:
     """Return every task that a worker of this code knows, by name."""
-    current_app.loader.import_default_modules()
+    load_tasks()
     return dict(current_app.tasks)
 
 

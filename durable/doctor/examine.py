@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import connections
 
 from durable.database.session import reason
+from durable.discovery import load_tasks
 
 from .line import Level, Line
 
@@ -72,6 +73,8 @@ def examine(limit: float = LIMIT, only: Iterable[str] = ()) -> list[Line]:
         for name, app in PARTS
         if (not app or apps.is_installed(app)) and (not wanted or name in wanted)
     ]
+    # Before the threads: Python 3.11 can't parse source in two at once, as some checks do.
+    load_tasks()
     end = time.monotonic() + limit
     for thread in threads:
         thread.start()

@@ -59,7 +59,7 @@ def lines() -> Iterator[Line]:
                    "fewer WEB_THREADS, WEB_CONCURRENCY or workers; or raise max_connections"
                    " (manage.py check --deploy --database default adds them up)")  # fmt: skip
         yield Line("database", "transactions", graded(longest, *LONG),
-                   f"the longest runs for {longest:.0f} s" + (f": {who}" if longest > 1 else ""),
+                   f"the longest runs for {longest:.0f} s" + (f": {who}" if who else ""),
                    "SELECT pg_terminate_backend(pid); no dead row goes before it")  # fmt: skip
         yield Line("database", "locks", graded(locked, *LOCKED),
                    f"{waits} for {locked:.0f} s" if waits else "none waits",
