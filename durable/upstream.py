@@ -116,8 +116,6 @@ def _names() -> Iterator[Name]:
     # A consumer may be connected and take nothing (celery#8030, celery#10205). kombu knows when it
     # last asked Redis for messages; without that, a connected one counts as healthy.
     yield from _listed("health", kombu__transport__redis={"Channel._brpop_sent_at": VALUE})
-    # The user that a request has looked up by now: a call names who it is, and asks nothing.
-    yield from _listed("logs", django__http__request={"HttpRequest._cached_user": VALUE})
     # Upstream writes the row back whole, and with it what a person has changed meanwhile
     # (django-celery-beat#1038). It has no function that says what an entry of the settings becomes.
     yield from _listed(

@@ -9,6 +9,7 @@ import re
 from contextvars import ContextVar
 from typing import Any
 
+from django.contrib.auth import SESSION_KEY
 from structlog.contextvars import bind_contextvars, get_contextvars, reset_contextvars
 
 #: The name in the log, and of the message header.
@@ -49,8 +50,9 @@ def carrying(options: dict[str, Any]) -> dict[str, Any]:
 
 def _user() -> dict[str, str]:
     """Return who is logged in, as far as the request knows by now: no query is made for it."""
-    user = getattr(current.get(), "_cached_user", None)
-    return {USER: str(user.pk)} if user is not None and user.pk is not None else {}
+    session = getattr(current.get(), "session", None)
+    user = session.get(SESSION_KEY) if session is not None and session.accessed else None
+    return {USER: str(user)} if user else {}
 
 
 def bind(**ids: str | None) -> Any:

@@ -26,7 +26,10 @@ PARTS = sorted({name.part for name in upstream.NAMES})
 LISTED = {name.path.rpartition(".")[2].rpartition(":")[2] for name in upstream.NAMES}
 
 #: Documented in spite of their underscore: Django's, NamedTuple's, the system's and Celery's.
-PUBLIC = {"_meta", "_fields", "_asdict", "_replace", "_exit", "_get_current_object"}
+PUBLIC = {
+    *("_meta", "_default_manager", "_fields", "_asdict", "_replace", "_exit"),
+    "_get_current_object",
+}
 
 WORDS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 

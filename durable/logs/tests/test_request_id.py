@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from celery import current_app as app
-from django.contrib.auth.models import User
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from kombu.utils.json import loads
@@ -113,10 +114,13 @@ class TestCalls:
     @pytest.mark.usefixtures("asked")
     def test_it_names_the_user_that_the_request_has_looked_up(self) -> None:
         request = HttpRequest()
+        request.session = SessionStore()
+        request.session[SESSION_KEY] = "7"
+        request.session.accessed = False
         before = current.set(request)
         try:
             tasks.says.delay_on_commit("a word")
-            request._cached_user = User(pk=7)  # type: ignore[attr-defined]
+            assert request.session[SESSION_KEY]
             tasks.says.delay_on_commit("a word")
         finally:
             current.reset(before)

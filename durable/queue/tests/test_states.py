@@ -90,7 +90,7 @@ def test_no_other_file_has_a_statement_on_the_rows() -> None:
         for path in (root / top).rglob("*.py")
         if not {"tests", "migrations"} & {*path.parts} and statement.search(path.read_text())
     }  # fmt: skip
-    assert found == {"durable/queue/store.py"}
+    assert found == {"durable/queue/store.py", "durable/queue/overview.py"}
 
 
 class Model:
