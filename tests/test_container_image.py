@@ -116,9 +116,9 @@ def test_it_holds_what_runs_and_nothing_else(image: str) -> None:
     found = inside(image, "sh", "-c", "ls /app /app/deploy /app/docker | sed 's/^.*:$//'")
     assert set(found.split()) == {
         *("__pycache__", "apps", "deploy", "docker", "durable", "manage.py", "proj", "staticfiles"),
-        "backup",
+        *("backup", "compose", "postgres"),
         *("drain", "entrypoint.sh", "generate-secrets", "gunicorn.conf.py", "healthcheck"),
-        *("keda_addresses.py", "kubernetes_secrets.py", "sbom"),
+        *("keda_addresses.py", "kubernetes_secrets.py", "publish-static", "sbom"),
     }
 
 
