@@ -55,4 +55,3 @@ def test_every_connection_is_encrypted_and_who_answers_is_checked(encrypted: Sta
 
     wait_until(ran, "a plain message has come by TLS")
     encrypted.run("deploy/compose/backup", "dump")
-    encrypted.run("deploy/compose/rotate-secret", "redis")
