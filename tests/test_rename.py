@@ -72,7 +72,7 @@ def test_it_is_in_the_style_and_its_layers_hold(shop: Shop) -> None:
 def test_its_settings_load_and_the_quick_tests_pass(shop: Shop, django_db_setup: None) -> None:
     said = shop.type(
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--create-db",
-        "durable/checks", "plum/tests/test_boot.py",
+        "plum/tests/test_boot.py",
         "tests/test_documented_settings.py", "tests/test_readme.py",
     )  # fmt: skip
     assert " passed" in said
