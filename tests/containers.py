@@ -132,6 +132,7 @@ class Stack:
         down = ("down", "--volumes", "--remove-orphans", "--timeout", "5")
         # Without the profile, the backups' volume would stay.
         self.compose("--profile", "backup", *down, check=False)
+        run("docker", "image", "rm", "--force", f"{self.name}:before", check=False)
 
     def ids(self, *services: str) -> list[str]:
         """Return the ids of the containers that run, oldest first."""

@@ -100,8 +100,10 @@ class Stack:
     def remove(self) -> None:
         """Take everything down, with its data, its image and its files."""
         self._down()
+        kept = [f"{self.name}:before"]  # for `make rollback`
         if self._own_image and self.image:
-            run("docker", "image", "rm", "--force", self.image, check=False)
+            kept.append(self.image)
+        run("docker", "image", "rm", "--force", *kept, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _all(self, *filters: str) -> list[str]:
