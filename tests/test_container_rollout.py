@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import socketserver
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from secrets import token_urlsafe
 from threading import Event, Thread
@@ -156,3 +158,40 @@ def test_a_new_key_fails_no_request_and_two_at_once_wait_for_each_other(stack: S
     assert "another up, rollback or rotate-secret is at work here; waiting for it" in said
     assert not set(stack.ids(*ROLES)) & set(before)
     assert [len(stack.ids(role)) for role in ROLES] == [1, 1, 1]
+
+
+@contextmanager
+def engine_elsewhere() -> Iterator[str]:
+    """Lead a port to the engine's socket, as ``ssh`` does; yield what goes into DOCKER_HOST."""
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.connect("/var/run/docker.sock")
+                there = Thread(target=carry, args=[self.request, engine])
+                there.start()
+                carry(engine, self.request)
+                there.join()
+
+    socketserver.ThreadingTCPServer.daemon_threads = True
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_new_key_is_put_into_a_stack_on_another_machine(stack: Stack) -> None:
+    before = stack.ids(*ROLES)
+    with engine_elsewhere() as host:
+        env = {"DOCKER_HOST": host}
+        stack.run("deploy/compose/rotate-secret", "metrics_token", env=env)
+        assert stack.run("make", "up", env=env).stdout.splitlines()[-1].startswith("http://")
+    after = stack.ids(*ROLES)
+    assert len(after) == len(before)
+    assert not set(after) & set(before)
