@@ -39,6 +39,7 @@ class Filter(NamedTuple):
     entries: Q | None
     #: An index leads to what it asks for, so that no part of the tables has to be searched.
     few_rows: bool
+    few_entries: bool
     sees_arguments: bool
 
 
@@ -54,7 +55,7 @@ def parse(text: str, now: datetime | None = None) -> Filter:
         raise FilterError(f"{error}: a quotation mark is missing") from None
     rows, entries = Q(), Q()
     states: list[str] = []
-    arguments = False
+    arguments = by_id = False
     for word in words:
         key, colon, value = word.partition(":")
         if not colon:
@@ -72,15 +73,18 @@ def parse(text: str, now: datetime | None = None) -> Filter:
         row, ended = _WORDS[key](value, now or timezone.now())
         rows, entries = rows & row, entries & ended
         arguments |= key == "arg"
-    return _with_states(text, rows, entries, states, arguments)
+        by_id |= key == "id"
+    return _with_states(text, rows, entries, states, by_id, arguments)
 
 
-def _with_states(text: str, rows: Q, entries: Q, states: list[str], arguments: bool) -> Filter:
+def _with_states(
+    text: str, rows: Q, entries: Q, states: list[str], by_id: bool, arguments: bool
+) -> Filter:
     waiting = [name for name in states if name in STATES]
     ended = [state for name in states for state in ENDED.get(name, ())]
     few = bool(waiting) and not {"ready", "scheduled"} & set(waiting)
     if not states:
-        return Filter(text, rows, entries, few, arguments)
+        return Filter(text, rows, entries, few, by_id, arguments)
     some = Q()
     for name in waiting:
         some |= _state(name)
@@ -89,6 +93,7 @@ def _with_states(text: str, rows: Q, entries: Q, states: list[str], arguments: b
         rows & some if waiting else None,
         entries & Q(state__in=ended) if ended else None,
         few,
+        by_id,
         arguments,
     )
 
@@ -109,6 +114,10 @@ def _named(column: str) -> Callable[[str, datetime], tuple[Q, Q]]:
         return found, found
 
     return condition
+
+
+def _task_id(value: str, now: datetime) -> tuple[Q, Q]:
+    return Q(task_id=value.removeprefix("=")), Q(task_id=value.removeprefix("="))
 
 
 def _header(name: str) -> Callable[[str, datetime], tuple[Q, Q]]:
@@ -160,7 +169,7 @@ def _place(value: str, now: datetime) -> tuple[Q, Q]:
 
 
 _WORDS: dict[str, Callable[[str, datetime], tuple[Q, Q]]] = {
-    "task": _named("task"), "queue": _named("queue"), "id": _named("task_id"),
+    "task": _named("task"), "queue": _named("queue"), "id": _task_id,
     "error": _error, "place": _place, "worker": _worker, "arg": _argument,
     "user": _header("user"), "request": _header("request_id"), "older": _older, "newer": _newer,
 }  # fmt: skip

@@ -91,6 +91,9 @@ class Life:
     @property
     def others(self) -> list[Entry]:
         """Its other lives: it was started again under the same id."""
+        before, after = "replayed_by" in self.headers, self.ended and self.row.replayed_at
+        if not (before or after):  # the most; it need not be looked for
+            return []
         entries = Entry.objects.using(queue.alias()).filter(task_id=self.row.task_id)
         return list(entries.exclude(pk=self.row.pk).order_by("-ended_at")[:LIVES])
 

@@ -80,7 +80,8 @@ def page(asked: Filter, before: int | None = None, size: int = conf.PAGE) -> Pag
         if condition is None:
             continue
         base = every(Q(pk__lt=before) if before else Q())
-        floor = None if every is rows and asked.few_rows else _floor(base)
+        few = asked.few_rows if every is rows else asked.few_entries
+        floor = None if few else _floor(base)
         wanted = base.filter(condition)
         if floor is not None:
             wanted = wanted.filter(pk__gte=floor)

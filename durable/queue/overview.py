@@ -56,8 +56,9 @@ class Worker(NamedTuple):
     held: int
 
 
-def queues(cap: int = CAP) -> list[Queue]:
+def queues(cap: int | None = None) -> list[Queue]:
     """Return the queues in which rows wait; as many steps in the index as there are lanes."""
+    cap = cap or CAP
     lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
     now = "statement_timestamp()"
     found = store.run(

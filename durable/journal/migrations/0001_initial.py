@@ -6,9 +6,9 @@ SLOTS = 32
 
 # In parts, one for each day in turn (slot = day number % SLOTS): a day that is over is dropped by
 # TRUNCATE, and no part has to be made while tasks run. Entries come in the order of their ends and
-# never change, so a BRIN index finds a time, and the filters of a BRIN an id of Celery's, for next
-# to nothing; the id of a row has a real one. Nothing is unique: an entry must never be what keeps a
-# task from ending.
+# never change, so a BRIN index finds a time for next to nothing. Celery's ids are random: a hash is
+# the smallest index that finds one. Nothing is unique: an entry must never be what keeps a task
+# from ending.
 TABLE = """
 CREATE TABLE durable_journal (
     slot int2 NOT NULL, priority int2 NOT NULL, attempt int4 NOT NULL, memory int4,
@@ -21,8 +21,7 @@ CREATE TABLE durable_journal (
 CREATE INDEX durable_journal_id ON durable_journal (id);
 CREATE INDEX durable_journal_ended ON durable_journal
     USING brin (ended_at) WITH (pages_per_range = 32, autosummarize = on);
-CREATE INDEX durable_journal_task ON durable_journal
-    USING brin (task_id text_bloom_ops) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX durable_journal_task ON durable_journal USING hash (task_id);
 CREATE INDEX durable_journal_failed ON durable_journal (ended_at)
     WHERE state IN ('FAILURE', 'REJECTED');
 CREATE INDEX durable_journal_failed_id ON durable_journal (id)
