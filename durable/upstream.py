@@ -53,11 +53,8 @@ def _names() -> Iterator[Name]:
         celery__app__task={
             "Task.__header__": VALUE,
             "Task._dump_pydantic_arguments": VALUE,
-            "Task._get_exec_options": "(self)",
         },
         celery__result={"EagerResult._cache": VALUE},
-        # A heartbeat that can't be sent must not stop the loop that serves rows.
-        celery__events__dispatcher={"EventDispatcher._publish": VALUE},
         celery__worker__request={
             "Request._already_cancelled": VALUE,
             "Request._already_revoked": VALUE,
@@ -66,11 +63,6 @@ def _names() -> Iterator[Name]:
         },
         celery__concurrency__base={"BasePool.flush": "(self)"},
         celery__worker__consumer={"Consumer.timer_entries_before_start": VALUE},
-        # Without a broker, what needs one is refused and not lost.
-        kombu__transport__memory={
-            "Channel._put": "(self, queue, message, **kwargs)",
-            "Channel._put_fanout": "(self, exchange, message, routing_key=None, **kwargs)",
-        },
         # In a TestCase, on_commit() runs nothing of itself.
         django__db__transaction={"Atomic._from_testcase": VALUE},
     )
@@ -80,7 +72,6 @@ def _names() -> Iterator[Name]:
     yield from _listed(
         "stopping",
         celery__worker={
-            "WorkController._send_worker_shutdown": "(self)",
             "WorkController.terminate": "(self, in_sighandler=False)",
         },
         celery__worker__state={"should_terminate": VALUE},
@@ -88,7 +79,6 @@ def _names() -> Iterator[Name]:
         celery__worker__request={
             "Request._already_cancelled": VALUE,
             "Request._apply_result": VALUE,
-            "Request._eta_timer_entry": VALUE,
         },
         celery__concurrency__base={
             "BasePool._pool": VALUE,
@@ -97,16 +87,10 @@ def _names() -> Iterator[Name]:
         celery__concurrency__asynpool={
             "AsynPool._cache": VALUE,
             "AsynPool._event_process_exit": "(self, hub, proc)",
-            "AsynPool._pool": VALUE,
             "AsynPool._processes": VALUE,
             "AsynPool._stop_task_handler": "(task_handler)",
             "AsynPool._task_handler": VALUE,
         },
-        billiard__process={"BaseProcess._controlled_termination": VALUE},
-        billiard__pool={"Pool._job_terminated": VALUE},
-        kombu__connection={"Connection._connection": VALUE},
-        kombu__transport__virtual={"QoS._delivered": VALUE, "QoS._quick_ack": VALUE},
-        kombu__transport__redis={"Channel._async_pool": VALUE, "Channel._pool": VALUE},
         concurrent__futures={
             "ThreadPoolExecutor._idle_semaphore": VALUE,
             "ThreadPoolExecutor._threads": VALUE,

@@ -10,6 +10,7 @@ from celery.utils.threads import bound_open_broker_sockets
 from celery.worker import state
 from kombu.common import ignore_errors
 
+from .event_loop import timer_entries
 from .pools import Pool
 
 logger = logging.getLogger(__name__)
@@ -36,16 +37,16 @@ def expect_no_answer(consumer: Any) -> None:
     if consumer.connection is None:
         return
     bound_open_broker_sockets(consumer.connection, BRIEFLY)
-    transport: Any = consumer.connection._connection  # the property would connect
-    for channel in list(getattr(transport, "channels", None) or ()):
-        if hasattr(channel, "auto_delete_queues"):  # redis: close() deletes each, and waits for it
-            channel.auto_delete_queues.clear()
-        for name in ("_pool", "_async_pool"):  # redis: what its new connections get
-            if (connections := getattr(channel, name, None)) is not None:
-                connections.connection_kwargs |= {
-                    "socket_timeout": BRIEFLY,
-                    "socket_connect_timeout": BRIEFLY,
-                }
+    if not consumer.connection.connected:  # to ask for more would connect
+        return
+    for channel in list(getattr(consumer.connection.connection, "channels", None) or ()):
+        if not hasattr(channel, "auto_delete_queues"):  # it isn't Redis
+            continue
+        channel.auto_delete_queues.clear()  # close() deletes each, and waits for it
+        for connections in (channel.pool, channel.async_pool):  # what its new connections get
+            connections.connection_kwargs |= {
+                "socket_timeout": BRIEFLY, "socket_connect_timeout": BRIEFLY,
+            }  # fmt: skip
 
 
 def unfinished() -> list[Any]:
@@ -67,10 +68,11 @@ def withdraw(worker: Any, pool: Pool) -> list[Any]:
         if bucket:
             waiting += [request for request, _ in bucket.contents]
             bucket.clear_pending()
-    for request in list(state.scheduled_requests):
-        if request._eta_timer_entry is not None:
-            worker.timer.cancel(request._eta_timer_entry)
-        waiting.append(request)
+    scheduled = {id(request): request for request in list(state.scheduled_requests)}
+    for entry in timer_entries(worker.hub):
+        if entry.args and id(entry.args[0]) in scheduled:  # it waits for its time
+            worker.hub.timer.cancel(entry)
+    waiting += scheduled.values()
     return [request for request in dict.fromkeys(waiting) if pool.withdraw(request)]
 
 
@@ -102,7 +104,7 @@ def give_back(requests: Iterable[Any]) -> None:
             if hasattr(qos, "restore_by_tag"):
                 # What kombu's own reject() would put behind all that waits.
                 qos.restore_by_tag(message.delivery_tag)
-                qos._quick_ack(message.delivery_tag)
+                qos.ack(message.delivery_tag)
             else:
                 message.requeue()
         except Exception as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from typing import Any
 
@@ -40,7 +39,7 @@ class Pool:
         celerys = pool._event_process_exit
 
         def look(process: Any, times: int) -> None:
-            if process in pool._pool and times:
+            if process.pid in self._pids() and times:
                 pool.maintain_pool()
                 hub.call_later(0.1, look, process, times - 1)
 
@@ -49,6 +48,10 @@ class Pool:
             look(process, 50)
 
         pool._event_process_exit = exited
+
+    def _pids(self) -> list[int]:
+        """Return the processes that there are."""
+        return list(self._pool.info["processes"]) if self._processes else []
 
     def withdraw(self, request: Any) -> bool:
         """Take back a task that nobody has begun; return whether that could be done."""
@@ -78,7 +81,7 @@ class Pool:
         """Take note of processes that have ended; return whether there is none any more."""
         if self._processes:
             self._processes.maintain_pool()
-        return not self._processes or not self._processes._pool
+        return not self._pids()
 
     def send_home(self) -> None:
         """Let the processes end when they have nothing to do."""
@@ -87,13 +90,9 @@ class Pool:
 
     def kill(self) -> None:
         """End the processes that are left by SIGKILL."""
-        for process in list(self._processes._pool if self._processes else ()):
-            logger.warning("process %s does not end, and is killed", process.pid)
-            process._job_terminated = process._controlled_termination = True
-            try:
-                os.kill(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for pid in self._pids():
+            logger.warning("process %s does not end, and is killed", pid)
+            self._pool.terminate_job(pid, signal.SIGKILL)
 
     def running_threads(self) -> int:
         """Return how many tasks run in threads."""

@@ -109,7 +109,8 @@ class OrderlyStop(bootsteps.StartStopStep):  # type: ignore[misc]
         except Exception:
             logger.exception("the worker's stop goes on without what has failed here")
         self._terminate()
-        self.worker._send_worker_shutdown()  # a warm shutdown's own; Celery's cold one sends none
+        # A warm shutdown's own; Celery's cold one sends none.
+        signals.worker_shutdown.send(sender=self.worker)
         if self.pool.running_threads():
             self.watchdog.exit(0)  # they can't be ended, and Python would wait for them
         logger.info("the worker has stopped, after %.1f s", time.monotonic() - self.told_at)

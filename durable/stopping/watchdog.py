@@ -84,13 +84,13 @@ class Watchdog(threading.Thread):
         os._exit(status)
 
     def _give_messages_back(self) -> None:
-        # Not the property without underscore, which connects.
-        transport: Any = getattr(self._worker.consumer.connection, "_connection", None)
-        for channel in list(transport.channels if transport else ()):
+        connection: Any = self._worker.consumer.connection
+        if connection is None or not connection.connected:  # to ask for more would connect
+            return
+        for channel in list(getattr(connection.connection, "channels", ())):
             if isinstance(channel, Channel) and hasattr(channel.qos, "restore_by_tag"):
                 # On a connection of its own. What was acknowledged isn't there any more.
-                for tag in list(channel.qos._delivered):
-                    channel.qos.restore_by_tag(tag)
+                channel.qos.restore_unacked()
 
     def _within(self, call: Callable[[], Any]) -> None:
         """Do *call* in a thread of its own, for ``HAND_BACK`` seconds."""

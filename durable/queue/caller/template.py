@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from celery import Task as CelerysTask
 from celery.app.routes import MapRoute
+from celery.app.task import extract_exec_options
 from celery.utils import uuid
 from celery.utils.functional import maybe_list
 from celery.utils.saferepr import saferepr
@@ -91,7 +92,7 @@ class Template:
         self._task = task
         options["shadow"] = options.get("shadow") or task.shadow_name(args, kwargs, options)
         options.setdefault("ignore_result", task.ignore_result)
-        options = {**task._get_exec_options(), **options}
+        options = {**extract_exec_options(task), **options}
         options = {name: value for name, value in options.items() if value is not None}
         refuse_unknown(task.name, options)
         if options.get("chord"):

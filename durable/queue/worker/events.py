@@ -7,7 +7,7 @@ from typing import Any
 from celery.events.dispatcher import EventDispatcher
 
 #: The event that a timer of the event loop sends, every two seconds.
-HEARTBEAT = "worker.heartbeat"
+HEARTBEAT = "worker-heartbeat"
 
 
 class Dispatcher(EventDispatcher):  # type: ignore[misc]
@@ -18,10 +18,11 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc]
     anew beside its loop (consumer.py).
     """
 
-    def _publish(self, event: Any, producer: Any, routing_key: str, *args: Any, **kw: Any) -> None:
+    def send(self, type: str, *args: Any, **fields: Any) -> Any:
+        """Send an event; of a heartbeat nothing is kept for later."""
         buffers: bool = self.buffer_while_offline  # type: ignore[has-type]
-        self.buffer_while_offline = buffers and routing_key != HEARTBEAT
+        self.buffer_while_offline = buffers and type != HEARTBEAT
         try:
-            super()._publish(event, producer, routing_key)
+            return super().send(type, *args, **{**fields, "retry": False})
         finally:
             self.buffer_while_offline = buffers

@@ -19,18 +19,18 @@ _EVENTS = "celeryev"
 class Channel(memory.Channel):
     """Refuses every message."""
 
-    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
-        raise OperationalError(
-            "there is no broker: CELERY_BROKER_URL is not set. Durable tasks need none "
-            "(delay_on_commit(), or any call with DURABLE_DELAY=true); for plain messages and "
-            "remote control (celery inspect, celery control) set it, redis://HOST:6379/0 for one"
-        )
+    def basic_publish(self, message: Any, exchange: str, routing_key: str, **kwargs: Any) -> None:
+        """Drop an event; refuse all else.
 
-    def _put_fanout(
-        self, exchange: Any, message: Any, routing_key: Any = None, **kwargs: Any
-    ) -> None:
+        :raises OperationalError: it would be lost.
+        """
         if exchange != _EVENTS:
-            self._put(exchange, message)
+            raise OperationalError(
+                "there is no broker: CELERY_BROKER_URL is not set. Durable tasks need none "
+                "(delay_on_commit(), or any call with DURABLE_DELAY=true); for plain messages and "
+                "remote control (celery inspect, celery control) set it, redis://HOST:6379/0 for "
+                "one"
+            )
 
 
 class Transport(memory.Transport):
