@@ -9,25 +9,22 @@ import pytest
 
 from .chaos.runner import Outcome, run_fault
 from .chaos.stack import Stack
-from .cluster import images, on_compose
+from .cluster import on_compose
 from .cluster.event import PAGES
 from .cluster.fixtures import Measured
 from .cluster.table import APPLIED
-from .containers import run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.container, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def compose_stack(image: str, measured: Measured) -> Iterator[Stack]:
-    images.build(image, images.second(image), "2")
     started = time.monotonic()
     with Stack(image=image) as stack:
         outcome = Outcome(APPLIED, "`docker compose up`, from nothing until everything is healthy")
         outcome.recovery = time.monotonic() - started
         measured.add("compose", outcome)
         yield stack
-    run("docker", "image", "rm", "--force", images.second(image), check=False)
 
 
 @pytest.mark.parametrize("name", on_compose.BY_NAME)

@@ -1,4 +1,7 @@
-"""The same events on compose, by the project's own scripts, for the rows beside the cluster's."""
+"""The same events on compose, by the project's own scripts, for the rows beside the cluster's.
+
+Roll-outs, the way back and rotations are tests/test_container_rollout.py's.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from ..chaos.fault import Fault, Scene
 from ..chaos.faults.workers import make_busy
 from ..chaos.stack import Stack
 from .events.upload import Uploaded
-from .images import second
 
 
 def up(stack: Stack, **env: str) -> bool:
@@ -57,32 +59,6 @@ class Scaled(Fault):
             raise ChaosError(f"scale-workers {number} failed")
 
 
-class RolledOut(Fault):
-    """A new version: its containers beside the old, then in their place."""
-
-    name = "image-rolled-out"
-    what = "`make up` with a new image"
-
-    def inject(self, scene: Scene) -> None:
-        if not up(scene.stack, APP_IMAGE=second(scene.stack.image)):
-            raise ChaosError("the new version did not start")
-
-
-class RolledBack(Fault):
-    """The new version was a mistake."""
-
-    name = "rolled-back"
-    what = "`make up` with the old image"
-
-    def prepare(self, scene: Scene) -> None:
-        if not up(scene.stack, APP_IMAGE=second(scene.stack.image)):
-            raise ChaosError("the new version did not start")
-
-    def inject(self, scene: Scene) -> None:
-        if not up(scene.stack):
-            raise ChaosError("the old version did not start")
-
-
 class BrokenMigration(Fault):
     """A new version whose migration fails halfway."""
 
@@ -121,8 +97,6 @@ BY_NAME: dict[str, type[Fault]] = {
     AppliedAgain.name: AppliedAgain,
     **({Uploaded.name: Uploaded} if find_spec("apps.reports") else {}),
     Scaled.name: Scaled,
-    RolledOut.name: RolledOut,
-    RolledBack.name: RolledBack,
     **{
         name: faults.BY_NAME[name]
         for name in (
