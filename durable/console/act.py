@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery import current_app
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -12,6 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
+from kombu.utils.json import loads
 
 from durable.queue import conf as queue
 from durable.queue.caller.calls import durable
@@ -98,11 +100,8 @@ def _schedule(what: str, who: str, name: str) -> str:
     model = get_object_or_404(PeriodicTask, name=name)
     with transaction.atomic(using=queue.alias()):
         if what == "run":
-            from django.contrib import admin
-
-            periodic: Any = admin.site.get_model_admin(PeriodicTask)
             with durable():
-                task, args, kwargs, options = _call_of(periodic, model)
+                task, args, kwargs, options = _call_of(model)
                 task.apply_async(args=args, kwargs=kwargs, **options)
         else:
             model.enabled = what == "enable"
@@ -112,10 +111,7 @@ def _schedule(what: str, who: str, name: str) -> str:
     return f"{name}: {'called once' if what == 'run' else f'{what}d'}."
 
 
-def _call_of(periodic: Any, model: PeriodicTask) -> tuple[Any, Any, Any, dict[str, Any]]:
-    from celery import current_app
-    from kombu.utils.json import loads
-
+def _call_of(model: PeriodicTask) -> tuple[Any, Any, Any, dict[str, Any]]:
     current_app.loader.import_default_modules()
     task = current_app.tasks.get(model.task)
     if task is None:

@@ -11,9 +11,11 @@ from django.db import connections
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from durable.console import access, snapshot
 from durable.console.access import TABS
+from durable.console.models import Deed
 from durable.journal import minutes
 from durable.journal.models import Entry
 from durable.queue import store
@@ -176,7 +178,6 @@ class TestDeeds:
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from durable.console import conf
-        from durable.console.models import Deed
 
         monkeypatch.setattr(conf, "CHUNK", 2)
         for number in range(5):
@@ -247,3 +248,20 @@ class TestDeeds:
         assert set(Entry.objects.exclude(task__endswith="work_off").values_list("state")) == {
             ("DISCARDED",)
         }
+
+    def test_a_periodic_task_is_run_once_and_switched_off_and_on(
+        self, admin_client: Client
+    ) -> None:
+        every = IntervalSchedule.objects.create(every=1, period="hours")
+        model = PeriodicTask.objects.create(
+            name="hourly", task=add.name, args="[1, 2]", interval=every
+        )
+        for what in ("run", "disable"):
+            admin_client.post(reverse("console:do", args=[what]), {"schedule": "hourly"})
+        row = Task.objects.get()
+        assert (row.task, row.body[:6]) == (add.name, "[[1, 2")
+        assert "the periodic task “hourly”" in read(admin_client, "task", row.pk)
+        model.refresh_from_db()
+        assert not model.enabled
+        assert "Switch on" in read(admin_client, "schedules")
+        assert Deed.objects.filter(target="hourly").count() == 2
