@@ -64,8 +64,8 @@ restore-drill: ## prove the newest dump: restore it beside the database, and com
 	@ENV=$(ENV) deploy/$(if $(ENV),k8s,compose)/backup drill
 
 .PHONY: restore
-restore: ## put a dump in the database's place: FROM=file; without it, show which there are
-	@ENV=$(ENV) deploy/$(if $(ENV),k8s,compose)/backup restore $(FROM)
+restore: ## put a dump in the database's place: FROM=file, or a second: AT="2026-11-29 14:03"; without, show which there are
+	@ENV=$(ENV) AT="$(AT)" deploy/$(if $(ENV),k8s,compose)/backup restore $(FROM)
 
 .PHONY: rotate-secret
 rotate-secret: ## replace a password or key: NAME=secret_key (postgres, redis; compose: metrics_token); ENV=prod for a cluster's

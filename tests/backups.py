@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import subprocess
 import tempfile
@@ -37,6 +38,7 @@ class Backups:
         self.folder = folder
         self.database = database
         self.url = server_url(database)
+        self.account: pwd.struct_passwd | None = None  # the script's, if not this process' own
         folder.mkdir(exist_ok=True)
 
     def env(self, **more: str) -> dict[str, str]:
@@ -60,6 +62,8 @@ class Backups:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            user=self.account and self.account.pw_uid,
+            group=self.account and self.account.pw_gid,
         )
 
     def run(self, *arguments: str, **env: str) -> str:

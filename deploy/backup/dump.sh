@@ -1,12 +1,22 @@
 # shellcheck shell=sh
 # A dump and the counts of its rows, both of one snapshot.
 
+DUMP_ON=live
+
 dump() {
   while :; do
     NAME=$(printf '%s' "$DATABASE" | tr -c 'A-Za-z0-9_' _)-$(date -u +%Y%m%dT%H%M%SZ).dump
     [ -e "$BACKUP_DIR/$NAME" ] || break
     sleep 0.2
   done
+  dump_as "$NAME" ''
+  if has_store; then store_dump; fi
+  forget_old
+}
+
+# dump_as NAME [MOMENT]: what DUMP_ON leads to, which shows the database of that moment, or of now.
+dump_as() {
+  NAME=$1
   DRAFT=$BACKUP_DIR/.draft-$NAME
   began=$(date +%s)
   record -v what=began
@@ -14,7 +24,7 @@ dump() {
 
   export BACKUP_HERE="$HERE" BACKUP_DATABASE="$DATABASE" BACKUP_DRAFT="$DRAFT" BACKUP_TEMP="$TEMP"
   ended=0
-  attempt sql live "$DATABASE" -v rows="$DRAFT.rows" -f "$HERE/dump.sql" || ended=$?
+  attempt sql "$DUMP_ON" "$DATABASE" -v rows="$DRAFT.rows" -v moment="$2" -f "$HERE/dump.sql" || ended=$?
   if [ ! -e "$TEMP/dumped" ]; then
     [ ! -s "$TEMP/dump-error" ] || cp "$TEMP/dump-error" "$TEMP/error"
     explain "the dump failed"
@@ -37,8 +47,6 @@ dump() {
   record -v what=dumped -v dumped="$(fact "$NAME" dumped)" -v bytes="$bytes" -v tables="$tables" \
     -v rows="$rows" -v seconds="$seconds"
   say "$NAME: $rows rows of $tables tables, $bytes bytes, $seconds s"
-  if has_store; then store_dump; fi
-  forget_old
 }
 
 # On the disk first, under its name afterwards: a machine that loses power leaves no half dump.

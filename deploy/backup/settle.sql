@@ -37,4 +37,10 @@ FROM (SELECT id AS row_id, greatest(attempt + 1,
     FROM durable_task) AS numbers
 WHERE row_id = id;
 \endif
+
+-- The rows of the archive's drill are those of another history now.
+SELECT to_regclass('durable_backups_moment') IS NOT NULL AS moments \gset
+\if :moments
+DELETE FROM durable_backups_moment;
+\endif
 COMMIT;

@@ -4,7 +4,7 @@
 -- | postgres    | nothing outside of here | everything                                             |
 -- | proj        | migrate, restore        | what it likes, in its own database; make databases     |
 -- | proj_app    | web, worker, beat       | read and write rows                                    |
--- | proj_backup | backup, drill           | read all, write its own list; make databases           |
+-- | proj_backup | backup, drill           | read all, its WAL too, write its own list; make databases |
 --
 -- What is in the database `proj` its owner grants, after each migration (durable/schema/privileges.py).
 -- The passwords are files in the folder PASSWORDS. Run again, it sets those that are there now, which
@@ -26,7 +26,7 @@ BEGIN;
 SET LOCAL log_min_error_statement = panic;
 ALTER ROLE proj LOGIN NOSUPERUSER NOCREATEROLE CREATEDB NOREPLICATION NOBYPASSRLS PASSWORD :'owner';
 ALTER ROLE proj_app LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS PASSWORD :'app';
-ALTER ROLE proj_backup LOGIN NOSUPERUSER NOCREATEROLE CREATEDB NOREPLICATION NOBYPASSRLS PASSWORD :'backup';
+ALTER ROLE proj_backup LOGIN NOSUPERUSER NOCREATEROLE CREATEDB REPLICATION NOBYPASSRLS PASSWORD :'backup';
 GRANT pg_read_all_data TO proj_backup;
 COMMIT;
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from .models import Backup
+from .models import Backup, Moment
 
 
 def proven_age(now: datetime | None = None) -> float | None:
@@ -49,3 +49,7 @@ def metrics() -> Iterator[tuple[str, str, tuple[str, ...], Mapping[tuple[str, ..
     if (age := stored_age()) is not None:
         meaning = "Seconds since the moment that the newest dump off the machine shows."
         yield "proj_backup_stored_age_seconds", meaning, (), {(): age}
+    if newest := Moment.objects.order_by("-at").first():
+        meaning = "Seconds since the archive of WAL was last written."
+        age = (timezone.now() - newest.at).total_seconds()
+        yield "proj_backup_archive_age_seconds", meaning, (), {(): age}

@@ -1,4 +1,4 @@
-"""One table: the dumps that exist, and the tries that failed."""
+"""The dumps that exist, the tries that failed, and the rows that prove the archive."""
 
 from __future__ import annotations
 
@@ -41,3 +41,15 @@ class Backup(models.Model):
 
     def __str__(self) -> str:
         return self.file
+
+
+class Moment(models.Model):
+    """A minute in which the archive was written; its drill looks for these rows in a restored one.
+
+    Written by deploy/backup/archive.sh.
+    """
+
+    at = models.DateTimeField(primary_key=True, db_default=Now())
+
+    def __str__(self) -> str:
+        return self.at.isoformat()

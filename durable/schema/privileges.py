@@ -20,7 +20,7 @@ TABLES = ("rpvmf", "SELECT, INSERT, UPDATE, DELETE")
 SEQUENCES = ("S", "USAGE, SELECT")
 #: Parts of a table may be emptied: what is old goes so (durable/journal/keep.py).
 PARTS = "TRUNCATE"
-LIST_OF_DUMPS = "durable_backups_backup"
+WRITTEN_BY_BACKUPS = ("durable_backups_backup", "durable_backups_moment")
 
 # The owner's relations of these kinds that lack one of the privileges.
 _LACKING = """
@@ -58,9 +58,10 @@ def give() -> list[str]:
         close_database(cursor, [name for name in (application, backup) if name])
         if application:
             read_and_write(cursor, application)
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [LIST_OF_DUMPS])
-        if backup and cursor.fetchone() == (True,):
-            execute(cursor, f"GRANT {TABLES[1]} ON {{}} TO {{}}", LIST_OF_DUMPS, backup)
+        for table in WRITTEN_BY_BACKUPS if backup else ():
+            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
+            if cursor.fetchone() == (True,):
+                execute(cursor, f"GRANT {TABLES[1]} ON {{}} TO {{}}", table, backup)
         return [name for name in (application, backup) if name]
 
 

@@ -31,4 +31,10 @@ class Migration(migrations.Migration):
                 'ordering': ['-started_at'],
             },
         ),
+        migrations.CreateModel(
+            name='Moment',
+            fields=[
+                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), primary_key=True, serialize=False)),
+            ],
+        ),
     ]

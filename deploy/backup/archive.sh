@@ -1,0 +1,110 @@
+# shellcheck shell=sh
+# The archive: base backups in BACKUP_DIR/base and all WAL since the oldest of them in BACKUP_DIR/wal,
+# from which the database of any second can be made again (moment.sh). PostgreSQL's own programs
+# fetch both by its replication protocol, so nothing runs in the server's container or on its disk.
+
+SLOT=proj_backup
+
+# on_server QUERY: by the database of the roles, which any role for backups may enter.
+on_server() { sql live "$DATABASE" -c "$1"; }
+
+archive() {
+  mkdir -p "$BACKUP_DIR/wal" "$BACKUP_DIR/base"
+  exec 7>>"$BACKUP_DIR/.archive"
+  flock --nonblock 7 || fail "the archive in $BACKUP_DIR is being written already"
+  case ${BACKUP_MOMENTS_DAYS:=7}${BACKUP_BASE_HOURS:=24} in
+  *[!0-9]*) fail "BACKUP_MOMENTS_DAYS=$BACKUP_MOMENTS_DAYS, BACKUP_BASE_HOURS=$BACKUP_BASE_HOURS: expected whole numbers" ;;
+  esac
+  marked=0
+  while :; do
+    [ -n "${RECEIVER:-}" ] && kill -0 "$RECEIVER" 2>/dev/null || receive
+    compress
+    now=$(date +%s)
+    if [ $((now - marked)) -ge 60 ]; then
+      mark && marked=$now
+      take_base_if_due
+      trim
+    fi
+    sleep "${BACKUP_ARCHIVE_PAUSE:-5}" &
+    wait "$!" || true
+  done
+}
+
+# Starts to receive. The slot has the server keep what was not received yet (max_slot_wal_keep_size
+# at most: beyond that it is lost, and the archive begins anew with a base backup).
+receive() {
+  if [ "$(on_server "SELECT wal_status FROM pg_replication_slots WHERE slot_name = '$SLOT'" 2>/dev/null)" = lost ]; then
+    say "the server kept no more WAL for an archive that was away too long: there is a gap, and a new base backup" >&2
+    on_server "SELECT pg_drop_replication_slot('$SLOT')" >/dev/null
+    rm -f "$BACKUP_DIR"/wal/*.partial
+    : >"$BACKUP_DIR/base/.due"
+  fi
+  attempt env PGSERVICE=live pg_receivewal --directory "$BACKUP_DIR/wal" --slot "$SLOT" --create-slot --if-not-exists --no-password ||
+    explain "WAL can't be received: the role needs REPLICATION, and pg_hba.conf a line that lets it in"
+  PGSERVICE=live pg_receivewal --directory "$BACKUP_DIR/wal" --slot "$SLOT" --no-loop --no-password 7>&- &
+  RECEIVER=$!
+}
+
+# Whole segments: most are nearly empty, for a new one begins each minute.
+compress() {
+  for path in "$BACKUP_DIR"/wal/????????????????????????; do
+    [ -f "$path" ] || continue
+    gzip -1 <"$path" >"$path.draft" && sync "$path.draft" && mv "$path.draft" "$path.gz" && rm "$path"
+  done
+}
+
+# A row for the drill to look for; and something is committed each minute, so that every second has an end.
+mark() {
+  on_server "INSERT INTO durable_backups_moment DEFAULT VALUES;
+    DELETE FROM durable_backups_moment WHERE at < now() - interval '$((BACKUP_MOMENTS_DAYS + 1)) days'" >/dev/null
+}
+
+bases() {
+  for path in "$BACKUP_DIR"/base/[0-9]*T[0-9]*Z; do
+    [ ! -f "$path/start" ] || basename "$path"
+  done | LC_ALL=C sort
+}
+
+take_base_if_due() {
+  last=$(bases | tail -n 1)
+  if [ -n "$last" ] && [ ! -e "$BACKUP_DIR/base/.due" ] &&
+    [ $((now - $(seconds_of "$last"))) -lt $((BACKUP_BASE_HOURS * 3600)) ]; then
+    return
+  fi
+  draft=$BACKUP_DIR/base/.draft
+  rm -rf "$draft"
+  if ! attempt env PGSERVICE=live pg_basebackup --pgdata "$draft" --format tar --gzip --wal-method none \
+    --checkpoint fast --label "$SLOT" --no-password 2>"$TEMP/base"; then
+    say "no base backup could be made, the next minute is another try: $(tail -n 1 "$TEMP/error")" >&2
+    return
+  fi
+  tar -xzOf "$draft/base.tar.gz" --occurrence=1 backup_label | sed -n 's/^START WAL .*(file \(.*\))$/\1/p' >"$draft/start"
+  sync "$draft"/*
+  rm -f "$BACKUP_DIR/base/.due"
+  # The second after its end is the first that it leads to.
+  name=$(date -u -d '1 second' +%Y%m%dT%H%M%SZ)
+  mv "$draft" "$BACKUP_DIR/base/$name"
+  say "base backup $name: $(wc -c <"$BACKUP_DIR/base/$name/base.tar.gz" | tr -d ' ') bytes; any second from then on can be restored"
+}
+
+# Deletes what leads to no second of the last BACKUP_MOMENTS_DAYS.
+trim() {
+  limit=$(date -u -d "$BACKUP_MOMENTS_DAYS days ago" +%Y%m%dT%H%M%SZ)
+  oldest=$(bases | awk -v limit="$limit" '$0 <= limit { last = $0 } NR == 1 { first = $0 } END { print last != "" ? last : first }')
+  [ -n "$oldest" ] || return 0
+  for name in $(bases); do
+    [ "$name" = "$oldest" ] && break
+    rm -rf "$BACKUP_DIR/base/${name:?}"
+    say "base backup $name: deleted, newer ones are kept"
+  done
+  first=$(cat "$BACKUP_DIR/base/$oldest/start")
+  for path in "$BACKUP_DIR"/wal/????????????????????????.gz; do
+    [ -f "$path" ] || continue
+    name=$(basename "$path" .gz)
+    # The first eight digits are the timeline, which a promotion changes.
+    [ "$(expr "x$(printf '%s' "$name" | cut -c 9-)" '<' "x$(printf '%s' "$first" | cut -c 9-)")" = 0 ] || rm -f "$path"
+  done
+}
+
+# The time in a name, as seconds since 1970.
+seconds_of() { date -u -d "$(printf '%s' "$1" | sed 's/^\(....\)\(..\)\(..\)T\(..\)\(..\)\(..\)Z$/\1-\2-\3 \4:\5:\6/')" +%s; }

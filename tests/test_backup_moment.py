@@ -1,0 +1,134 @@
+"""WAL is archived by its replication protocol, and the database of any second can be had again."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from deploy.local import account
+
+from .backups import TABLES, Backups
+from .fixtures_worker import wait_for
+
+MOMENTS = "CREATE TABLE durable_backups_moment (at timestamptz PRIMARY KEY DEFAULT now())"
+
+
+class Archive(Backups):
+    """A database whose WAL is received while the test runs."""
+
+    process: subprocess.Popen[str]
+
+    def bases(self) -> list[Path]:
+        return sorted((self.folder / "base").glob("2*Z"))
+
+    def mark(self) -> int:
+        """Write a row as the archive does each minute; return the first second after it."""
+        self.execute("INSERT INTO durable_backups_moment DEFAULT VALUES")
+        return next_second()
+
+    def receive(self) -> None:
+        self.process = self.start("archive", BACKUP_ARCHIVE_PAUSE="0.5")
+
+    def stop(self) -> str:
+        self.process.terminate()
+        return self.process.communicate(timeout=120)[0]
+
+
+def next_second() -> int:
+    """Return the next whole second, once it has begun and is over."""
+    second = int(time.time()) + 1
+    wait_for(lambda: time.time() > second + 1, "the second is over")
+    return second
+
+
+def text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%F %T")
+
+
+@pytest.fixture(scope="module")
+def archive() -> Iterator[Archive]:
+    folder = Path(tempfile.mkdtemp(prefix="archive-"))
+    found = Archive(folder, f"shop_{secrets.token_hex(4)}")
+    found.account = account.find()  # PostgreSQL doesn't run as root
+    if found.account:
+        os.chown(folder, found.account.pw_uid, found.account.pw_gid)
+    found.execute(f"CREATE DATABASE {found.database}", database="postgres")
+    found.execute(TABLES + MOMENTS)
+    found.receive()
+    try:
+        wait_for(found.bases, "there is a base backup", 120)
+        yield found
+    finally:
+        print(found.stop())
+        found.execute("SELECT pg_drop_replication_slot('proj_backup')", database="postgres")
+        found.drop_all()
+        shutil.rmtree(folder)
+
+
+def test_the_database_of_a_second_becomes_a_dump_and_is_restored(archive: Archive) -> None:
+    archive.execute("INSERT INTO account (name) VALUES ('before')")
+    second = next_second()
+    archive.execute("DELETE FROM account")
+    archive.mark()
+    name = archive.run("moment", text(second)).split()[-1]
+    assert name == f"{archive.database}-{datetime.fromtimestamp(second, UTC):%Y%m%dT%H%M%SZ}.dump"
+    assert archive.run("check", name).split()[-1] == f"{datetime.fromtimestamp(second, UTC):%FT%TZ}"
+    archive.run("restore", name)
+    assert archive.execute("SELECT count(*), max(name) FROM account WHERE name = 'before'") == [
+        (1, "before")
+    ]
+    assert archive.execute("SELECT count(*) FROM account") == [(501,)]
+    assert not list(archive.folder.glob(".draft*"))
+
+
+def test_a_random_second_is_restored_each_night_and_compared(archive: Archive) -> None:
+    for _ in range(4):
+        archive.mark()
+    said = archive.run("nightly")
+    assert re.search(r"UTC: proven, its newest row of .* is there and no later one", said)
+    # A row that the archive doesn't know of.
+    archive.execute(
+        "UPDATE durable_backups_moment SET at = at + interval '1 ms'"
+        " WHERE at <> (SELECT max(at) FROM durable_backups_moment)"
+    )
+    assert "the archive is wrong: at " in archive.refuse("drill")
+
+
+def test_a_restarted_archive_goes_on_where_it_was(archive: Archive) -> None:
+    archive.stop()
+    archive.execute("INSERT INTO account (name) VALUES ('meanwhile')")
+    archive.execute("SELECT pg_switch_wal()", database="postgres")
+    second = next_second()
+    archive.receive()
+    archive.mark()
+    packed = archive.folder / "wal"
+    wait_for(lambda: list(packed.glob("*.gz")), "a whole segment is compressed")
+    name = archive.run("moment", text(second)).split()[-1]
+    rows = (archive.folder / f"{name}.rows").read_text()
+    [(count,)] = archive.execute("SELECT count(*) FROM account")
+    assert f"public.account\t{count}\n" in rows
+
+
+@pytest.mark.parametrize(
+    ("moment", "words"),
+    [
+        ("", "which second?"),
+        ("yesteryear", "AT='yesteryear': expected a time like"),
+        ("2030-01-01", "that is still to come"),
+        ("2020-01-01 10:00", "the archive begins at 20"),
+    ],
+)
+def test_a_second_that_cannot_be_had_is_refused_with_words(
+    archive: Archive, moment: str, words: str
+) -> None:
+    assert words in archive.refuse("moment", moment)
