@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
-from .containers import ROOT, Stack, inspect, wait_until
+from .containers import ROOT, Stack, inspect, run, wait_until
 from .test_container_compose_file import config
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
@@ -95,6 +100,61 @@ def test_a_restore_brings_back_what_was_and_starts_what_ran(stack: Stack) -> Non
     stack.manage("from proj.celery import debug_task; debug_task.delay_on_commit()")
     count = "from durable.queue.models import Task; print(Task.objects.count())"
     wait_until(lambda: stack.manage(count) == "0", "all tasks are done")
+
+
+def test_a_dump_leaves_the_machine_encrypted_and_is_proven_from_there(stack: Stack) -> None:
+    network = run("docker", "network", "inspect", f"{stack.name}_default").stdout
+    gateway = json.loads(network)[0]["IPAM"]["Config"][0]["Gateway"]
+    server = ThreadedMotoServer(gateway, 0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    boto3.client(
+        "s3", endpoint_url=f"http://{gateway}:{port}", region_name="us-east-1",
+        aws_access_key_id="testing", aws_secret_access_key="testing",
+    ).create_bucket(Bucket=stack.name)  # fmt: skip
+    made = stack.compose(
+        "exec", "-T", "web", "python", "-m", "durable.backups.encryption"
+    )  # fmt: skip
+    settings = stack.folder / ".env"
+    before = settings.read_text() if settings.exists() else ""
+    lines = (
+        f"BACKUP_STORE_URL=s3://{stack.name}/proj", f"AWS_ENDPOINT_URL=http://{gateway}:{port}",
+        "AWS_REGION=us-east-1", "BACKUP_ACCESS_KEY_ID=testing", "BACKUP_SECRET_ACCESS_KEY=testing",
+        made.stderr.strip("# \n"), f"BACKUP_IDENTITY={made.stdout.strip()}",
+    )  # fmt: skip
+    try:
+        settings.write_text("\n".join((before, *lines, "")))
+        stack.compose("run", "--rm", "--no-deps", "secrets")
+        said = stack.run("make", "backup").stdout + stack.run("make", "restore-drill").stdout
+        name = names(stack)[-1]
+        assert f"{name}: stored in s3://{stack.name}/proj" in said
+        assert f"{name}: fetched from the storage" in said
+        assert f"{name}: proven" in said
+        in_the_volume(stack, f"rm {name}*")
+        assert f"{name}\t" in stack.run("make", "restore").stdout
+        assert not stack.ids("backup-store")
+    finally:
+        settings.write_text(before)
+        stack.compose("run", "--rm", "--no-deps", "secrets")
+        server.stop()
+
+
+def test_the_database_of_a_second_is_restored_from_the_archive(stack: Stack) -> None:
+    stack.compose("--profile", "archive", "up", "--detach", "--no-deps", "archive")
+    try:
+        logs = ("--profile", "archive", "logs", "archive")
+        wait_until(lambda: "base backup" in stack.compose(*logs).stdout, "there is a base backup")
+        stack.manage(USERS + "User.objects.create(username='then')")
+        second = int(time.time()) + 1
+        wait_until(lambda: time.time() > second + 1, "the second is over")
+        stack.manage(USERS + "User.objects.filter(username='then').delete()")
+        moment = datetime.fromtimestamp(second, UTC).strftime("%F %T")
+        said = stack.run("make", "restore", f"AT={moment}").stdout
+        assert f"is as it was at {datetime.fromtimestamp(second, UTC):%FT%TZ}" in said
+        there = "print(User.objects.filter(username='then').count())"
+        assert stack.manage(USERS + there) == "1"
+    finally:
+        stack.compose("--profile", "archive", "rm", "--force", "--stop", "archive")
 
 
 def test_a_wrong_file_is_refused_before_anything_is_stopped(stack: Stack) -> None:
