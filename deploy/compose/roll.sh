@@ -19,6 +19,7 @@ lock_stack() {
 
 state() { docker inspect --format "$2" "$1" 2>/dev/null; }
 containers() { docker compose ps --all --quiet "$@"; }
+# shellcheck disable=SC2016
 role_of() { state "$1" '{{range $i, $word := .Config.Cmd}}{{if not $i}}{{$word}}{{end}}{{end}}'; }
 
 # Those of the containers $2... that play the role $1.
@@ -112,7 +113,7 @@ retire() {
 # the workers', which may finish their tasks, and beat's, of which one leads. The numbers of each:
 # configured, or running, by the function that $1 names.
 # shellcheck disable=SC2046,SC2086
-roll() {
+roll() ( # a shell of its own, for its variables and traps
   number=$1
   shift
   old=$(containers "$@")
@@ -140,5 +141,4 @@ roll() {
   send_to
   retire $(of_role worker $old)
   retire $(docker ps --all --quiet --no-trunc | grep -xF "$old")
-  trap - EXIT INT TERM
-}
+)
