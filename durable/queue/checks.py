@@ -11,6 +11,8 @@ from celery import current_app
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connections
 
+from durable.journal import conf as journal
+
 from . import conf
 from .source_scan import bare_calls
 
@@ -32,6 +34,16 @@ def _times() -> list[CheckMessage]:
                 "started elsewhere.",
                 hint=f"Set DURABLE_DEAD_AFTER to {3 * heartbeat} or more.",
                 id="durable.E001",
+            )
+        )
+    days = journal.get("DAYS")
+    if days > journal.MOST_DAYS:
+        found.append(
+            Error(
+                f"HISTORY_DAYS={days}: the journal has a part for each day, and keeps "
+                f"{journal.MOST_DAYS} days at most.",
+                hint=f"Set HISTORY_DAYS to {journal.MOST_DAYS} or less.",
+                id="durable.E007",
             )
         )
     return found

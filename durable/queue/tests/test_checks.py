@@ -29,6 +29,13 @@ def test_numbers_that_contradict_each_other(settings: Any) -> None:
     assert "Set DURABLE_DEAD_AFTER to 6" in (message.hint or "")
 
 
+def test_a_history_longer_than_the_journal_has_parts_is_an_error(settings: Any) -> None:
+    settings.HISTORY_DAYS = 90
+    [message] = run_checks(tags=["durable"])
+    assert message.id == "durable.E007"
+    assert message.msg.startswith("HISTORY_DAYS=90: ")
+
+
 def test_a_long_task_that_is_called_around_its_row_is_named_unless_every_call_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
