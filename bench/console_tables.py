@@ -68,6 +68,6 @@ PATHS = {
     "Queues": "/ops/queues/", "Workers": "/ops/workers/", "Schedules": "/ops/schedules/",
     "Names": "/ops/names/?hours=24", "Audit": "/ops/audit/",
     "Admin: tasks": "/admin/durable/task/",
-    "Admin: tasks, found by name": "/admin/durable/task/?q=task_7",
+    "Admin: tasks that are scheduled": "/admin/durable/task/?state=scheduled",
     "Admin: workers": "/admin/durable/worker/",
 }  # fmt: skip
