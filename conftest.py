@@ -12,7 +12,10 @@ import django
 
 from tests.servers import start_postgres, start_valkey, temporary_folder
 
-pytest_plugins = ["tests.fixtures_worker", "tests.fixtures_durable", "tests.cluster.fixtures"]
+pytest_plugins = [
+    "durable.testing.plugin", "tests.fixtures_worker", "tests.fixtures_durable",
+    "tests.cluster.fixtures",
+]  # fmt: skip
 
 #: Settings of the project, and what libpq reads by itself.
 PREFIXES = (
