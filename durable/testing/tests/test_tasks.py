@@ -80,7 +80,8 @@ def test_a_call_that_is_rolled_back_is_none(tasks: Tasks) -> None:
     with transaction.atomic():
         charge.delay_on_commit(1)
         transaction.set_rollback(True)
-    assert tasks.calls == tasks.run() == []
+    assert tasks.calls == []
+    assert tasks.run() == []
 
 
 def test_a_run_makes_the_effects_and_what_follows_the_commit(tasks: Tasks) -> None:
