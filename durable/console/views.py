@@ -12,8 +12,7 @@ from django.views.decorators.http import require_GET
 from django_celery_beat.models import PeriodicTask
 
 from durable.backups.models import Backup
-from durable.journal.minutes import BOUNDS, quantile
-from durable.journal.models import Minute
+from durable.journal import minutes
 from durable.queue import conf as queue
 from durable.queue import overview
 from durable.schedules.entry import Entry as Periodic
@@ -162,23 +161,10 @@ def names(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Show each task's waits, runs, failures and memory of the last hours."""
     hours = {"1": 1, "24": 24, "168": 168}.get(request.GET.get("hours", ""), 24)
     since = timezone.now() - timedelta(hours=hours)
-    sums: dict[str, dict[str, Any]] = {}
-    minutes = Minute.objects.using(queue.alias()).filter(minute__gte=since)
-    for one in minutes.order_by("-minute")[:50_000].iterator():
-        name = sums.setdefault(
-            one.task,
-            {"done": 0, "failed": 0, "died": 0, "ran": 0.0, "memory": 0,
-             "waits": [0] * (len(BOUNDS) + 1), "runs": [0] * (len(BOUNDS) + 1)},
-        )  # fmt: skip
-        for key in ("done", "failed", "died", "ran"):
-            name[key] += getattr(one, key)
-        name["memory"] = max(name["memory"], one.memory or 0)
-        for key in ("waits", "runs"):
-            name[key] = [a + b for a, b in zip(name[key], getattr(one, key), strict=True)]
-    lines = []
-    for task_name, name in sorted(sums.items(), key=lambda item: -item[1]["ran"]):
-        quantiles = [quantile(name[key], part) for key in ("waits", "runs") for part in (0.5, 0.95)]
-        lines.append({"name": task_name, **name, "quantiles": quantiles})
+    lines = minutes.by_task(since)
+    for one in lines:
+        histograms = (one["waits"], one["runs"])
+        one["quantiles"] = [minutes.quantile(all_, p) for all_ in histograms for p in (0.5, 0.95)]
     return _render(request, "names", viewer, lines=lines, hours=hours)
 
 

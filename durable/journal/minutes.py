@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connections, transaction
 from django.utils import timezone
@@ -100,3 +101,21 @@ def quantile(counts: Sequence[int], part: float) -> float | None:
             return low + (BOUNDS[number] - low) * (wanted - seen) / count
         seen += count
     return float(BOUNDS[-1])
+
+
+def by_task(since: datetime) -> list[dict[str, Any]]:
+    """Return the sums of each task since then, the one that ran the longest first."""
+
+    def sums(column: str) -> str:
+        each = (f"sum({column}[{n}])::int8" for n in range(1, len(BOUNDS) + 2))
+        return f"ARRAY[{', '.join(each)}]"
+
+    names = ("name", "done", "failed", "died", "ran", "memory", "waits", "runs")
+    with connections[conf.alias()].cursor() as cursor:
+        cursor.execute(
+            f"""SELECT task, sum(done)::int8, sum(failed)::int8, sum(died)::int8, sum(ran),
+                    max(memory), {sums("waits")}, {sums("runs")}
+                FROM durable_minute WHERE minute >= %s GROUP BY task ORDER BY 5 DESC LIMIT 500""",
+            [since],
+        )
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

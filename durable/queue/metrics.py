@@ -11,7 +11,7 @@ from . import overview, store
 from .states import STATES
 
 #: Rows of a lane that a scrape counts at most; the age of the oldest says the rest.
-CAP = 50_000
+CAP = 10_000
 
 
 def queues() -> set[str]:
