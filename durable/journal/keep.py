@@ -9,7 +9,7 @@ from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
 from . import conf
-from .models import Minute
+from .models import Minute, Total
 
 
 def drop_old() -> int:
@@ -27,9 +27,10 @@ def drop_old() -> int:
         except OperationalError as error:
             if "lock timeout" not in str(error):
                 raise
-    Minute.objects.using(conf.alias()).filter(
-        minute__lt=timezone.now() - timedelta(days=conf.MINUTES_DAYS)
-    ).delete()
+    # A name that was not seen for as long leaves its place among the counters to another.
+    old = timezone.now() - timedelta(days=conf.MINUTES_DAYS)
+    Minute.objects.using(conf.alias()).filter(minute__lt=old).delete()
+    Total.objects.using(conf.alias()).filter(changed_at__lt=old).delete()
     return emptied
 
 

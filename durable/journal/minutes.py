@@ -64,8 +64,12 @@ _next = 0.0
 def fold() -> bool:
     """Count the minutes that are over; return whether this process was the one to do it.
 
+    What no later one counts again goes into the totals.
+
     :raises django.db.Error: the database is away; the next one counts what is missing.
     """
+    from . import totals  # which takes BOUNDS from here
+
     now = timezone.now()
     with transaction.atomic(using=conf.alias()), connections[conf.alias()].cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
@@ -74,6 +78,7 @@ def fold() -> bool:
         cursor.execute("SELECT max(minute) FROM durable_minute")
         last = cursor.fetchone()[0] or now - timedelta(days=1)
         cursor.execute(_FOLD, {"since": last - AGAIN, "now": now})
+        totals.settle(last - AGAIN)
     return True
 
 

@@ -1,4 +1,4 @@
-"""The tables: entries of ended tasks, and the counts of each minute."""
+"""The tables: entries of ended tasks, and the counts of each minute and in total."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ class Minute(models.Model):
     waits = ArrayField(models.IntegerField())
     runs = ArrayField(models.IntegerField())
     memory = models.IntegerField(null=True, help_text="KiB, the most of a process")
+    settled = models.BooleanField(db_default=False, help_text="is in the totals")
 
     class Meta:
         db_table = "durable_minute"
@@ -74,6 +75,37 @@ class Minute(models.Model):
                 fields=["minute", "task", "queue"], name="durable_minute_one_each"
             )
         ]
+        indexes = [
+            models.Index(
+                "minute", name="durable_minute_unsettled", condition=models.Q(settled=False)
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.minute:%F %H:%M} {self.task} {self.queue}"
+
+
+class Total(models.Model):
+    """What has ended of one task in one queue since the beginning: the counters of `/metrics`."""
+
+    task = models.TextField()
+    queue = models.TextField()
+    done = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    revoked = models.BigIntegerField(default=0)
+    retried = models.BigIntegerField(default=0)
+    died = models.BigIntegerField(default=0)
+    waited = models.FloatField(default=0)
+    ran = models.FloatField(default=0)
+    waits = ArrayField(models.BigIntegerField(), default=list)
+    runs = ArrayField(models.BigIntegerField(), default=list)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "durable_total"
+        constraints = [
+            models.UniqueConstraint(fields=["task", "queue"], name="durable_total_one_each")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.queue}"

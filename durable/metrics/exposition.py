@@ -1,7 +1,7 @@
-"""The gauges as text, measured at the scrape and kept for a moment.
+"""The metrics as text, measured at the scrape and kept for a moment.
 
 The values come from the database and not from this process, so every process of every web pod
-answers alike; the client library's registry of counters, which gunicorn's processes would have to
+answers alike; the client library's registry, which gunicorn's processes would have to
 share through files, is not used.
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from .gauges import Gauge, measure
@@ -31,12 +33,21 @@ class _Measured(Collector):
     def __init__(self, gauges: list[Gauge]) -> None:
         self.gauges = gauges
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         for name, meaning, labels, values in self.gauges:
-            family = GaugeMetricFamily(name, meaning, labels=labels)
+            family = _family(name, meaning, labels, values)
             for which, value in sorted(values.items()):
-                family.add_metric(which, value)
+                # A gauge and a counter take a number; a histogram its buckets and its sum.
+                family.add_metric(which, *(value if isinstance(value, tuple) else (value,)))
             yield family
+
+
+def _family(name: str, meaning: str, labels: tuple[str, ...], values: Mapping[Any, Any]) -> Any:
+    if name.endswith("_total"):
+        return CounterMetricFamily(name, meaning, labels=labels)
+    if any(isinstance(value, tuple) for value in values.values()):
+        return HistogramMetricFamily(name, meaning, labels=labels)
+    return GaugeMetricFamily(name, meaning, labels=labels)
 
 
 def as_text(gauges: list[Gauge]) -> bytes:

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from celery import current_app
 from django.utils import timezone
 
-from . import overview, store
-from .states import STATES
+from durable.journal import entry
 
-#: Rows of a lane that a scrape counts at most; the age of the oldest says the rest.
-CAP = 10_000
+from . import overview
+from .states import STATES
 
 
 def queues() -> set[str]:
@@ -23,23 +22,60 @@ def queues() -> set[str]:
     return named | {str(current_app.conf.task_default_queue)}
 
 
+#: Queues with a label of their own, beside those that the settings name; the others are one.
+LABELS, OTHER = 100, "other"
+
+
 def metrics() -> Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...], float]]]:
-    """Yield the gauges of this app; the statements walk an index, up to ``CAP`` rows a lane."""
-    label = ("queue",)
-    waiting, taken = overview.queues(CAP), overview.taken()
-    names = queues() | {one.name for one in waiting} | {row[0] for row in taken}
-    nothing: dict[tuple[str, ...], float] = {(name,): 0.0 for name in names}
-    counts = {state: dict(nothing) for state in STATES}
-    oldest, now = dict(nothing), timezone.now()
+    """Yield the gauges of this app; each statement is bounded, however long the queue is."""
+    named = queues()
+    waiting = overview.queues(named)
+    in_hand, taken = overview.in_hand(), overview.takers()
+    paused = overview.paused()
+    others = {one.name for one in waiting} | {queue for queue, _, _ in in_hand}
+    kept = named | set(sorted(others - named)[:LABELS])
+
+    def nothing() -> dict[tuple[str, ...], float]:
+        return {(queue,): 0.0 for queue in kept}
+
+    def label(queue: str) -> tuple[str]:
+        return (queue if queue in kept else OTHER,)
+
+    counts = {state: nothing() for state in STATES}
+
+    def add(state: str, queue: str, count: int) -> None:
+        of = counts[state]
+        of[label(queue)] = of.get(label(queue), 0.0) + count
+
+    oldest, untaken = nothing(), nothing()
+    alive = {queue for names, _, _ in taken for queue in names.split(",")}
+    now = timezone.now()
     for one in waiting:
-        counts["ready"][(one.name,)] = float(one.ready)
-        counts["scheduled"][(one.name,)] = float(one.scheduled)
+        add("ready", one.name, one.ready)
+        add("scheduled", one.name, one.scheduled)
         if one.oldest:
-            oldest[(one.name,)] = max(0.0, (now - one.oldest).total_seconds())
-    for queue, state, count in taken:
-        counts[state][(queue,)] = float(count)
+            age = (now - one.oldest).total_seconds()
+            oldest[label(one.name)] = max(oldest.get(label(one.name), 0.0), age)
+        if one.name not in alive and one.name not in paused:
+            untaken[label(one.name)] = untaken.get(label(one.name), 0.0) + one.ready
+    for queue, state, count in in_hand:
+        add(state, queue, count)
+    by = ("queue",)
     for name, known in STATES.items():
-        yield f"proj_tasks_{name}", f"Durable tasks: {known.meaning}.", label, counts[name]
-    yield "proj_oldest_ready_seconds", "Age of the oldest task that is ready.", label, oldest
-    alive = float(store.workers_alive())
-    yield "proj_workers", "Workers with a recent sign of life.", (), {(): alive}
+        meaning = f"Durable tasks: {known.meaning}; counted up to {overview.CAP:,} a lane."
+        yield f"proj_tasks_{name}", meaning, by, counts[name]
+    waits = "Rows that wait, in all queues: PostgreSQL's own estimate, without a limit."
+    yield "proj_tasks_waiting_estimate", waits, (), {(): float(overview.estimate())}
+    yield "proj_oldest_ready_seconds", "Age of the oldest task that is ready.", by, oldest
+    nobody = "Ready tasks of a queue that no living worker takes from, and that is not paused."
+    yield "proj_tasks_untaken", nobody, by, untaken
+    stopped = {(queue,): float(queue in paused) for queue in kept}
+    yield "proj_queue_paused", "1 while a person has paused the queue.", by, stopped
+    yield "proj_workers", "Workers with a recent sign of life.", (), {(): float(len(taken))}
+    slots = float(sum(one for _, one, _ in taken))
+    yield "proj_slots", "Tasks that the living workers run at once, at most.", (), {(): slots}
+    versions = {version for _, _, version in taken if version} | ({entry.version()} - {""})
+    yield (
+        "proj_versions", "Versions that run: those of the living workers, and web's own.", (),
+        {(): float(len(versions))},
+    )  # fmt: skip

@@ -8,12 +8,16 @@ a backlog needs to know that there are more, and not how many.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
 from . import conf, store
 
 CAP = 10_000
+#: Lanes that are looked at, in the order of their names: whatever queues somebody calls, a page and
+#: a scrape stay short.
+LANES = 200
 
 _FREE = "worker IS NULL AND quarantined_at IS NULL"
 
@@ -56,32 +60,77 @@ class Worker(NamedTuple):
     held: int
 
 
-def queues(cap: int | None = None) -> list[Queue]:
-    """Return the queues in which rows wait; as many steps in the index as there are lanes."""
-    cap = cap or CAP
-    lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
-    now = "statement_timestamp()"
-    found = store.run(
-        f"""WITH RECURSIVE lane AS (
-                (SELECT queue, priority, due_at FROM durable_task WHERE {_FREE}
-                    ORDER BY queue, priority, due_at LIMIT 1)
-                UNION ALL
-                SELECT following.* FROM lane, LATERAL (
-                    SELECT queue, priority, due_at FROM durable_task WHERE {_FREE}
-                        AND (queue, priority) > (lane.queue, lane.priority)
-                    ORDER BY queue, priority, due_at LIMIT 1) AS following)
-            SELECT queue,
-                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at <= {now} LIMIT {cap}) AS c)::int,
-                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at > {now} LIMIT {cap}) AS c)::int,
-                CASE WHEN due_at <= {now} THEN due_at END
-            FROM lane"""
-    )
+def queues(named: Iterable[str] = ()) -> list[Queue]:
+    """Return the queues in which rows wait; as many steps in the index as there are lanes.
+
+    :param named: queues that are not left out where there are more than ``LANES`` lanes.
+    """
+    found = _lanes("", [])
+    if len(found) == LANES:
+        found = list({*found, *_lanes("AND queue = ANY(%s)", list(named))})
     by_name: dict[str, Queue] = {}
-    for name, ready, scheduled, oldest in found:
+    for name, _, ready, scheduled, oldest in found:
         before = by_name.get(name, Queue(name, 0, 0, None))
         first = min(filter(None, (before.oldest, oldest)), default=None)
         by_name[name] = Queue(name, before.ready + ready, before.scheduled + scheduled, first)
     return list(by_name.values())
+
+
+def _lanes(of: str, named: list[str]) -> list[tuple[str, int, int, int, datetime | None]]:
+    lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
+    now = "statement_timestamp()"
+    # In order, or a plan made for the longest lane reads the whole table for the shortest.
+    in_order = f"ORDER BY due_at LIMIT {CAP}"
+    found = store.run(
+        f"""WITH RECURSIVE lane AS (
+                (SELECT queue, priority, due_at FROM durable_task WHERE {_FREE} {of}
+                    ORDER BY queue, priority, due_at LIMIT 1)
+                UNION ALL
+                SELECT following.* FROM lane, LATERAL (
+                    SELECT queue, priority, due_at FROM durable_task WHERE {_FREE} {of}
+                        AND (queue, priority) > (lane.queue, lane.priority)
+                    ORDER BY queue, priority, due_at LIMIT 1) AS following)
+            SELECT queue, priority,
+                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at <= {now} {in_order}) AS c)::int,
+                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at > {now} {in_order}) AS c)::int,
+                CASE WHEN due_at <= {now} THEN due_at END
+            FROM lane LIMIT {LANES}""",
+        [named, named] if of else [],
+    )
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in found]
+
+
+def in_hand() -> list[tuple[str, str, int]]:
+    """Return queue, state and number of the rows that workers have, and of those in quarantine."""
+    found = store.run(
+        f"""SELECT queue, CASE WHEN started_at IS NULL THEN 'held' ELSE 'running' END, count(*)::int
+            FROM (SELECT queue, started_at FROM durable_task WHERE worker IS NOT NULL
+                ORDER BY worker LIMIT {CAP}) AS c GROUP BY 1, 2
+            UNION ALL SELECT queue, 'quarantined', count(*)::int
+            FROM (SELECT queue FROM durable_task WHERE quarantined_at IS NOT NULL
+                ORDER BY quarantined_at DESC LIMIT {CAP}) AS c GROUP BY 1"""
+    )
+    return [(row[0], row[1], row[2]) for row in found]
+
+
+def estimate() -> int:
+    """Return how many rows wait in all queues together, as PostgreSQL plans with it."""
+    [(found,)] = store.run(
+        """SELECT coalesce(reltuples / nullif(relpages, 0)
+               * (pg_relation_size(oid) / current_setting('block_size')::int), 0)::int8
+           FROM pg_class WHERE oid = 'durable_task_free'::regclass"""
+    )
+    return max(0, found)
+
+
+def takers() -> list[tuple[str, int, str]]:
+    """Return the queues (with commas), the slots and the version of each worker that is alive."""
+    found = store.run(
+        """SELECT queues, slots, version FROM durable_worker
+           WHERE seen_at > clock_timestamp() - %s * interval '1 s' LIMIT %s""",
+        [conf.get("DEAD_AFTER"), CAP],
+    )
+    return [(row[0], row[1], row[2]) for row in found]
 
 
 def running(limit: int = 500) -> list[Running]:
@@ -92,17 +141,6 @@ def running(limit: int = 500) -> list[Running]:
         [limit],
     )
     return [Running(*row) for row in found]
-
-
-def taken() -> list[tuple[str, str, int]]:
-    """Return queue, state and number of the rows that are held, run, or are in quarantine."""
-    found = store.run(
-        """SELECT queue, CASE WHEN started_at IS NULL THEN 'held' ELSE 'running' END, count(*)::int
-           FROM durable_task WHERE worker IS NOT NULL GROUP BY 1, 2
-           UNION ALL SELECT queue, 'quarantined', count(*)::int
-           FROM durable_task WHERE quarantined_at IS NOT NULL GROUP BY 1"""
-    )
-    return [(row[0], row[1], row[2]) for row in found]
 
 
 def paused() -> dict[str, tuple[datetime, str]]:

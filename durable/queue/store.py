@@ -594,12 +594,6 @@ ORPHANED = """NOT EXISTS (
 _ALIVE = "seen_at > clock_timestamp() - %s * interval '1 s'"
 
 
-def workers_alive() -> int:
-    """Return how many workers have given a sign of life lately."""
-    found = run(f"SELECT count(*) FROM durable_worker WHERE {_ALIVE}", [conf.get("DEAD_AFTER")])
-    return int(found[0][0])
-
-
 def workload() -> list[tuple[str, int, int, int]]:
     """Return each worker's host name, rows it runs, seconds they have run, rows it holds."""
     rows = run(

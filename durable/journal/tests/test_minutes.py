@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from durable.journal import minutes
-from durable.journal.models import Entry, Minute
+from durable.journal import minutes, totals
+from durable.journal.metrics import metrics
+from durable.journal.models import Entry, Minute, Total
 from durable.queue import store
 from durable.queue.models import Task
 from durable.queue.tests.delivery import begin, deliver
@@ -45,3 +48,47 @@ def test_a_quantile_lies_within_its_bucket() -> None:
     assert minutes.quantile(counts, 0.5) == pytest.approx(0.01 * 50 / 90)
     assert minutes.quantile(counts, 0.95) == pytest.approx(0.75)
     assert minutes.quantile([0] * len(minutes.BOUNDS) + [1], 0.5) == minutes.BOUNDS[-1]
+
+
+def minute(ago: int, task: str, **columns: int) -> Minute:
+    counts = [columns.get("done", 0)] + [0] * len(minutes.BOUNDS)
+    sums = dict.fromkeys(("done", "failed", "revoked", "retried", "died"), 0) | columns
+    return Minute.objects.create(
+        minute=timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=ago),
+        task=task, queue="default", waited=1, ran=2, waits=counts, runs=counts, **sums,
+    )  # fmt: skip
+
+
+def counted() -> dict[str, dict[tuple[str, ...], Any]]:
+    return {name: values for name, _, _, values in metrics()}
+
+
+def test_counters_do_not_fall_when_minutes_are_added_up_and_dropped() -> None:
+    for model in (Entry, Minute, Total):
+        model.objects.all().delete()
+    for ago in (30, 20, 1):
+        minute(ago, "a", done=2, failed=1)
+    before = counted()
+    assert before["proj_tasks_done_total"] == {("a", "default"): 6}
+    buckets, total = before["proj_task_wait_seconds"]["a", "default"]
+    assert (buckets[0], buckets[-1], total) == (("0.01", 6), ("+Inf", 6), 3)
+    assert minutes.fold()
+    assert Minute.objects.filter(settled=True).count() == 2
+    assert counted() == before
+    Minute.objects.filter(settled=True).delete()
+    assert counted() == before
+
+
+def test_however_many_names_are_called_few_have_counters_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for model in (Entry, Minute, Total):
+        model.objects.all().delete()
+    monkeypatch.setattr(totals, "LABELS", 2)
+    for task in "abcd":
+        minute(30, task, done=1)
+    minute(1, "a", done=1)
+    expected = {("a", "default"): 2, ("b", "default"): 1, (totals.OTHER, totals.OTHER): 2}
+    assert counted()["proj_tasks_done_total"] == expected
+    assert minutes.fold()
+    assert counted()["proj_tasks_done_total"] == expected

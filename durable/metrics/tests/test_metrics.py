@@ -13,8 +13,9 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from durable.metrics import exposition, gauges
-from durable.queue import conf
-from durable.queue.models import Task, Worker
+from durable.queue import conf, overview
+from durable.queue.metrics import LABELS
+from durable.queue.models import Pause, Task, Worker
 from durable.queue.states import STATES
 from durable.schedules.leader import Leader
 
@@ -107,6 +108,46 @@ def test_the_age_is_that_of_the_oldest_task_that_should_run() -> None:
 def test_a_task_with_a_countdown_is_not_old_when_its_time_has_come() -> None:
     Task.objects.filter(pk=entry(due_at=ago(2)).pk).update(created_at=ago(3600))
     assert measured()["proj_oldest_ready_seconds{default}"] == pytest.approx(2, abs=40)
+
+
+def test_a_long_queue_is_not_read_and_its_count_has_an_end() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO durable_task (task_id, task, queue, priority, headers, body, attempt,
+                   clean_attempt, error, history)
+               SELECT n, 't', 'default', 0, '{}', '[]', 0, 0, '', '[]'
+               FROM generate_series(1, %s) AS n""",
+            [overview.CAP + 5000],
+        )
+        cursor.execute("ANALYZE durable_task")
+        for number in range(overview.LANES + 50):
+            entry(queue=f"a-{number:03}")
+        entry(queue="reports", due_at=ago(5))
+        found = measured()
+        cursor.execute(
+            "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'durable_task'"
+        )
+        # ANALYZE reads it once, and nothing else does.
+        assert cursor.fetchone()[0] <= overview.CAP + 5000
+    assert found["proj_tasks_ready{default}"] == overview.CAP
+    assert found["proj_tasks_waiting_estimate"] >= overview.CAP + 5000
+    assert found["proj_tasks_ready{reports}"] == 1, "the settings name it"
+    assert found["proj_tasks_ready{other}"] == overview.LANES - LABELS
+    assert sum(name.startswith("proj_tasks_ready{") for name in found) <= LABELS + 5
+
+
+def test_ready_tasks_that_no_worker_takes_are_told_apart() -> None:
+    entry()
+    entry(queue="mail")
+    entry(queue="paused")
+    Pause.objects.create(queue="paused", who="root")
+    Worker.objects.create(id="w", hostname="h", pid=1, slots=3, queues="default", version="2")
+    found = measured()
+    assert found["proj_tasks_untaken{default}"] == 0
+    assert found["proj_tasks_untaken{mail}"] == 1
+    assert found["proj_tasks_untaken{paused}"] == 0
+    assert found["proj_queue_paused{paused}"] == 1
+    assert found["proj_slots"] == 3
 
 
 def test_a_worker_counts_while_it_gives_signs_of_life() -> None:
