@@ -17,7 +17,7 @@ from .models import Minute, Total
 
 #: Pairs of task and queue with counters of their own, the first to come; all later ones are one.
 #: So a scrape stays short whatever names are called.
-LABELS, OTHER = 100, "other"
+LABELS, OTHER = 50, "other"
 #: Minutes that are read at most, the oldest first: then a counter is late, and doesn't fall.
 READ = 2_000
 
