@@ -8,6 +8,7 @@ from typing import Any
 
 from . import conf
 from .minutes import BOUNDS
+from .models import Total
 from .totals import totals
 
 _COUNTERS = (
@@ -25,7 +26,7 @@ def metrics() -> Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...],
     """Yield counters and histograms by task and queue; nothing where no journal is kept."""
     if not conf.days():
         return
-    found = {(total.task, total.queue): total for total in totals()}
+    found: dict[tuple[str, ...], Total] = {(one.task, one.queue): one for one in totals()}
     by = ("task", "queue")
     for column, name, meaning in _COUNTERS:
         yield name, meaning, by, {key: float(getattr(of, column)) for key, of in found.items()}

@@ -120,7 +120,7 @@ def estimate() -> int:
                * (pg_relation_size(oid) / current_setting('block_size')::int), 0)::int8
            FROM pg_class WHERE oid = 'durable_task_free'::regclass"""
     )
-    return max(0, found)
+    return max(0, int(found))
 
 
 def takers() -> list[tuple[str, int, str]]:
