@@ -19,6 +19,9 @@ from deploy.local import account
 
 from .backups import TABLES, Backups
 from .fixtures_worker import wait_for
+from .test_backup_store import keys, names, s3, serving
+
+__all__ = ["s3"]
 
 MOMENTS = "CREATE TABLE durable_backups_moment (at timestamptz PRIMARY KEY DEFAULT now())"
 
@@ -29,7 +32,7 @@ class Archive(Backups):
     process: subprocess.Popen[str]
 
     def bases(self) -> list[Path]:
-        return sorted((self.folder / "base").glob("2*Z"))
+        return sorted(self.folder.glob("archive/*/base/2*Z"))
 
     def mark(self) -> int:
         """Write a row as the archive does each minute; return the first second after it."""
@@ -111,8 +114,8 @@ def test_a_restarted_archive_goes_on_where_it_was(archive: Archive) -> None:
     second = next_second()
     archive.receive()
     archive.mark()
-    packed = archive.folder / "wal"
-    wait_for(lambda: list(packed.glob("*.gz")), "a whole segment is compressed")
+    packed = archive.folder
+    wait_for(lambda: list(packed.glob("archive/*/wal/*.gz")), "a whole segment is compressed")
     name = archive.run("moment", text(second)).split()[-1]
     rows = (archive.folder / f"{name}.rows").read_text()
     [(count,)] = archive.execute("SELECT count(*) FROM account")
@@ -132,3 +135,36 @@ def test_a_second_that_cannot_be_had_is_refused_with_words(
     archive: Archive, moment: str, words: str
 ) -> None:
     assert words in archive.refuse("moment", moment)
+
+
+def test_a_second_comes_back_from_the_storage_when_the_machine_has_lost_its_archive(
+    archive: Archive, s3: dict[str, str], tmp_path: Path
+) -> None:
+    archive.execute("INSERT INTO account (name) VALUES ('stored')")
+    second = next_second()
+    archive.mark()
+    [(segment,)] = archive.execute("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
+    archive.execute("SELECT pg_switch_wal()", database="postgres")
+    [(count,)] = archive.execute("SELECT count(*) FROM account")
+    sealed = keys(s3, tmp_path)
+    lost = archive.folder / "lost"
+    asked = archive.folder / ".store"
+    asked.mkdir()
+    group = None
+    if archive.account:  # the other half runs as this user, and in that group
+        group = archive.account.pw_gid
+        os.chown(asked, archive.account.pw_uid, archive.account.pw_gid)
+    with serving(sealed, archive.folder, group) as env:
+
+        def stored() -> bool:
+            return any(f"{segment}.gz.age" in name for name in names(s3))
+
+        wait_for(stored, "the last segment is stored")
+        assert all(name.endswith(".age") for name in names(s3))
+        archive.stop()
+        (archive.folder / "archive").rename(lost)
+        name = archive.run("moment", text(second), **env).split()[-1]
+        assert f"public.account\t{count}\n" in (archive.folder / f"{name}.rows").read_text()
+        shutil.rmtree(archive.folder / "archive")
+        lost.rename(archive.folder / "archive")
+        archive.receive()

@@ -68,24 +68,30 @@ def keys(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
     return {**env, name: recipient, "BACKUP_IDENTITY_FILE": str(tmp_path / "identity")}
 
 
+def names(env: dict[str, str]) -> set[str]:
+    """Return the names of what is stored."""
+    bucket = env["BACKUP_STORE_URL"].split("/")[2]
+    found = client(env).list_objects_v2(Bucket=bucket).get("Contents", [])
+    return {one["Key"].removeprefix("some/folder/") for one in found}
+
+
 def objects(env: dict[str, str]) -> dict[str, bytes]:
     """Return what is stored, by its name."""
     bucket = env["BACKUP_STORE_URL"].split("/")[2]
-    found = client(env).list_objects_v2(Bucket=bucket).get("Contents", [])
+    get = client(env).get_object
     return {
-        one["Key"].removeprefix("some/folder/"): client(env)
-        .get_object(Bucket=bucket, Key=one["Key"])["Body"]
-        .read()
-        for one in found
+        name: get(Bucket=bucket, Key=f"some/folder/{name}")["Body"].read() for name in names(env)
     }
 
 
 @contextmanager
-def serving(env: dict[str, str], folder: Path) -> Iterator[dict[str, str]]:
+def serving(
+    env: dict[str, str], folder: Path, group: int | None = None
+) -> Iterator[dict[str, str]]:
     """Run the other half, as in a container of its own; yield the script's settings."""
     with subprocess.Popen(
         [sys.executable, "-m", "durable.backups.serve"],
-        cwd=ROOT, env={**env, "BACKUP_DIR": str(folder)},
+        cwd=ROOT, env={**env, "BACKUP_DIR": str(folder)}, group=group,
     ) as process:  # fmt: skip
         try:
             yield {"BACKUP_STORE_URL": env["BACKUP_STORE_URL"]}

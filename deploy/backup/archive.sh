@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# The archive: base backups in BACKUP_DIR/base and all WAL since the oldest of them in BACKUP_DIR/wal,
-# from which the database of any second can be made again (moment.sh). PostgreSQL's own programs
+# The archive, BACKUP_DIR/archive/SYSTEM of the server whose number that is: base backups in `base`
+# and all WAL since the oldest of them in `wal`, from which the database of any second can be made again (moment.sh). PostgreSQL's own programs
 # fetch both by its replication protocol, so nothing runs in the server's container or on its disk.
 
 SLOT=proj_backup
@@ -9,7 +9,10 @@ SLOT=proj_backup
 on_server() { sql live "$DATABASE" -c "$1"; }
 
 archive() {
-  mkdir -p "$BACKUP_DIR/wal" "$BACKUP_DIR/base"
+  attempt on_server 'SELECT system_identifier FROM pg_control_system()' >"$TEMP/system" || explain "the server's number can't be read"
+  SYSTEM=$(cat "$TEMP/system")
+  ARCHIVE=$BACKUP_DIR/archive/$SYSTEM
+  mkdir -p "$ARCHIVE/wal" "$ARCHIVE/base"
   exec 7>>"$BACKUP_DIR/.archive"
   flock --nonblock 7 || fail "the archive in $BACKUP_DIR is being written already"
   case ${BACKUP_MOMENTS_DAYS:=7}${BACKUP_BASE_HOURS:=24} in
@@ -36,18 +39,18 @@ receive() {
   if [ "$(on_server "SELECT wal_status FROM pg_replication_slots WHERE slot_name = '$SLOT'" 2>/dev/null)" = lost ]; then
     say "the server kept no more WAL for an archive that was away too long: there is a gap, and a new base backup" >&2
     on_server "SELECT pg_drop_replication_slot('$SLOT')" >/dev/null
-    rm -f "$BACKUP_DIR"/wal/*.partial
-    : >"$BACKUP_DIR/base/.due"
+    rm -f "$ARCHIVE"/wal/*.partial
+    : >"$ARCHIVE/base/.due"
   fi
-  attempt env PGSERVICE=live pg_receivewal --directory "$BACKUP_DIR/wal" --slot "$SLOT" --create-slot --if-not-exists --no-password ||
+  attempt env PGSERVICE=live pg_receivewal --directory "$ARCHIVE/wal" --slot "$SLOT" --create-slot --if-not-exists --no-password ||
     explain "WAL can't be received: the role needs REPLICATION, and pg_hba.conf a line that lets it in"
-  PGSERVICE=live pg_receivewal --directory "$BACKUP_DIR/wal" --slot "$SLOT" --no-loop --no-password 7>&- &
+  PGSERVICE=live pg_receivewal --directory "$ARCHIVE/wal" --slot "$SLOT" --no-loop --no-password 7>&- &
   RECEIVER=$!
 }
 
 # Whole segments: most are nearly empty, for a new one begins each minute.
 compress() {
-  for path in "$BACKUP_DIR"/wal/????????????????????????; do
+  for path in "$ARCHIVE"/wal/????????????????????????; do
     [ -f "$path" ] || continue
     gzip -1 <"$path" >"$path.draft" && sync "$path.draft" && mv "$path.draft" "$path.gz" && rm "$path"
   done
@@ -59,19 +62,20 @@ mark() {
     DELETE FROM durable_backups_moment WHERE at < now() - interval '$((BACKUP_MOMENTS_DAYS + 1)) days'" >/dev/null
 }
 
+# The base backups of the server $SYSTEM, or of all (*), the oldest first: SYSTEM/base/TIME.
 bases() {
-  for path in "$BACKUP_DIR"/base/[0-9]*T[0-9]*Z; do
-    [ ! -f "$path/start" ] || basename "$path"
-  done | LC_ALL=C sort
+  for path in "$BACKUP_DIR/archive"/${SYSTEM:-*}/base/[0-9]*T[0-9]*Z; do
+    [ ! -f "$path/start" ] || printf '%s\n' "${path#"$BACKUP_DIR/archive/"}"
+  done | LC_ALL=C sort -t / -k 3
 }
 
 take_base_if_due() {
-  last=$(bases | tail -n 1)
-  if [ -n "$last" ] && [ ! -e "$BACKUP_DIR/base/.due" ] &&
+  last=$(bases | tail -n 1 | cut -d / -f 3)
+  if [ -n "$last" ] && [ ! -e "$ARCHIVE/base/.due" ] &&
     [ $((now - $(seconds_of "$last"))) -lt $((BACKUP_BASE_HOURS * 3600)) ]; then
     return
   fi
-  draft=$BACKUP_DIR/base/.draft
+  draft=$ARCHIVE/base/.draft
   rm -rf "$draft"
   if ! attempt env PGSERVICE=live pg_basebackup --pgdata "$draft" --format tar --gzip --wal-method none \
     --checkpoint fast --label "$SLOT" --no-password 2>"$TEMP/base"; then
@@ -80,25 +84,25 @@ take_base_if_due() {
   fi
   tar -xzOf "$draft/base.tar.gz" --occurrence=1 backup_label | sed -n 's/^START WAL .*(file \(.*\))$/\1/p' >"$draft/start"
   sync "$draft"/*
-  rm -f "$BACKUP_DIR/base/.due"
+  rm -f "$ARCHIVE/base/.due"
   # The second after its end is the first that it leads to.
   name=$(date -u -d '1 second' +%Y%m%dT%H%M%SZ)
-  mv "$draft" "$BACKUP_DIR/base/$name"
-  say "base backup $name: $(wc -c <"$BACKUP_DIR/base/$name/base.tar.gz" | tr -d ' ') bytes; any second from then on can be restored"
+  mv "$draft" "$ARCHIVE/base/$name"
+  say "base backup $name: $(wc -c <"$ARCHIVE/base/$name/base.tar.gz" | tr -d ' ') bytes; any second from then on can be restored"
 }
 
 # Deletes what leads to no second of the last BACKUP_MOMENTS_DAYS.
 trim() {
   limit=$(date -u -d "$BACKUP_MOMENTS_DAYS days ago" +%Y%m%dT%H%M%SZ)
-  oldest=$(bases | awk -v limit="$limit" '$0 <= limit { last = $0 } NR == 1 { first = $0 } END { print last != "" ? last : first }')
+  oldest=$(bases | cut -d / -f 3 | awk -v limit="$limit" '$0 <= limit { last = $0 } NR == 1 { first = $0 } END { print last != "" ? last : first }')
   [ -n "$oldest" ] || return 0
-  for name in $(bases); do
+  for name in $(bases | cut -d / -f 3); do
     [ "$name" = "$oldest" ] && break
-    rm -rf "$BACKUP_DIR/base/${name:?}"
+    rm -rf "$ARCHIVE/base/${name:?}"
     say "base backup $name: deleted, newer ones are kept"
   done
-  first=$(cat "$BACKUP_DIR/base/$oldest/start")
-  for path in "$BACKUP_DIR"/wal/????????????????????????.gz; do
+  first=$(cat "$ARCHIVE/base/$oldest/start")
+  for path in "$ARCHIVE"/wal/????????????????????????.gz; do
     [ -f "$path" ] || continue
     name=$(basename "$path" .gz)
     # The first eight digits are the timeline, which a promotion changes.

@@ -19,7 +19,11 @@ recover() {
   . "$HERE/archive.sh"
   wanted=$(date -u -d "@$1" +%Y%m%dT%H%M%SZ)
   text=$(date -u -d "@$1" +'%F %T')
-  base=$(bases | awk -v wanted="$wanted" '$0 <= wanted' | tail -n 1)
+  base=$(base_before)
+  if [ -z "$base" ] && has_store; then
+    ask fetch-archive "$wanted" || explain "AT='$text' (UTC): $(first_moment), and what the storage has can't be fetched"
+    base=$(base_before)
+  fi
   [ -n "$base" ] || fail "AT='$text' (UTC): $(first_moment)"
   [ "$(id -u)" != 0 ] || fail "PostgreSQL refuses to run as root: run this as another user"
   MOMENT=$BACKUP_DIR/.draft-moment
@@ -27,7 +31,7 @@ recover() {
   rm -rf "$MOMENT"
   mkdir -m 0700 "$MOMENT"
   say "recovering $text UTC from the base backup $base"
-  attempt tar -xzf "$BACKUP_DIR/base/$base/base.tar.gz" -C "$MOMENT" || explain "the base backup $base can't be unpacked"
+  attempt tar -xzf "$BACKUP_DIR/archive/$base/base.tar.gz" -C "$MOMENT" || explain "the base backup $base can't be unpacked"
   : >"$MOMENT/recovery.signal"
   echo 'local all all trust' >"$TEMP/hba"
   : >"$TEMP/ident"
@@ -38,7 +42,7 @@ ident_file = '$TEMP/ident'
 external_pid_file = ''
 listen_addresses = ''
 unix_socket_directories = '$TEMP'
-restore_command = '$HERE/wal.sh "$BACKUP_DIR/wal" %f %p'
+restore_command = '$HERE/wal.sh "$BACKUP_DIR/archive/${base%%/*}/wal" %f %p'
 recovery_target_time = '$text+00'
 recovery_target_timeline = 'current'
 recovery_target_action = 'promote'
@@ -59,6 +63,8 @@ CONF
   done
 }
 
+base_before() { bases | awk -F / -v wanted="$wanted" '$3 <= wanted' | tail -n 1; }
+
 cannot_recover() {
   if grep -q 'recovery ended before configured recovery target' "$TEMP/server.log"; then
     fail "AT='$text' (UTC): the archive ends before that second: wait a minute, or look at docker compose logs archive"
@@ -76,7 +82,7 @@ forget_moment() {
 }
 
 first_moment() {
-  first=$(bases | head -n 1)
+  first=$(bases | head -n 1 | cut -d / -f 3)
   if [ -n "$first" ]; then
     echo "the archive begins at $(date -u -d "@$(seconds_of "$first")" +'%F %T')"
   else
@@ -103,7 +109,7 @@ moment() {
 drill_moment() {
   # shellcheck source=archive.sh
   . "$HERE/archive.sh"
-  first=$(bases | head -n 1)
+  first=$(bases | head -n 1 | cut -d / -f 3)
   [ -n "$first" ] || return 0
   began=$(date +%s)
   # Not in the second in which a row was written: it has its time at the start of its transaction.

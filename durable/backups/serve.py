@@ -11,15 +11,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
-from .store import attempt
+from obstore.exceptions import BaseError
+
+from . import archive
+from .encryption import KeysError
+from .store import Storage, StoreError, attempt
 
 PAUSE = 0.2  # seconds
+ARCHIVE_EVERY = 10.0  # seconds from one look for new WAL to the next
 
 
 def stop(signum: int, frame: FrameType | None) -> None:
@@ -27,12 +33,27 @@ def stop(signum: int, frame: FrameType | None) -> None:
     sys.exit(0)
 
 
+def send_archive() -> None:
+    """Store new WAL; what fails is tried again at the next look, and the metric's age grows."""
+    try:
+        if Path(os.environ.get("BACKUP_DIR", "/backups"), "archive").is_dir():
+            archive.send(Storage(os.environ))
+    except (StoreError, KeysError, BaseError, OSError) as error:
+        print(f"backup: the archive is not stored: {str(error).splitlines()[0]}", flush=True)
+
+
 def serve(folder: Path) -> None:
     """Answer what is asked in *folder*, until a signal ends it."""
     folder.mkdir(exist_ok=True)
     with (folder / "serves").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in folder.glob("draft-*"):
+            shutil.rmtree(left)
+        looked = 0.0
         while True:
+            if time.monotonic() - looked > ARCHIVE_EVERY:
+                send_archive()
+                looked = time.monotonic()
             try:
                 words = (folder / "ask").read_text(encoding="utf-8").split()
             except FileNotFoundError:

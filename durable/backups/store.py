@@ -3,6 +3,7 @@
     python -m durable.backups.store put NAME             from BACKUP_DIR, encrypted
     python -m durable.backups.store fetch NAME FOLDER    into FOLDER, decrypted; without the key it
                                                          is compared with what was put there
+    python -m durable.backups.store fetch-archive TIME   what leads to that second (archive.py)
     python -m durable.backups.store prove NAME           the mark that it was restored
     python -m durable.backups.store names                which are there, the newest first
     python -m durable.backups.store forget NAME
@@ -112,13 +113,19 @@ class Storage:
         self.identities = identities(env)
         self.folder = Path(env.get("BACKUP_DIR", "/backups"))
 
+    def drafts(self) -> tempfile.TemporaryDirectory[str]:
+        """Return a folder for what is not whole yet; serve.py deletes those of a killed run."""
+        folder = self.folder / ".store"
+        folder.mkdir(exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="draft-", dir=folder)
+
     def send(self, path: Path, name: str) -> str:
         """Store a file under *name*, encrypted if there are recipients; return its sum and name."""
-        with tempfile.TemporaryDirectory(prefix=".draft-store-", dir=self.folder) as drafts:
+        with self.drafts() as drafts:
             if self.recipients:
                 name += SUFFIX
-                encrypt(path, Path(drafts) / name, self.recipients)
-                path = Path(drafts) / name
+                encrypt(path, Path(drafts) / "sealed", self.recipients)
+                path = Path(drafts) / "sealed"
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             obstore.put(self.store, name, path)  # large files go in parts
@@ -130,17 +137,28 @@ class Storage:
             for chunk in obstore.get(self.store, name).stream(min_chunk_size=1024 * 1024):
                 file.write(chunk)
 
+    def has(self, name: str) -> bool:
+        """Say yes if something is stored under *name*."""
+        try:
+            obstore.head(self.store, name)
+        except FileNotFoundError:
+            return False
+        return True
+
     def put(self, name: str) -> None:
         """Store the dump *name* of BACKUP_DIR; beside it stays what the storage was given."""
         sums = "".join(self.send(self.folder / (name + part), name + part) for part in PARTS)
         (self.folder / f"{name}.stored").write_text(sums, encoding="utf-8")
 
+    def beside(self) -> Any:
+        """Return what is stored, without the folders, which are the archive's."""
+        return obstore.list_with_delimiter(self.store)["objects"]
+
     def names(self) -> dict[str, int]:
         """Return the dumps with their sizes in bytes, the newest first."""
         found = {
             match[1]: int(meta["size"])
-            for batch in obstore.list(self.store)
-            for meta in batch
+            for meta in self.beside()
             if (match := STORED.fullmatch(meta["path"]))
         }
         return dict(
@@ -149,12 +167,7 @@ class Storage:
 
     def listed(self) -> str:
         """Return a line for each dump: name, size, and whether it was proven."""
-        marks = {
-            meta["path"]
-            for batch in obstore.list(self.store)
-            for meta in batch
-            if meta["path"].endswith(".proven")
-        }
+        marks = {meta["path"] for meta in self.beside() if meta["path"].endswith(".proven")}
         lines = []
         for name, size in self.names().items():
             proof = "not proven"
@@ -182,12 +195,12 @@ class Storage:
         :raises StoreError: there is no such dump, or another than was put there.
         :raises KeysError: it needs an identity that isn't here.
         """
-        there = {meta["path"] for batch in obstore.list(self.store) for meta in batch}
+        there = {meta["path"] for meta in self.beside()}
         if not {name, name + SUFFIX} & there:
             raise StoreError(self._none(name))
         sealed = name + SUFFIX in there
         end = SUFFIX if sealed else ""
-        with tempfile.TemporaryDirectory(prefix=".draft-store-", dir=self.folder) as drafts:
+        with self.drafts() as drafts:
             for part in PARTS:
                 self.receive(name + part + end, Path(drafts) / (name + part + end))
             if sealed and not self.identities:
@@ -254,6 +267,10 @@ def run(storage: Storage, words: list[str], env: Mapping[str, str]) -> str:
             return f"{name}: stored in {env['BACKUP_STORE_URL']}\n"
         case ["fetch", name, folder]:
             return "here\n" if storage.fetch(name, Path(folder)) else "same\n"
+        case ["fetch-archive", wanted]:
+            from . import archive
+
+            archive.fetch(storage, wanted)
         case ["prove", name]:
             storage.prove(name)
         case ["forget", name]:
