@@ -98,7 +98,7 @@ def test_each_server_sees_its_own_secret_alone(stack: Stack) -> None:
         return set(stack.compose("exec", "-T", service, "ls", "/run/secrets/proj").stdout.split())
 
     own = {server: set(names) for server, names in generator().PASSWORDS.items()}
-    assert files("postgres") == own["postgres"] | {"roles.sql"}
+    assert files("postgres") == own["postgres"] | {"roles.sql", "pg_hba.conf"}
     assert files("redis") == own["redis"] | {"redis.conf"}
     assert "database_url" in files("web")
     assert "owner_database_url" not in files("web")
