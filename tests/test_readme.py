@@ -9,7 +9,14 @@ import pytest
 from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
-PLACES = ("*.md", "docs/*.md", "*/README.md", "*/*/README.md", "k8s/components/*/README.md")
+PLACES = (
+    "*.md",
+    "docs/*.md",
+    "docs/runbooks/*.md",
+    "*/README.md",
+    "*/*/README.md",
+    "k8s/components/*/README.md",
+)
 PAGES = [page for place in PLACES for page in sorted(ROOT.glob(place))]
 
 

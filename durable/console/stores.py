@@ -36,6 +36,8 @@ class Broker(NamedTuple):
     says: str
     memory: int
     limit: int
+    #: Messages that it threw away for want of memory, since it started.
+    evicted: int = 0
 
 
 def postgres() -> Postgres:
@@ -104,7 +106,9 @@ def _ask() -> Broker:
         name = "Valkey" if "valkey_version" in found else "Redis"
         version = found.get("valkey_version") or found.get("redis_version", "")
         limit = int(found.get("maxmemory") or 0)
-        return Broker("ok", f"{name} {version}", int(found.get("used_memory") or 0), limit)
+        evicted = int(found.get("evicted_keys") or 0)
+        used = int(found.get("used_memory") or 0)
+        return Broker("ok", f"{name} {version}", used, limit, evicted)
 
 
 broker = _Asked().read

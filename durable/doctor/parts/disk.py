@@ -15,6 +15,13 @@ from ..outside import DISK
 
 def lines() -> Iterator[Line]:
     """Yield a line for each folder on a disk of its own."""
+    for folder, share in shares():
+        yield Line("disk", folder, graded(share, *DISK), f"{share:.0%} in use",
+                   "make room, or give it more")  # fmt: skip
+
+
+def shares() -> Iterator[tuple[str, float]]:
+    """Yield each folder on a disk of its own, and the share of the disk that is in use."""
     folders: list[str | Path] = [
         tempfile.gettempdir(),
         settings.BASE_DIR,
@@ -26,6 +33,4 @@ def lines() -> Iterator[Line]:
             continue
         seen.add(folder.stat().st_dev)
         usage = shutil.disk_usage(folder)
-        share = 1 - usage.free / usage.total
-        yield Line("disk", str(folder), graded(share, *DISK), f"{share:.0%} in use",
-                   "make room, or give it more")  # fmt: skip
+        yield str(folder), 1 - usage.free / usage.total

@@ -1,0 +1,116 @@
+"""What the alerts ask beside the queue, by the queries of `make doctor` and the console."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from durable.console import stores
+
+from .parts import certificate, disk, schedules
+
+#: Late schedules that are counted at most, and seconds that the ends of certificates are kept.
+MOST, KEEP = 1_000, 3600.0
+
+Gauges = Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...], float]]]
+
+
+def metrics() -> Gauges:
+    """Yield the gauges; nothing waits for another server for longer than the console does."""
+    yield from _database()
+    yield from _broker()
+    late = float(sum(1 for _ in islice(schedules.late_tasks(), MOST)))
+    yield (
+        "proj_schedules_late",
+        "Periodic tasks that were due, and were not called.",
+        (),
+        {(): late},
+    )
+    used: dict[tuple[str, ...], float] = {(folder,): share for folder, share in disk.shares()}
+    yield "proj_disk_used_ratio", "Share of a disk of web that is in use.", ("folder",), used
+    ends = "When the certificate of a name ends, in seconds since 1970; 0: it is not valid."
+    yield (
+        "proj_certificate_end_seconds",
+        ends,
+        ("host",),
+        {(host,): end for host, end in _certificates.read().items()},
+    )
+
+
+def _database() -> Gauges:
+    server = stores.postgres()
+    count, most = float(server.connections), float(server.most)
+    yield "proj_database_connections", "Connections to PostgreSQL.", (), {(): count}
+    yield "proj_database_connections_limit", "Connections that it takes.", (), {(): most}
+    longest = "Seconds that the oldest transaction is open; a dump's doesn't count."
+    yield "proj_database_transaction_seconds", longest, (), {(): server.oldest}
+    missing = float(len(pending()))
+    yield "proj_migrations_pending", "Migrations of web that the schema lacks.", (), {(): missing}
+
+
+def _broker() -> Gauges:
+    broker = stores.broker()
+    if broker.state == "none":
+        return
+    up = float(broker.state == "ok")
+    yield "proj_broker_up", "1 while the broker answers.", (), {(): up}
+    if broker.state == "ok":
+        memory, evicted = float(broker.memory), float(broker.evicted)
+        limit = float(broker.limit)
+        yield "proj_broker_memory_bytes", "Memory that it uses.", (), {(): memory}
+        yield "proj_broker_memory_limit_bytes", "Its maxmemory; 0: none.", (), {(): limit}
+        yield "proj_broker_evicted_total", "Messages thrown away for want of it.", (), {(): evicted}
+
+
+@cache
+def _on_disk() -> dict[tuple[str, str], Any]:
+    return MigrationLoader(None, ignore_no_migrations=True).disk_migrations
+
+
+def pending() -> list[tuple[str, str]]:
+    """Return the migrations of this code that were not applied; one statement."""
+    applied = set(MigrationRecorder(connections[DEFAULT_DB_ALIAS]).applied_migrations())
+    return sorted(
+        key for key, migration in _on_disk().items()
+        if key not in applied and not (migration.replaces and {*migration.replaces} <= applied)
+    )  # fmt: skip
+
+
+class _Certificates:
+    """The ends of the certificates; asked by a thread, so that no scrape waits for a proxy."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked = float("-inf")
+        self._ends: dict[str, float] = {}
+
+    def read(self) -> dict[str, float]:
+        """Return the ends that are known; one that can't be asked from here is not."""
+        with self._lock:
+            if certificate.sites() and time.monotonic() - self._asked > KEEP:
+                self._asked = time.monotonic()
+                threading.Thread(target=self._ask, daemon=True).start()
+        return self._ends
+
+    def _ask(self) -> None:
+        found = {}
+        for host, port in certificate.sites():
+            try:
+                found[host] = certificate.end_of(host, port)
+            except ssl.SSLCertVerificationError:
+                found[host] = 0.0
+            except (OSError, KeyError):
+                continue
+        self._ends = found
+
+
+_certificates = _Certificates()
