@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "ninja",  # serves Swagger UI from here instead of from a CDN
     "django_celery_results",
     "django_celery_beat",
+    "django_tasks",  # Django 6's framework for tasks; Django 6 itself needs no entry
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",
@@ -211,6 +212,9 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
+
+# Django's own API for tasks, over the same rows as Celery's: docs/tasks.md.
+TASKS = {"default": {"BACKEND": "durable.django_tasks.Backend", "QUEUES": []}}
 
 # --- Sign-in -------------------------------------------------------------------------------------
 
