@@ -52,7 +52,8 @@ class Backend(BaseTaskBackend):
         super().validate_task(task)
         runner.register(task, self.options)
 
-    def enqueue(  # type: ignore[override] - generic in a function's parameters there
+    # Upstream's is generic in the function's parameters.
+    def enqueue(  # type: ignore[override]
         self, task: Task[..., Any], args: Any, kwargs: Any
     ) -> TaskResult[..., Any]:
         """Write the row of a call.
