@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from .containers import without
+from .fixtures_worker import StartRole, free_port, wait_for
+
+expect.set_options(timeout=180_000)  # milliseconds
 
 #: No sandbox, since containers and root have none; nothing that Chromium asks the internet for.
 ARGUMENTS = [
@@ -138,3 +144,32 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@pytest.fixture
+def eyes(start_role: StartRole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Eyes]:
+    """Give a browser and the web role that it looks at."""
+    # Playwright runs an event loop in this thread, and Django would refuse to query beside it.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    shots = Path(os.environ.get("SCREENSHOT_DIR") or tmp_path / "screenshots")
+    shots.mkdir(parents=True, exist_ok=True)
+    with chromium() as browser:
+        address = f"127.0.0.1:{free_port()}"
+        # Small parts, so that there is a progress to watch.
+        start_role(
+            "web",
+            WEB_BIND=address,
+            WEB_CONCURRENCY="1",
+            REPORTS_CHUNK_KB="64",
+            REPORTS_MAX_UPLOAD_MB="40",
+        ).wait_for_line("Booting worker")
+        wait_for(lambda: _answers(f"http://{address}/livez"), "the server answers")
+        yield Eyes(browser, f"http://{address}", shots)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import urllib.request
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,8 +16,10 @@ from playwright.sync_api import Error, Page, expect
 
 from apps.accounts.tasks import signup_link
 from apps.reports.tests.helpers import flights_csv
-from tests.browser import DESKTOP, PHONE, Eyes, chromium, slow_upload
-from tests.fixtures_worker import StartRole, free_port, wait_for
+from tests.browser import DESKTOP, PHONE, Eyes, eyes, slow_upload
+from tests.fixtures_worker import StartRole, wait_for
+
+__all__ = ["eyes"]
 
 pytestmark = [
     pytest.mark.browser,
@@ -29,35 +28,6 @@ pytestmark = [
 ]
 
 PASSWORD = "correct-horse-9"
-expect.set_options(timeout=180_000)  # milliseconds
-
-
-@pytest.fixture
-def eyes(start_role: StartRole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Eyes]:
-    # Playwright runs an event loop in this thread, and Django would refuse to query beside it.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    shots = Path(os.environ.get("SCREENSHOT_DIR") or tmp_path / "screenshots")
-    shots.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser:
-        address = f"127.0.0.1:{free_port()}"
-        # Small parts, so that there is a progress to watch.
-        start_role(
-            "web",
-            WEB_BIND=address,
-            WEB_CONCURRENCY="1",
-            REPORTS_CHUNK_KB="64",
-            REPORTS_MAX_UPLOAD_MB="40",
-        ).wait_for_line("Booting worker")
-        wait_for(lambda: _answers(f"http://{address}/livez"), "the server answers")
-        yield Eyes(browser, f"http://{address}", shots)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def sign_up(page: Page, name: str = "ann") -> None:

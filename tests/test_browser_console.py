@@ -20,9 +20,8 @@ from durable.queue import store
 from durable.queue.endings import quarantine
 from durable.queue.models import Task, Worker
 from durable.queue.tests.delivery import begin, deliver
-from tests.browser import DESKTOP, Eyes
+from tests.browser import DESKTOP, Eyes, eyes
 from tests.durable_tasks import add, effect, fails
-from tests.test_browser import eyes
 
 __all__ = ["eyes"]
 
