@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import call_command
 
-from apps.accounts.tokens import create_token
 from tests.fixtures_worker import ROOT, Role, database_url, free_port, wait_for
 from tests.http_client import Visitor
 
@@ -100,10 +98,3 @@ def web(_web: Web, transactional_db: None) -> Iterator[Web]:
     yield _web
     _web.hang_up()
     wait_for(lambda: _web.visitor().request("/livez").status == 200, "web lives")
-
-
-@pytest.fixture
-def member(web: Web) -> Visitor:
-    """Give a client with the token of somebody who has an account."""
-    user = User.objects.create_user("member", password="a-long-password")
-    return web.visitor(Authorization=f"Bearer {create_token(user)}")

@@ -45,8 +45,6 @@ def answer_to(web: Web, first: bytes, rest: Iterable[bytes] = ()) -> bytes:
         ("/admin/login/", 413),
         ("/api/token", 413),
         ("/no-such-page", 413),
-        ("/", 302),
-        ("/api/reports", 401),
     ],
 )
 def test_a_body_of_80_mb_from_a_stranger_is_not_read(web: Web, path: str, status: int) -> None:
@@ -54,13 +52,11 @@ def test_a_body_of_80_mb_from_a_stranger_is_not_read(web: Web, path: str, status
     assert answer.startswith(b"HTTP/1.1 %d" % status), answer
 
 
-@pytest.mark.parametrize("path", ["/accounts/login/", "/", "/api/token"])
-def test_one_of_unknown_length_is_cut_off_and_reaches_no_file(web: Web, path: str) -> None:
+def status_of_endless(web: Web, path: str) -> int:
+    """Return the answer's status to a body of unknown length, of which no file may hold a part."""
     folder = Path(web.role.log).parent
     before = set(folder.iterdir())
     answer = answer_to(web, head(path, None), chunks(40))
-    status = int(answer.split()[1]) if answer else 413  # or reset, while it still sent
-    assert status in {302, 400, 413}
     assert set(folder.iterdir()) == before
     assert not [
         file
@@ -68,3 +64,8 @@ def test_one_of_unknown_length_is_cut_off_and_reaches_no_file(web: Web, path: st
         for file in process.open_files()
         if ".upload" in file.path
     ]
+    return int(answer.split()[1]) if answer else 413  # or reset, while it still sent
+
+
+def test_one_of_unknown_length_is_cut_off_and_reaches_no_file(web: Web) -> None:
+    assert status_of_endless(web, "/accounts/login/") in {400, 413}

@@ -12,24 +12,13 @@ import psycopg
 import pytest
 
 from tests.fixtures_worker import database_url, wait_for
-from tests.http_client import Visitor
 
 from .conftest import THREADS, Web, received
 
-HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+HEAD = b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\n"
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 #: Answers of some hundred kilobytes, more than a client with a small window lets through.
 STATIC = b"GET /static/ninja/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-def upload(member: Visitor) -> bytes:
-    """Return the beginning of an upload that says it is large."""
-    return (
-        b"POST /api/reports HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
-        b"Authorization: " + member.headers["Authorization"].encode() + b"\r\n"
-        b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: "
-        b'form-data; name="file"; filename="a.csv"\r\n\r\na,b\r\n'
-    )
 
 
 @pytest.mark.parametrize(
@@ -67,16 +56,6 @@ def test_drops_of_bytes_buy_no_time(web: Web) -> None:
     assert wait_for(refused, "the client is refused") == b"HTTP/1.1 408"
 
 
-def test_slow_uploads_get_half_of_the_threads(web: Web, member: Visitor) -> None:
-    first = web.connect(upload(member))
-    wait_for(lambda: web.ask(upload(member))[:12] == b"HTTP/1.1 503", "the next one is refused")
-    refused = web.ask(upload(member))
-    assert b"\r\nRetry-After: 5\r\n" in refused or refused.startswith(b"HTTP/1.1 408")
-    assert web.visitor().request("/").status == 200
-    assert b" 400 " in received(first) or b" 408 " in received(first)
-    assert member.request("/api/reports").json()["count"] == 0
-
-
 def test_many_idle_connections_make_room_for_the_next_one(web: Web) -> None:
     idle = [web.connect() for _ in range(600)]
     assert web.visitor().request("/").status == 200
@@ -99,7 +78,7 @@ def test_requests_in_one_packet_are_answered_in_their_order(web: Web) -> None:
     form = HEAD + FORM + b"Content-Length: 3\r\n\r\na=b"
     answer = web.ask(one + form + one + last)
     statuses = [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]]
-    assert statuses == [b"200", b"302", b"200", b"404"]
+    assert statuses == [b"200", b"403", b"200", b"404"]
 
 
 def test_a_client_that_waits_for_a_word_to_send_its_body_gets_one_word(web: Web) -> None:
@@ -108,7 +87,7 @@ def test_a_client_that_waits_for_a_word_to_send_its_body_gets_one_word(web: Web)
     )
     assert received(sock) == b"HTTP/1.1 100 Continue\r\n\r\n"
     sock.sendall(b"a=b")
-    assert received(sock).startswith(b"HTTP/1.1 302")
+    assert received(sock).startswith(b"HTTP/1.1 403")
 
 
 def test_clients_that_reset_their_connections_end_no_process(web: Web) -> None:
@@ -131,7 +110,11 @@ def test_a_process_whose_threads_are_stuck_says_so(web: Web) -> None:
 
     with closing(psycopg.connect(database_url())) as lock:
         lock.execute("LOCK TABLE django_session IN ACCESS EXCLUSIVE MODE")
-        asks = b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: sessionid=" + b"a" * 32 + b"\r\n\r\n"
+        asks = (
+            b"GET /admin/login/ HTTP/1.1\r\nHost: localhost\r\nCookie: sessionid="
+            + b"a" * 32
+            + b"\r\n\r\n"
+        )
         waiting = [web.connect(asks) for _ in range(THREADS)]
         assert live() == 200, "busy is not stuck"
         waiting.append(web.connect(asks))
