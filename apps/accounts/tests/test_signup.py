@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import mail
 from django.core.cache import cache
@@ -143,3 +147,18 @@ def test_changing_the_password(client: Client) -> None:
     response = client.post("/accounts/password/", form, follow=True)
     assert "Your password is changed." in response.content.decode()
     assert User.objects.get(username="ann").check_password("battery-staple-7")
+
+
+def test_without_sign_up_there_is_no_page_for_it_and_no_link_to_it() -> None:
+    code = f"""
+from django.test import Client
+for page in ("/", "/accounts/login/", "/accounts/signup/", "{link()}"):
+    answer = Client(headers={{"Host": "localhost"}}).get(page)
+    print(answer.status_code, b"signup" in answer.content.replace(page.encode(), b""))
+"""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
+        cwd=settings.BASE_DIR, env={**os.environ, "SIGNUP": "false"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["200 False"] * 2 + ["404 False"] * 2, done.stderr
