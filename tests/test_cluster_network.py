@@ -7,7 +7,8 @@ to reach each. What a policy blocks is dropped, so "refused" means: no connectio
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import pytest
@@ -73,9 +74,15 @@ class Place:
 
     def passing(self, source: str) -> set[Goal]:
         """Return what *source* reaches of all there is, but for itself; tried once, all at once."""
-        if source not in self._found:
-            self._found[source] = self.try_all(source)
+        if not self._found:
+            self._found = self.try_each((*ROLES, STRANGER, OUTSIDE))
         return self._found[source]
+
+    def try_each(self, sources: Iterable[str]) -> dict[str, set[Goal]]:
+        """Return what each of *sources* reaches now; what is blocked takes all of them as long."""
+        names = tuple(sources)
+        with ThreadPoolExecutor(len(names)) as pool:
+            return dict(zip(names, pool.map(self.try_all, names), strict=True))
 
     def try_all(self, source: str) -> set[Goal]:
         """Try it now."""
@@ -148,15 +155,20 @@ def test_nothing_goes_out_of_the_namespace_but_the_generator_to_the_api_servers_
     assert outside(place.passing(source)) == ({HTTPS} if source == "secrets" else set())
 
 
+def wait_for_ports(place: Place, wanted: dict[str, set[int]]) -> None:
+    """Wait until each pod reaches these ports of the pod outside, and no others."""
+
+    def as_wanted() -> bool:
+        found = place.try_each(wanted)
+        return {source: outside(goals) for source, goals in found.items()} == wanted
+
+    place.inside.wait(as_wanted, f"of a pod outside these are reached: {wanted}", 60)
+
+
 def test_managed_stores_are_one_component_more(place: Place) -> None:
     flows.apply_components(place.inside, "network-stores")
     try:
-        for source, ports in STORES.items():
-
-            def as_wanted(source: str = source, ports: set[int] = ports) -> bool:
-                return outside(place.try_all(source)) == ports
-
-            place.inside.wait(as_wanted, f"{source} reaches {ports} of a pod outside", 60)
+        wait_for_ports(place, STORES)
     finally:
         place.inside("delete", "networkpolicy", "managed-stores")
 
@@ -166,16 +178,6 @@ def test_mail_and_https_are_one_component_more_and_for_workers_and_backups_alone
 ) -> None:
     flows.apply_components(place.inside, "network-egress")
     try:
-        wanted: dict[str, set[int]] = {
-            "worker": {HTTPS, MAIL},
-            "backup": {HTTPS, MAIL},
-            "web": set(),
-        }
-        for source, ports in wanted.items():
-
-            def as_wanted(source: str = source, ports: set[int] = ports) -> bool:
-                return outside(place.try_all(source)) == ports
-
-            place.inside.wait(as_wanted, f"{source} reaches {ports} of a pod outside", 60)
+        wait_for_ports(place, {"worker": {HTTPS, MAIL}, "backup": {HTTPS, MAIL}, "web": set()})
     finally:
         place.inside("delete", "networkpolicy", "egress")

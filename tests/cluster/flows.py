@@ -120,8 +120,10 @@ def apply_components(kubectl: Kubectl, *names: str) -> None:
 
 def passing(kubectl: Kubectl, source: str, targets: list[Target]) -> set[Target]:
     """Return those of *targets* that the pod *source* can connect to; all are tried at once."""
-    said = kubectl(
-        "exec", "--stdin", source, "--", "python", "-c", CONNECT, str(PATIENCE),
-        input=json.dumps(targets),
-    )  # fmt: skip
+    said = ""
+    while not said:  # at times it ends well and without a word (kubernetes/kubernetes#73056)
+        said = kubectl(
+            "exec", "--stdin", source, "--", "python", "-c", CONNECT, str(PATIENCE),
+            input=json.dumps(targets),
+        )  # fmt: skip
     return {target for target, passed in zip(targets, json.loads(said), strict=True) if passed}
