@@ -270,6 +270,14 @@ def test_env_takes_values_as_they_stand(clone: Path, tmp_path: Path) -> None:
     assert environment["WEB_BIND"] == ":8000"
 
 
+def test_with_tls_the_stores_keep_what_they_are_told_without_it(clone: Path) -> None:
+    plain, encrypted = (
+        config(clone, *layers)["services"] for layers in ((), ("deploy/compose/tls.yaml",))
+    )
+    for store in ("postgres", "redis"):
+        assert encrypted[store]["command"] == plain[store]["command"]
+
+
 def test_the_development_layer_mounts_the_source_read_only(clone: Path) -> None:
     services = config(clone, "deploy/compose/dev.yaml")["services"]
     for name in ROLES:

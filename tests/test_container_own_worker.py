@@ -51,11 +51,14 @@ def test_a_restore_stops_it_and_starts_as_many_again(own: Stack) -> None:
     assert (len(before), len(after), len(before & after)) == (2, 2, 0)
 
 
-def test_it_has_the_new_password_after_a_rotation(own: Stack) -> None:
-    ask = "import os; print(open(os.environ['DATABASE_URL_FILE']).read())"
-    before = starts(own)
-    own.run("deploy/compose/rotate-secret", "postgres")
+def test_a_rotation_starts_it_with_the_new_token_too(own: Stack) -> None:
+    token = "from django.conf import settings; print(settings.METRICS_TOKEN)"
+    ask = "import os; print(open(os.environ['METRICS_TOKEN_FILE']).read())"
+    before, old = starts(own), own.manage(token)
+    own.run("deploy/compose/rotate-secret", "metrics_token")
     after = starts(own)
     assert (len(after), len(before & after)) == (2, 0)
-    told = own.compose("exec", "-T", NAME, "python", "-c", ask).stdout
-    assert told == own.compose("exec", "-T", "web", "python", "-c", ask).stdout
+    assert own.manage(token) != old
+    for service in (NAME, "web"):
+        told = own.compose("exec", "-T", service, "python", "-c", ask).stdout
+        assert told.strip() == own.manage(token)

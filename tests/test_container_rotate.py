@@ -76,12 +76,6 @@ def test_a_servers_old_password_opens_nothing_and_every_role_has_the_new_one(
     assert stack.manage(ask.format(new)) == "in"
 
 
-def test_the_token_of_the_metrics_is_replaced(stack: Stack) -> None:
-    old = in_the_file(stack, "metrics_token")
-    rotate(stack, "metrics_token")
-    assert stack.manage(TOLD.format("METRICS_TOKEN")) == in_the_file(stack, "metrics_token") != old
-
-
 def test_a_secret_of_ones_own_is_left_to_its_owner(stack: Stack) -> None:
     mine = stack.folder / ".env"
     mine.write_text("METRICS_TOKEN=mine\n")

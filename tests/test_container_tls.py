@@ -18,6 +18,12 @@ with connection.cursor() as cursor:
                    " JOIN pg_stat_activity USING (pid) WHERE usename = 'proj_app'")
     print(*cursor.fetchone())
 """
+LIMIT = """
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SHOW max_connections")
+    print(*cursor.fetchone())
+"""
 PLAIN = """
 import os, psycopg, redis, socket
 from pathlib import Path
@@ -48,10 +54,16 @@ def test_every_connection_is_encrypted_and_who_answers_is_checked(encrypted: Sta
     ours, all_of_them = encrypted.manage(CONNECTIONS).split()
     assert int(ours) == int(all_of_them) > 3
     assert encrypted.manage(PLAIN).split() == ["True"] * 3
-    encrypted.manage("from proj.celery import debug_task; debug_task.delay()")
+    assert encrypted.manage(LIMIT) == "150", "what compose.yaml tells PostgreSQL holds"
+    encrypted.run("deploy/compose/backup", "dump")
+
+
+def test_a_password_is_replaced_and_plain_messages_go_on(encrypted: Stack) -> None:
+    said = encrypted.run("deploy/compose/rotate-secret", "redis").stdout
+    assert said.splitlines()[-1] == "redis is another one now"
+    task = encrypted.manage("from proj.celery import debug_task; print(debug_task.delay())")
 
     def ran() -> bool:
-        return "proj.celery.debug_task" in encrypted.compose("logs", "worker").stdout
+        return task in encrypted.compose("logs", "worker").stdout
 
     wait_until(ran, "a plain message has come by TLS")
-    encrypted.run("deploy/compose/backup", "dump")
