@@ -83,25 +83,6 @@ def test_a_backup_under_load_is_proven_row_by_row(stack: Stack) -> None:
     assert 0 < float(age) < 600
 
 
-def test_a_restore_brings_back_what_was_and_starts_what_ran(stack: Stack) -> None:
-    stack.run("deploy/compose/scale-workers", "2")
-    stack.manage(USERS + "User.objects.create(username='before')")
-    backup(stack, "dump")
-    name = names(stack)[-1]
-    stack.manage(USERS + "User.objects.all().delete(); User.objects.create(username='after')")
-    said = stack.run("make", "restore", f"FROM={name}").stdout
-    left = "print(*User.objects.filter(username__in=['before', 'after']).values_list('username'))"
-    assert stack.manage(USERS + left) == "('before',)"
-    assert "what it was until now is in the database proj_before_" in said
-    assert len(stack.ids("worker")) == 2
-    for container in inspect(*stack.ids("web", "worker", "beat")):
-        assert container["State"]["Health"]["Status"] == "healthy"
-    # And tasks run.
-    stack.manage("from proj.celery import debug_task; debug_task.delay_on_commit()")
-    count = "from durable.queue.models import Task; print(Task.objects.count())"
-    wait_until(lambda: stack.manage(count) == "0", "all tasks are done")
-
-
 def test_a_dump_leaves_the_machine_encrypted_and_is_proven_from_there(stack: Stack) -> None:
     network = run("docker", "network", "inspect", f"{stack.name}_default").stdout
     gateway = json.loads(network)[0]["IPAM"]["Config"][0]["Gateway"]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .containers import ROOT, Stack, inspect
+from .containers import ROOT, Stack, inspect, wait_until
+from .test_container_backup import USERS, backup, names
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
@@ -40,15 +41,28 @@ def starts(stack: Stack) -> set[str]:
     return {each["State"]["StartedAt"] for each in containers}
 
 
-def test_a_restore_stops_it_and_starts_as_many_again(own: Stack) -> None:
-    said = own.run("make", "backup").stdout
-    (name,) = set(re.findall(r"proj-\w+\.dump", said))
+def test_a_restore_brings_back_what_was_and_starts_as_many_of_all_that_ran(own: Stack) -> None:
+    own.run("deploy/compose/scale-workers", "2")
+    own.manage(USERS + "User.objects.create(username='before')")
+    backup(own, "dump")
+    name = names(own)[-1]
+    own.manage(USERS + "User.objects.all().delete(); User.objects.create(username='after')")
     before = starts(own)
     said = own.run("make", "restore", f"FROM={name}").stdout
     (stopped,) = re.findall(r"^backup: stopping (.*)$", said, re.MULTILINE)
     assert set(stopped.split()) == {"web", "worker", "beat", NAME}
     after = starts(own)
     assert (len(before), len(after), len(before & after)) == (2, 2, 0)
+    left = "print(*User.objects.filter(username__in=['before', 'after']).values_list('username'))"
+    assert own.manage(USERS + left) == "('before',)"
+    assert "what it was until now is in the database proj_before_" in said
+    assert len(own.ids("worker")) == 2
+    for container in inspect(*own.ids("web", "worker", "beat")):
+        assert container["State"]["Health"]["Status"] == "healthy"
+    # And tasks run.
+    own.manage("from proj.celery import debug_task; debug_task.delay_on_commit()")
+    count = "from durable.queue.models import Task; print(Task.objects.count())"
+    wait_until(lambda: own.manage(count) == "0", "all tasks are done")
 
 
 def test_a_rotation_starts_it_with_the_new_token_too(own: Stack) -> None:
