@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import packages_distributions, requires, version
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -142,6 +142,7 @@ class Bare:
             for extra in PROJECT["optional-dependencies"]
             for requirement in requirements(extra)
         }
+        extras -= {canonicalize_name(Requirement(line).name) for line in requires("django") or ()}
         modules = [
             module
             for module, names in packages_distributions().items()
