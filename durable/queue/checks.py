@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import current_app
+from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connections
 
@@ -25,6 +26,15 @@ def check_queue(**kwargs: Any) -> list[CheckMessage]:
 
 def _times() -> list[CheckMessage]:
     found: list[CheckMessage] = []
+    if not apps.is_installed("durable.journal"):
+        found.append(
+            Error(
+                "durable.journal is not in INSTALLED_APPS: the end of a task is written into its "
+                "table, and no task can end.",
+                hint='Add "durable.journal", and run migrate.',
+                id="durable.E008",
+            )
+        )
     heartbeat, dead = conf.get("HEARTBEAT"), conf.get("DEAD_AFTER")
     if dead < 3 * heartbeat:
         found.append(

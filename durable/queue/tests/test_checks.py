@@ -29,6 +29,14 @@ def test_numbers_that_contradict_each_other(settings: Any) -> None:
     assert "Set DURABLE_DEAD_AFTER to 6" in (message.hint or "")
 
 
+def test_the_queue_without_its_journal_is_an_error(settings: Any) -> None:
+    settings.INSTALLED_APPS = [
+        name for name in settings.INSTALLED_APPS if name != "durable.journal"
+    ]
+    [message] = run_checks(tags=["durable"])
+    assert message.id == "durable.E008"
+
+
 def test_a_history_longer_than_the_journal_has_parts_is_an_error(settings: Any) -> None:
     settings.HISTORY_DAYS = 90
     [message] = run_checks(tags=["durable"])
