@@ -91,7 +91,9 @@ def main() -> int:
     # Whoever ends it, the stack is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("chaos: ended by SIGTERM"))
     options = arguments()
-    chosen = [faults.BY_NAME[name] for name in options.fault] or list(faults.ALL)
+    chosen = [faults.BY_NAME[name] for name in options.fault] or [
+        fault for fault in faults.ALL if not (options.baseline and fault.verb)
+    ]
     started = time.monotonic()
     say = teller("the stack", started)
     say("is built and started")

@@ -45,6 +45,8 @@ class FaultOn(Generic[AnyStack]):
     lasts: ClassVar[float] = 0.0
     #: Whether it can strike in the middle of others, in the soak.
     soak: ClassVar[bool] = True
+    #: Whether it is one of the project's own verbs, which the documentation's settings don't have.
+    verb: ClassVar[bool] = False
 
     def prepare(self, scene: SceneOn[AnyStack]) -> None:
         """Set the scene, before the load."""

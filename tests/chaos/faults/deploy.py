@@ -1,9 +1,111 @@
-"""A deployment that goes wrong."""
+"""A deployment, one that goes wrong, and the way back; by the project's own verbs."""
 
 from __future__ import annotations
 
 from ..engine import ChaosError, run
 from ..fault import Fault, Scene
+from ..stack import Stack
+
+
+def up(stack: Stack, **env: str) -> bool:
+    """Do what ``make up`` does; return whether that succeeded."""
+    return stack.script("deploy/compose/up", timeout=300, **env)
+
+
+def build(stack: Stack, *steps: str) -> None:
+    """Let the name of the stack's image mean one that is made from it by *steps*."""
+    file = "\n".join([f"FROM {stack.image}", "USER 0", *steps, "USER 10001:10001", ""])
+    run("docker", "build", "--quiet", "--tag", stack.image, "-", input=file)
+
+
+class RolledOut(Fault):
+    """A new version: its containers beside the old, then in their place."""
+
+    name = "image-rolled-out"
+    what = "`make up` with a new image"
+    soak = False
+    verb = True
+
+    def inject(self, scene: Scene) -> None:
+        build(scene.stack, "RUN date >version")
+        if not up(scene.stack):
+            raise ChaosError("the new version did not start")
+
+
+class RolledBack(Fault):
+    """The new version was a mistake."""
+
+    name = "rolled-back"
+    what = "`make rollback` to the image before"
+    soak = False
+    verb = True
+
+    def prepare(self, scene: Scene) -> None:
+        RolledOut().inject(scene)
+
+    def inject(self, scene: Scene) -> None:
+        if not scene.stack.script("deploy/compose/rollback"):
+            raise ChaosError("the old version did not start")
+
+
+class UnhealthyVersion(Fault):
+    """A new version that starts, and can serve no page."""
+
+    name = "unhealthy-version"
+    what = "`make up` with an image whose URLs can't be imported"
+    soak = False
+    verb = True
+
+    def inject(self, scene: Scene) -> None:
+        good = run("docker", "inspect", "--format={{.Id}}", scene.stack.image).stdout.strip()
+        build(scene.stack, "RUN echo 'import nowhere' >>proj/urls.py")
+        started = up(scene.stack)
+        run("docker", "tag", good, scene.stack.image)
+        if started:
+            raise ChaosError("a version that can serve no page was taken")
+
+
+class BadSetting(Fault):
+    """A setting that the worker refuses; web would start with it."""
+
+    name = "bad-setting"
+    what = "`make up` with a setting that workers refuse"
+    soak = False
+    verb = True
+
+    def inject(self, scene: Scene) -> None:
+        (mine := scene.stack.folder / ".env").write_text("CELERY_WORKER_POOL=nonsense\n")
+        started = up(scene.stack)
+        mine.unlink()
+        if started:
+            raise ChaosError("a setting that workers refuse was taken")
+
+
+class SecretRotated(Fault):
+    """The key that signs sessions, and the password of Redis."""
+
+    name = "secret-rotated"
+    what = "`make rotate-secret` of Django's key, then of Redis"
+    soak = False
+    verb = True
+
+    def inject(self, scene: Scene) -> None:
+        for name in ("secret_key", "redis"):
+            if not scene.stack.script("deploy/compose/rotate-secret", name):
+                raise ChaosError(f"no new secret: {name}")
+
+
+class PostgresPassword(Fault):
+    """The password of PostgreSQL: the old one is good for no new connection from then on."""
+
+    name = "postgres-password"
+    what = "`make rotate-secret` of PostgreSQL"
+    soak = False
+    verb = True
+
+    def inject(self, scene: Scene) -> None:
+        if not scene.stack.script("deploy/compose/rotate-secret", "postgres"):
+            raise ChaosError("no new password")
 
 
 class BrokenMigration(Fault):
@@ -27,4 +129,12 @@ class BrokenMigration(Fault):
         scene.stack.compose("up", "--detach", "--no-build", timeout=240)
 
 
-FAULTS = (BrokenMigration,)
+FAULTS = (
+    RolledOut,
+    RolledBack,
+    UnhealthyVersion,
+    BadSetting,
+    SecretRotated,
+    PostgresPassword,
+    BrokenMigration,
+)
