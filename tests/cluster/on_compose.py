@@ -1,6 +1,6 @@
 """The same events on compose, by the project's own scripts, for the rows beside the cluster's.
 
-Roll-outs, the way back and rotations are tests/test_container_rollout.py's.
+Roll-outs, the way back and rotations are the fault suite's (tests/chaos/faults/deploy.py).
 """
 
 from __future__ import annotations
