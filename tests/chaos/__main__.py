@@ -56,8 +56,8 @@ def teller(name: str, started: float) -> Callable[[str], None]:
 def tell(outcome: Outcome, say: Callable[[str], None]) -> None:
     """Print how a fault ended, with what was lost."""
     say(
-        f"{outcome.enqueued} enqueued, {outcome.executed} executed, "
-        f"{len(outcome.lost)} lost, {len(outcome.twice)} twice"
+        f"{outcome.enqueued} enqueued, {outcome.executed} executed, {len(outcome.lost)} lost, "
+        f"{len(outcome.twice)} twice, {outcome.failed_requests} requests failed"
     )
     for line in outcome.notes:
         say(f"  {line}")
@@ -69,9 +69,13 @@ def tell(outcome: Outcome, say: Callable[[str], None]) -> None:
 
 
 def run_all(
-    stack: Stack, chosen: Sequence[type[Fault]], seed: int, started: float
+    stack: Stack,
+    chosen: Sequence[type[Fault]],
+    seed: int,
+    started: float,
+    write: Callable[[Outcome], None],
 ) -> list[Outcome]:
-    """Run each of the faults alone."""
+    """Run each of the faults alone, and *write* each one's outcome as soon as it is known."""
     outcomes = []
     for number, fault in enumerate(chosen, 1):
         say = teller(f"{number}/{len(chosen)} {fault.name}", started)
@@ -81,13 +85,14 @@ def run_all(
             outcome = Outcome(fault.name, fault.what, lost=[str(error)])
         outcomes.append(outcome)
         tell(outcome, say)
+        write(outcome)
         if not outcome.good and number < len(chosen):
             stack.reset()
     return outcomes
 
 
 def main() -> int:
-    """Run the faults; return 1 if anything was lost or had its effect twice."""
+    """Run the faults; return 1 if anything was lost or done twice, or a verb failed a request."""
     # Whoever ends it, the stack is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("chaos: ended by SIGTERM"))
     options = arguments()
@@ -106,16 +111,19 @@ def main() -> int:
                 outcomes = [run_soak(stack, options.seed, options.minutes, say)]
                 tell(outcomes[0], say)
             else:
-                outcomes = run_all(stack, chosen, options.seed, started)
+                section = "baseline" if options.baseline else "faults"
+
+                def write(outcome: Outcome) -> None:
+                    page.write(section, facts, [outcome])
+                    picture.write()
+
+                outcomes = run_all(stack, chosen, options.seed, started, write)
     except ChaosError as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 1
     print("\n" + table.terminal(outcomes))
     if options.minutes and not options.baseline:
         page.write_soak(outcomes[0])
-    elif not options.minutes:
-        page.write("baseline" if options.baseline else "faults", facts, outcomes)
-        picture.write()
     return 0 if all(outcome.good for outcome in outcomes) else 1
 
 

@@ -47,6 +47,8 @@ class FaultOn(Generic[AnyStack]):
     soak: ClassVar[bool] = True
     #: Whether it is one of the project's own verbs, which the documentation's settings don't have.
     verb: ClassVar[bool] = False
+    #: Whether requests may fail by it.
+    noticed: ClassVar[bool] = True
 
     def prepare(self, scene: SceneOn[AnyStack]) -> None:
         """Set the scene, before the load."""

@@ -45,6 +45,8 @@ class Outcome:
     recovery: float | None = None
     requests: int = 0
     failed_requests: int = 0
+    #: Whether requests may fail.
+    noticed: bool = True
     #: POST requests from the break on, in seconds.
     p50: float = 0.0
     p99: float = 0.0
@@ -52,8 +54,8 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Whether nothing was lost and nothing had its effect twice."""
-        return not self.lost and not self.twice
+        """Whether nothing was lost, nothing had its effect twice, and no visitor noticed a verb."""
+        return not self.lost and not self.twice and (self.noticed or not self.failed_requests)
 
 
 def run_fault(
@@ -68,7 +70,7 @@ def run_fault(
 
     :param pages: requests for a page per second, beside those that enqueue.
     """
-    outcome = Outcome(fault.name, fault.what)
+    outcome = Outcome(fault.name, fault.what, noticed=fault.noticed)
     settle(stack)
     since = database_time(stack)
     load = Load(stack, label, RATE, seed, pages)

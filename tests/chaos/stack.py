@@ -30,14 +30,16 @@ class Stack:
         self.host, self.port = "127.0.0.1", free_port()
         self.headers: Mapping[str, str] = {}
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
-        self.image = image
-        self._own_image = not image
+        #: A name of its own: faults build other versions under it.
+        self.image = f"{self.name}:latest"
+        self._given = image
 
     def __enter__(self) -> Stack:
         try:
             copy_files(self.folder)
-            if self._own_image:
-                self.image = f"{self.name}:latest"
+            if self._given:
+                run("docker", "tag", self._given, self.image)
+            else:
                 run(
                     "docker", "build", "--quiet", "--file", "docker/Dockerfile",
                     "--tag", self.image, ".", cwd=ROOT, timeout=900,
@@ -100,10 +102,8 @@ class Stack:
     def remove(self) -> None:
         """Take everything down, with its data, its image and its files."""
         self._down()
-        kept = [f"{self.name}:before"]  # for `make rollback`
-        if self._own_image and self.image:
-            kept.append(self.image)
-        run("docker", "image", "rm", "--force", *kept, check=False)
+        # `before` is for `make rollback`.
+        run("docker", "image", "rm", "--force", self.image, f"{self.name}:before", check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _all(self, *filters: str) -> list[str]:

@@ -25,6 +25,7 @@ class RolledOut(Fault):
     what = "`make up` with a new image"
     soak = False
     verb = True
+    noticed = False
 
     def inject(self, scene: Scene) -> None:
         build(scene.stack, "RUN date >version")
@@ -39,6 +40,7 @@ class RolledBack(Fault):
     what = "`make rollback` to the image before"
     soak = False
     verb = True
+    noticed = False
 
     def prepare(self, scene: Scene) -> None:
         RolledOut().inject(scene)
@@ -55,6 +57,7 @@ class UnhealthyVersion(Fault):
     what = "`make up` with an image whose URLs can't be imported"
     soak = False
     verb = True
+    noticed = False
 
     def inject(self, scene: Scene) -> None:
         good = run("docker", "inspect", "--format={{.Id}}", scene.stack.image).stdout.strip()
@@ -72,6 +75,7 @@ class BadSetting(Fault):
     what = "`make up` with a setting that workers refuse"
     soak = False
     verb = True
+    noticed = False
 
     def inject(self, scene: Scene) -> None:
         (mine := scene.stack.folder / ".env").write_text("CELERY_WORKER_POOL=nonsense\n")
@@ -88,6 +92,7 @@ class SecretRotated(Fault):
     what = "`make rotate-secret` of Django's key, then of Redis"
     soak = False
     verb = True
+    noticed = False
 
     def inject(self, scene: Scene) -> None:
         for name in ("secret_key", "redis"):
