@@ -124,6 +124,7 @@ def test_percentiles_are_those_of_what_was_sent_in_between() -> None:
 def test_every_fault_has_a_name_of_its_own_and_says_what_it_does() -> None:
     assert len(faults.BY_NAME) == len(faults.ALL) > 20
     assert all(fault.what and fault.__doc__ for fault in faults.ALL)
+    assert f"`make chaos` causes {len(faults.ALL)} faults" in (ROOT / "README.md").read_text()
 
 
 def test_the_table_has_a_line_for_each_outcome() -> None:
