@@ -10,6 +10,8 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,11 @@ class Database:
         password = (self.folder / PASSWORDS[role]).read_text()
         return server_url(database, user=role, password=password)
 
-    def migrate(self) -> str:
+    def migrate(self, application: str = "") -> str:
         env = {
             **os.environ,
             "APP_ROLE": "migrate",
-            "DATABASE_URL": self.url("proj_app"),
+            "DATABASE_URL": application or self.url("proj_app"),
             "OWNER_DATABASE_URL": self.url("proj"),
             "BACKUP_DATABASE_URL": self.url("proj_backup"),
         }
@@ -183,6 +185,26 @@ def test_a_rotation_changes_each_password_and_nothing_else(database: Database) -
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(old)
     assert database.run("proj_app", "SELECT current_user") == [("proj_app",)]
+
+
+def test_the_role_that_stands_in_during_a_clusters_rotation_leaves_nothing_behind(
+    database: Database, tmp_path: Path
+) -> None:
+    loader = SourceFileLoader("rotate_secret", str(ROOT / "deploy" / "k8s" / "rotate-secret"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec
+    script = module_from_spec(spec)
+    loader.exec_module(script)
+    role = f"{script.STAND_IN}test"
+    database.psql("-c", script.CREATE_STAND_IN.format(role=role, password="secret"))
+    url = server_url("proj", user=role, password="secret")
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT current_user").fetchall() == [("proj_app",)]
+    database.migrate(application=url)  # the pods that start with this URL do
+    (tmp_path / "drop.sql").write_text(script.DROP_STAND_INS)
+    database.psql("-d", server_url("proj"), "-f", str(tmp_path / "drop.sql"))
+    left = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'proj_rotation_')"
+    assert database.psql("-c", left) == ""
 
 
 def test_the_page_shows_what_postgresql_prints(database: Database) -> None:
