@@ -76,9 +76,9 @@ doctor: ## show the state of all parts, and what to do: compose's, else `make ru
 	@$(PYTHON) deploy/doctor "$(ENV)" $(if $(JSON),--json)
 
 .PHONY: chaos
-chaos: ## break a stack of its own under load, and count: FAULT=name, SEED=7 MINUTES=10, BASELINE=1
+chaos: ## break a stack of its own under load, and count: FAULT=name, SEED=7 MINUTES=10, BATCH=100, BASELINE=1
 	$(call venv,dev)
-	@FAULT="$(FAULT)" SEED="$(SEED)" MINUTES="$(MINUTES)" BASELINE="$(BASELINE)" exec $(BIN)/python -m tests.chaos
+	@FAULT="$(FAULT)" SEED="$(SEED)" MINUTES="$(MINUTES)" BASELINE="$(BASELINE)" BATCH="$(BATCH)" exec $(BIN)/python -m tests.chaos
 
 .PHONY: test-k8s
 test-k8s: ## break a stack on a cluster ($KUBECONFIG, else one of its own), and write docs/kubernetes.md's table

@@ -31,6 +31,10 @@ def arguments() -> argparse.Namespace:
         help="the documentation's settings instead of the project's; BASELINE=1",
     )  # fmt: skip
     parser.add_argument(
+        "--batch", type=int, default=int(env.get("BATCH") or 0),
+        help="workers that run so many tasks in one transaction (WORKER_BATCH); BATCH=",
+    )  # fmt: skip
+    parser.add_argument(
         "--seed", type=int, default=int(env.get("SEED") or 1), help="for every choice; SEED="
     )
     parser.add_argument(
@@ -39,6 +43,8 @@ def arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--image", default=env.get("APP_IMAGE", ""), help="one that is built")
     options = parser.parse_args()
+    if options.batch and (options.baseline or options.minutes):
+        parser.error("BATCH= goes with faults of this project, one at a time")
     if unknown := set(options.fault) - set(faults.BY_NAME):
         parser.error(f"FAULT={' '.join(unknown)}: known are {', '.join(faults.BY_NAME)}")
     return options
@@ -99,11 +105,12 @@ def main() -> int:
     chosen = [faults.BY_NAME[name] for name in options.fault] or [
         fault for fault in faults.ALL if not (options.baseline and fault.verb)
     ]
+    made_of = {"baseline": options.baseline, "image": options.image, "batch": options.batch}
     started = time.monotonic()
     say = teller("the stack", started)
     say("is built and started")
     try:
-        with Stack(baseline=options.baseline, image=options.image) as stack:
+        with Stack(**made_of) as stack:
             facts = stack.facts()
             say("is healthy: " + ", ".join(" ".join(fact) for fact in facts.items()))
             if options.minutes:
@@ -111,10 +118,10 @@ def main() -> int:
                 outcomes = [run_soak(stack, options.seed, options.minutes, say)]
                 tell(outcomes[0], say)
             else:
-                section = "baseline" if options.baseline else "faults"
+                kind = "baseline" if options.baseline else "batch" if options.batch else "faults"
 
                 def write(outcome: Outcome) -> None:
-                    page.write(section, facts, [outcome])
+                    page.write(kind, facts, [outcome])
                     picture.write()
 
                 outcomes = run_all(stack, chosen, options.seed, started, write)

@@ -23,9 +23,10 @@ SERVICES = ("proxy", "web", "worker", "beat", "postgres", "redis")
 class Stack:
     """The stack, up between ``with`` and its end, and gone with its data afterwards."""
 
-    def __init__(self, *, baseline: bool = False, workers: int = 2, image: str = "") -> None:
+    def __init__(self, *, baseline: bool = False, image: str = "", batch: int = 0) -> None:
         self.baseline = baseline
-        self.workers = workers
+        self.batch = batch
+        self.workers = 2
         self.name = f"proj-chaos-{secrets.token_hex(4)}"
         self.host, self.port = "127.0.0.1", free_port()
         self.headers: Mapping[str, str] = {}
@@ -68,6 +69,7 @@ class Stack:
             WORKERS=str(self.workers),
             PORT=str(self.port),
             CHAOS_BASELINE=str(self.baseline).lower(),
+            CHAOS_BATCH=str(self.batch),
         )
 
     def compose(self, *arguments: str, check: bool = True, timeout: float = 300, **env: str) -> str:
