@@ -134,6 +134,13 @@ def test_the_table_has_a_line_for_each_outcome() -> None:
     )
 
 
+def test_a_failed_request_fails_a_verb_that_visitors_must_not_notice() -> None:
+    assert Outcome("x", "it breaks", failed_requests=1).good
+    assert not Outcome("x", "it breaks", failed_requests=1, noticed=False).good
+    named = {fault.name for fault in faults.ALL if fault.verb and fault.noticed}
+    assert named == {"postgres-password"}
+
+
 @pytest.mark.parametrize("section", ["faults", "baseline"])
 def test_the_page_has_a_line_for_every_fault(section: str) -> None:
     text = page.between((ROOT / "docs" / "faults.md").read_text("utf-8"), section)

@@ -18,7 +18,7 @@ class ChildKilled(Fault):
     """The kernel, or a bug in C, ends a process of a worker's pool."""
 
     name = "child-killed"
-    what = "a prefork child gets SIGKILL while it works, six times"
+    what = "a child of a worker gets SIGKILL while it works, six times"
 
     def inject(self, scene: Scene) -> None:
         make_busy(scene, 4)
