@@ -220,8 +220,10 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         waits for them would wait for ever.
         """
         super().mark_as_failure(task_id, exc, *args, request=request, **kwargs)
-        chain = request.chain if request and isinstance(request.chain, list) else []
-        if kwargs.get("store_result", True) and chain and chain[0].get("task") == "celery.group":
+        chain = getattr(request, "chain", None)  # an unknown task's request has none
+        if not isinstance(chain, list) or not chain or not kwargs.get("store_result", True):
+            return
+        if chain[0].get("task") == "celery.group":
             self._fail_parts(chain[0], exc, states.FAILURE)  # the last comes first
 
     def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:

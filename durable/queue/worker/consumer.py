@@ -120,7 +120,8 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
                 return handle(message)
             except MALFORMED as error:
                 _put_aside(error, repr(message.headers))
-                message.reject_log_error(logger, self.connection_errors)
+                if not message.acknowledged:
+                    message.reject_log_error(logger, self.connection_errors)
 
         return received
 
