@@ -63,7 +63,7 @@ def caller(contestant: Contestant, *words: object) -> str:
 
 def clear() -> None:
     """Leave nothing of an earlier round, and nothing for PostgreSQL to do."""
-    Redis.from_url(os.environ["CELERY_BROKER_URL"]).flushall()
+    Redis.from_url(os.environ["BROKER_ADMIN_URL"]).flushall()
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT format('%%I', tablename) FROM pg_tables"
