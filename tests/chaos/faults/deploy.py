@@ -18,14 +18,19 @@ def build(stack: Stack, *steps: str) -> None:
     run("docker", "build", "--quiet", "--tag", stack.image, "-", input=file)
 
 
-class RolledOut(Fault):
+class Verb(Fault):
+    """One of the project's own verbs, which visitors must not notice."""
+
+    soak = False
+    verb = True
+    noticed = False
+
+
+class RolledOut(Verb):
     """A new version: its containers beside the old, then in their place."""
 
     name = "image-rolled-out"
     what = "`make up` with a new image"
-    soak = False
-    verb = True
-    noticed = False
 
     def inject(self, scene: Scene) -> None:
         build(scene.stack, "RUN date >version")
@@ -33,14 +38,11 @@ class RolledOut(Fault):
             raise ChaosError("the new version did not start")
 
 
-class RolledBack(Fault):
+class RolledBack(Verb):
     """The new version was a mistake."""
 
     name = "rolled-back"
     what = "`make rollback` to the image before"
-    soak = False
-    verb = True
-    noticed = False
 
     def prepare(self, scene: Scene) -> None:
         RolledOut().inject(scene)
@@ -50,14 +52,11 @@ class RolledBack(Fault):
             raise ChaosError("the old version did not start")
 
 
-class UnhealthyVersion(Fault):
+class UnhealthyVersion(Verb):
     """A new version that starts, and can serve no page."""
 
     name = "unhealthy-version"
     what = "`make up` with an image whose URLs can't be imported"
-    soak = False
-    verb = True
-    noticed = False
 
     def inject(self, scene: Scene) -> None:
         good = run("docker", "inspect", "--format={{.Id}}", scene.stack.image).stdout.strip()
@@ -68,14 +67,11 @@ class UnhealthyVersion(Fault):
             raise ChaosError("a version that can serve no page was taken")
 
 
-class BadSetting(Fault):
+class BadSetting(Verb):
     """A setting that the worker refuses; web would start with it."""
 
     name = "bad-setting"
     what = "`make up` with a setting that workers refuse"
-    soak = False
-    verb = True
-    noticed = False
 
     def inject(self, scene: Scene) -> None:
         (mine := scene.stack.folder / ".env").write_text("CELERY_WORKER_POOL=nonsense\n")
@@ -85,14 +81,11 @@ class BadSetting(Fault):
             raise ChaosError("a setting that workers refuse was taken")
 
 
-class SecretRotated(Fault):
+class SecretRotated(Verb):
     """The key that signs sessions, and the password of Redis."""
 
     name = "secret-rotated"
     what = "`make rotate-secret` of Django's key, then of Redis"
-    soak = False
-    verb = True
-    noticed = False
 
     def inject(self, scene: Scene) -> None:
         for name in ("secret_key", "redis"):
@@ -100,13 +93,12 @@ class SecretRotated(Fault):
                 raise ChaosError(f"no new secret: {name}")
 
 
-class PostgresPassword(Fault):
+class PostgresPassword(Verb):
     """The password of PostgreSQL: the old one is good for no new connection from then on."""
 
     name = "postgres-password"
     what = "`make rotate-secret` of PostgreSQL"
-    soak = False
-    verb = True
+    noticed = True
 
     def inject(self, scene: Scene) -> None:
         if not scene.stack.script("deploy/compose/rotate-secret", "postgres"):
