@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest
 
 
 def client_address(environ: Mapping[str, Any]) -> str:
@@ -25,6 +26,11 @@ def client_address(environ: Mapping[str, Any]) -> str:
         return str(ip_address(seen.strip()))
     except ValueError:
         return ""
+
+
+def came_by_a_proxy(request: HttpRequest) -> bool:
+    """Return whether a request came from outside; no client can take away what a proxy adds."""
+    return "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
 
 
 def network(address: str) -> str:

@@ -11,6 +11,8 @@ from ipaddress import ip_address
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 
+from durable.client_address import came_by_a_proxy
+
 from .code import Code
 from .heartbeat import folder
 from .readiness import Readiness
@@ -59,11 +61,8 @@ class ProbeMiddleware:
 
 
 def is_near(request: HttpRequest) -> bool:
-    """Return whether the request comes from a private address, and through no proxy.
-
-    What came through a proxy came from outside. A client can't take away what the proxy adds.
-    """
-    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+    """Return whether the request comes from a private address, and through no proxy."""
+    if came_by_a_proxy(request):
         return False
     try:
         return ip_address(request.META.get("REMOTE_ADDR", "")).is_private

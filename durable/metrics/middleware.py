@@ -14,6 +14,8 @@ from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from durable.client_address import came_by_a_proxy
+
 from .exposition import BusyError, Page
 
 logger = logging.getLogger(__name__)
@@ -31,10 +33,8 @@ class MetricsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path_info != PATH:
             return self.get_response(request)
-        # What came through a proxy came from outside: no Ingress has to know of this path. A
-        # client can't take away what the proxy adds.
-        proxied = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
-        if not _token() or proxied:
+        # So no Ingress has to know of this path.
+        if not _token() or came_by_a_proxy(request):
             return HttpResponse("not found\n", status=404, content_type="text/plain")
         if not _is_authorized(request.headers.get("Authorization", "")):
             refused = HttpResponse("wrong token\n", status=401, content_type="text/plain")

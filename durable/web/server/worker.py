@@ -202,7 +202,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         )
 
     def _is_stuck(self) -> bool:
-        """Tell whether requests wait for threads of which none comes back."""
+        """Return whether requests wait for threads of which none comes back."""
         waits = self.running > self.cfg.threads > self.uploads
         return waits and time.monotonic() - self.ended_at > limits.STUCK
 
