@@ -33,8 +33,12 @@ def test_calls_of_the_new_version_wait_for_a_worker_of_the_new(
     wait_for(lambda: Task.objects.filter(refused).count() == 2, "the old one has refused both")
     assert tasks.effects() == {"a by the old": 1}
 
-    start_role("worker", **BOTH)
+    start_role("worker", ready="ready", **BOTH)
 
-    wait_for(lambda: Task.objects.update(due_at=Now()) == 0, "the new one has run them")
+    def sooner() -> int:
+        """Bring the next try forward: by chance again the old one's, which must not be counted."""
+        return Task.objects.update(due_at=Now(), history=[])
+
+    wait_for(lambda: sooner() == 0, "the new one has run them")
     assert tasks.effects() == {"a by the old": 1, "b by the new": 1, "c by the new": 1}
     assert [renamed.state, added.state] == ["SUCCESS", "SUCCESS"]
