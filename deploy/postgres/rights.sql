@@ -12,7 +12,7 @@ SELECT concat_ws(' | ', '| `' || rolname || '`',
      FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN'])
          WITH ORDINALITY AS t (one, n)
      WHERE (SELECT bool_and(has_table_privilege(p.oid, c.oid, one)) FROM pg_class c
-         WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace)),
+         WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'durable_static_file')),
     (SELECT coalesce(string_agg(c.relname || ': ' || privileges, '; '), 'none') FROM pg_class c,
         LATERAL (SELECT string_agg(one, ', ' ORDER BY n) AS privileges
             FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS t (one, n)

@@ -20,6 +20,8 @@ TABLES = ("rpvmf", "SELECT, INSERT, UPDATE, DELETE")
 SEQUENCES = ("S", "USAGE, SELECT")
 #: Parts of a table may be emptied: what is old goes so (durable/journal/keep.py).
 PARTS = "TRUNCATE"
+#: The application hands these files to browsers, and may not change them.
+READ_ONLY = "durable_static_file"
 WRITTEN_BY_BACKUPS = ("durable_backups_backup", "durable_backups_moment")
 
 # The owner's relations of these kinds that lack one of the privileges.
@@ -84,8 +86,12 @@ def read_and_write(cursor: Any, role: str) -> None:
         execute(cursor, f"GRANT USAGE ON SCHEMA {schema} TO {{}}", role)
     for what, (kinds, privileges) in (("TABLES", TABLES), ("SEQUENCES", SEQUENCES)):
         execute(cursor, f"ALTER DEFAULT PRIVILEGES GRANT {privileges} ON {what} TO {{}}", role)
-        for relation in lacking(cursor, role, kinds, privileges):
+        for relation in set(lacking(cursor, role, kinds, privileges)) - {READ_ONLY}:
             execute(cursor, f"GRANT {privileges} ON {what[:-1]} {relation} TO {{}}", role)
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [READ_ONLY])
+    if cursor.fetchone() == (True,):
+        execute(cursor, "REVOKE ALL ON {} FROM {}", READ_ONLY, role)
+        execute(cursor, "GRANT SELECT ON {} TO {}", READ_ONLY, role)
     for part in lacking(cursor, role, TABLES[0], PARTS, parts=True):
         execute(cursor, f"GRANT {PARTS} ON TABLE {part} TO {{}}", role)
 

@@ -21,7 +21,8 @@ class Command(BaseCommand):
     help = (
         "Waits for the database, and for another migration that runs; then refuses a code that "
         "can't run what waits (check_tasks), migrates, makes the cache table, writes the periodic "
-        "tasks and grants the other roles what they need. Changes nothing when run again."
+        "tasks, keeps the static files for other versions, and grants the other roles what they "
+        "need. Changes nothing when run again."
     )
     # They need the database, which may not be there yet; `migrate` runs its own.
     requires_system_checks: list[str] = []
@@ -36,6 +37,10 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=options["verbosity"])
             call_command("createcachetable", verbosity=options["verbosity"])
             call_command("sync_schedules", verbosity=options["verbosity"])
+            if apps.is_installed("durable.static"):
+                from durable.static.publish import publish
+
+                publish()
             if given := privileges.give():
                 self.stdout.write(f"Privileges: {', '.join(given)} may do what they need")
         if newer := self.newer():

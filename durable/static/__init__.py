@@ -1,0 +1,1 @@
+"""Static files of this version and of those before it, from every web that runs."""
