@@ -100,6 +100,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         "GRANT proj TO proj_app",
         "ALTER TABLE durable_task DISABLE TRIGGER ALL",
         "DROP TABLE durable_task",
+        "UPDATE durable_static_file SET content = ''",
         "TRUNCATE durable_task",
         "DROP DATABASE proj",
         "ALTER SYSTEM SET fsync = off",
@@ -205,6 +206,37 @@ def test_the_role_that_stands_in_during_a_clusters_rotation_leaves_nothing_behin
     database.psql("-d", server_url("proj"), "-f", str(tmp_path / "drop.sql"))
     left = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'proj_rotation_')"
     assert database.psql("-c", left) == ""
+
+
+def test_the_administrator_of_a_managed_server_makes_the_same_roles(
+    database: Database, tmp_path: Path
+) -> None:
+    """Who is no superuser, on the same server: so the roles have other names there."""
+    (tmp_path / "roles.sql").write_text(ROLES.read_text().replace("proj", "rented"))
+    database.psql("-c", "CREATE ROLE landlord LOGIN CREATEROLE CREATEDB PASSWORD 'secret'",
+                  "-c", "GRANT pg_read_all_data TO landlord WITH ADMIN OPTION",
+                  "-c", "GRANT CONNECT ON DATABASE postgres TO landlord")  # fmt: skip
+    url = server_url("postgres", user="landlord", password="secret")
+    for _ in range(2):  # the second time is a rotation
+        database.psql("-d", url, "-f", str(tmp_path / "roles.sql"))
+    attributes = "SELECT rolname, rolsuper OR rolcreaterole OR rolreplication, rolcreatedb FROM"
+    made = f"{attributes} pg_roles WHERE starts_with(rolname, 'rented') ORDER BY 1"
+    assert database.psql("-c", made).split() == [
+        "rented|f|t", "rented_app|f|f", "rented_backup|f|t",
+    ]  # fmt: skip
+    passwords = {role: (database.folder / name).read_text() for role, name in PASSWORDS.items()}
+    for role, password in passwords.items():
+        name = role.replace("proj", "rented")
+        with psycopg.connect(server_url("rented", user=name, password=password)) as connection:
+            if role == "proj":
+                connection.execute("CREATE TABLE theirs ()")
+            elif role == "proj_backup":
+                connection.execute("SELECT FROM theirs")
+            else:
+                with pytest.raises(errors.InsufficientPrivilege):
+                    connection.execute("SELECT FROM theirs")
+    database.psql("-c", "DROP DATABASE rented", "-c", "DROP OWNED BY landlord",
+                  "-c", "DROP ROLE rented, rented_app, rented_backup, landlord")  # fmt: skip
 
 
 def test_the_page_shows_what_postgresql_prints(database: Database) -> None:

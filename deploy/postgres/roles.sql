@@ -1,4 +1,4 @@
--- The roles of the database, each with what it needs and no more; psql runs it as the superuser.
+-- The roles of the database, each with what it needs and no more; psql runs it as an administrator.
 --
 -- | role        | used by                 | may                                                    |
 -- | postgres    | nothing outside of here | everything                                             |
@@ -20,18 +20,35 @@ SET client_min_messages = warning;
 SELECT format('CREATE ROLE %I', name) FROM unnest(ARRAY['proj', 'proj_app', 'proj_backup']) AS name
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
 
+-- A managed server's administrator is no superuser: see k8s/components/postgres/README.md.
+SELECT rolsuper AS super, (rolsuper OR pg_has_role('pg_read_all_data', 'USAGE WITH ADMIN OPTION'))::text AS grants
+FROM pg_roles WHERE rolname = current_user \gset
 -- One transaction: a role is never there with half of this.
 BEGIN;
+\if :super
 -- Errors go to the server's log with their statement.
 SET LOCAL log_min_error_statement = panic;
-ALTER ROLE proj LOGIN NOSUPERUSER NOCREATEROLE CREATEDB NOREPLICATION NOBYPASSRLS PASSWORD :'owner';
-ALTER ROLE proj_app LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS PASSWORD :'app';
-ALTER ROLE proj_backup LOGIN NOSUPERUSER NOCREATEROLE CREATEDB REPLICATION NOBYPASSRLS PASSWORD :'backup';
+ALTER ROLE proj NOSUPERUSER NOREPLICATION NOBYPASSRLS;
+ALTER ROLE proj_app NOSUPERUSER NOREPLICATION NOBYPASSRLS;
+ALTER ROLE proj_backup NOSUPERUSER REPLICATION NOBYPASSRLS;
+\else
+GRANT proj TO CURRENT_USER; -- who makes a database for another is of that role
+\endif
+ALTER ROLE proj LOGIN NOCREATEROLE CREATEDB PASSWORD :'owner';
+ALTER ROLE proj_app LOGIN NOCREATEROLE NOCREATEDB PASSWORD :'app';
+ALTER ROLE proj_backup LOGIN NOCREATEROLE CREATEDB PASSWORD :'backup';
+\if :grants
 GRANT pg_read_all_data TO proj_backup;
+\else
+\warn proj_backup can read nothing yet: this administrator may not grant pg_read_all_data, and dumps need it
+\endif
 COMMIT;
 
 SELECT 'CREATE DATABASE proj OWNER proj' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'proj') \gexec
 -- Into a database comes who was let in by name.
-REVOKE ALL ON DATABASE proj, postgres, template1 FROM PUBLIC;
+REVOKE ALL ON DATABASE proj FROM PUBLIC;
 GRANT CONNECT ON DATABASE proj TO proj_app, proj_backup;
+\if :super
+REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
 GRANT CONNECT ON DATABASE postgres TO proj, proj_backup; -- databases are made and renamed from there
+\endif
