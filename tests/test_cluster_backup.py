@@ -29,12 +29,12 @@ def by_hand(stack: Stack) -> tuple[Object, str]:
     return status, stack.kubectl("logs", f"job/{name}", "--all-containers", check=False)
 
 
-def backup(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+def backup(stack: Stack, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the verb's script in the stack's namespace."""
     return subprocess.run(
         [stack.overlay.folder / "deploy" / "k8s" / "backup", *arguments],
         env={**os.environ, "KUBECONFIG": stack.kubectl.kubeconfig,
-             "NAMESPACE": stack.kubectl.namespace},
+             "NAMESPACE": stack.kubectl.namespace, **env},
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
 
@@ -49,18 +49,28 @@ def test_the_nightly_job_run_by_hand_proves_a_backup(cluster_stack: Stack) -> No
     assert cluster_stack.sql(newest) == [["t"]]
 
 
-def test_a_restore_brings_back_what_was_and_the_same_replicas(cluster_stack: Stack) -> None:
+def test_a_restore_brings_back_the_database_of_a_second_and_the_same_replicas(
+    cluster_stack: Stack,
+) -> None:
     def replicas() -> dict[str, int]:
         found = cluster_stack.kubectl.get("deployments")
         return {one["metadata"]["name"]: one["spec"]["replicas"] for one in found}
 
     before = replicas()
+    archive = ("exec", "archive-0", "--container=archive", "--", "sh", "-c")
+    bases = "ls -d /backups/archive/*/base/2*"
+    cluster_stack.kubectl.wait(
+        lambda: cluster_stack.kubectl(*archive, bases, check=False), "there is a base backup"
+    )
     cluster_stack.sql("INSERT INTO durable_backups_backup (file) VALUES ('marker')")
-    assert backup(cluster_stack, "dump").returncode == 0
-    listed = backup(cluster_stack, "list").stdout
-    name = listed.split()[0]
+    [[second]] = cluster_stack.sql(
+        "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '1 second', 'YYYY-MM-DD HH24:MI:SS')"
+    )
+    passed = f"SELECT now() AT TIME ZONE 'UTC' > '{second}'::timestamp + interval '1 second'"
+    cluster_stack.kubectl.wait(lambda: cluster_stack.sql(passed) == [["t"]], "the second is over")
     cluster_stack.sql("DELETE FROM durable_backups_backup WHERE file = 'marker'")
-    done = backup(cluster_stack, "restore", name)
+    cluster_stack.sql("INSERT INTO durable_backups_moment DEFAULT VALUES")
+    done = backup(cluster_stack, "restore", AT=second)
     assert done.returncode == 0, done.stdout + done.stderr
     marked = "SELECT count(*) FROM durable_backups_backup WHERE file = 'marker'"
     assert cluster_stack.sql(marked) == [["1"]]

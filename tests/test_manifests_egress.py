@@ -33,10 +33,10 @@ def sends_out(tmp_path: Path, more: str = "") -> set[str]:
 
 
 def test_workers_and_backups_alone_unless_told_otherwise(tmp_path: Path) -> None:
-    assert sends_out(tmp_path) == {"worker", "backup"}
+    assert sends_out(tmp_path) == {"worker", "backup", "archive"}
 
 
 def test_the_readmes_patch_adds_web_and_beat(tmp_path: Path) -> None:
     (patch,) = re.findall(r"```yaml\n(patches:.*?)```", README.read_text("utf-8"), re.DOTALL)
     assert yaml.safe_load(patch).keys() == {"patches"}
-    assert sends_out(tmp_path, patch) == {"worker", "backup", "web", "beat"}
+    assert sends_out(tmp_path, patch) == {"worker", "backup", "archive", "web", "beat"}

@@ -67,7 +67,7 @@ base_before() { bases | awk -F / -v wanted="$wanted" '$3 <= wanted' | tail -n 1;
 
 cannot_recover() {
   if grep -q 'recovery ended before configured recovery target' "$TEMP/server.log"; then
-    fail "AT='$text' (UTC): the archive ends before that second: wait a minute, or look at docker compose logs archive"
+    fail "AT='$text' (UTC): the archive ends before that second: wait a minute, or look at its log (docker compose logs archive; kubectl logs archive-0)"
   fi
   tail -n 5 "$TEMP/server.log" >"$TEMP/error"
   explain "the second $text can't be recovered"
@@ -86,7 +86,7 @@ first_moment() {
   if [ -n "$first" ]; then
     echo "the archive begins at $(date -u -d "@$(seconds_of "$first")" +'%F %T')"
   else
-    echo "there is no archive in $BACKUP_DIR: COMPOSE_PROFILES=backup,archive in .env, then make up"
+    echo "there is no archive in $BACKUP_DIR: COMPOSE_PROFILES=backup,archive in .env, then make up; on Kubernetes k8s/components/archive"
   fi
 }
 

@@ -26,7 +26,7 @@ ask() {
       # Free, so that nothing serves; it may be about to.
       if [ "$(date +%s)" -ge "$end" ] && flock --nonblock serves true; then
         rm -f ask
-        echo "nothing answers for BACKUP_STORE_URL=$BACKUP_STORE_URL: the service backup-store doesn't run; its log says why: docker compose logs backup-store" >"$TEMP/error"
+        echo "nothing answers for BACKUP_STORE_URL=$BACKUP_STORE_URL: the service backup-store doesn't run; its log says why: docker compose logs backup-store (kubectl logs archive-0 -c store)" >"$TEMP/error"
         return 1
       fi
       sleep 0.2

@@ -1,10 +1,11 @@
-"""The storage's half of a backup where the other half runs in another container (compose).
+"""The storage's half of a backup where the other half runs in another container.
 
     python -m durable.backups.serve
 
 deploy/backup/store.sh writes what it needs into the file ``ask`` in BACKUP_DIR/.store and waits for
 ``answer``; while this runs, it holds the lock ``serves`` there. One asks at a time, for it holds
-``lock``. The commands are those of store.py.
+``lock``. The commands are those of store.py. Without BACKUP_STORE_URL there is nothing to move, and
+it waits.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ if __name__ == "__main__":
     os.umask(0o027)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    if not os.environ.get("BACKUP_STORE_URL"):
+        print("backup: BACKUP_STORE_URL is not set: nothing leaves this volume", flush=True)
+        signal.pause()
     try:
         serve(Path(os.environ.get("BACKUP_DIR", "/backups")) / ".store")
     except OSError as error:
