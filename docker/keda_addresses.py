@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+OWN_AUTHORITY = "/run/secrets/stores/ca.crt"
+
 
 def from_anywhere(host: str, namespace: str) -> str:
     """Return *host* as other namespaces know it; a full name or an address stays."""
@@ -23,7 +25,10 @@ def keys(database: str, broker: str, namespace: str) -> dict[str, str]:
     if parts.hostname:
         login, at, place = parts.netloc.rpartition("@")
         place = place.replace(parts.hostname, from_anywhere(parts.hostname, namespace), 1)
-        found["keda_database_url"] = urlunsplit(parts._replace(netloc=login + at + place))
+        # With k8s/components/tls: KEDA's operator has no file of this namespace.
+        query = "sslmode=require" if OWN_AUTHORITY in parts.query else parts.query
+        parts = parts._replace(netloc=login + at + place, query=query)
+        found["keda_database_url"] = urlunsplit(parts)
     parts = urlsplit(broker)
     if parts.scheme in {"redis", "rediss"} and parts.hostname:
         host = from_anywhere(parts.hostname, namespace)

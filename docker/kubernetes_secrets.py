@@ -16,7 +16,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ PAUSE = 1.0  # seconds between two tries
 
 #: Returns what a Secret lacks: its name, all Secrets that are known so far.
 Missing = Callable[[str, Mapping[str, Mapping[str, str]]], dict[str, str]]
+
+
+def namespace(account: Path = ACCOUNT) -> str:
+    """Return the namespace of this pod, or nothing outside of one."""
+    path = account / "namespace"
+    return path.read_text("utf-8").strip() if path.is_file() else ""
 
 
 class RefusedError(Exception):
@@ -49,7 +55,7 @@ class Api:
     def __init__(self, address: tuple[str, int], account: Path = ACCOUNT) -> None:
         self.address = address
         self.account = account
-        self.namespace = (account / "namespace").read_text("utf-8").strip()
+        self.namespace = namespace(account)
 
     def get(self, name: str) -> dict[str, Any]:
         """Return the Secret *name*."""
@@ -86,14 +92,14 @@ class Api:
         return found
 
 
-def fill(api: Api, missing: Missing) -> list[str]:
+def fill(api: Api, missing: Missing, names: Iterable[str] = NAMES) -> list[str]:
     """Give each Secret the keys that it lacks; return them as ``name/key``.
 
     :raises RefusedError: the server said no, other than to a Secret that changed meanwhile.
     """
     written = []
     present: dict[str, dict[str, str]] = {}
-    for name in NAMES:
+    for name in names:
         while True:
             secret = api.get(name)
             data: dict[str, str] = secret.get("data") or {}
@@ -120,7 +126,7 @@ def fill(api: Api, missing: Missing) -> list[str]:
     return written
 
 
-def until_filled(missing: Missing) -> str | int:
+def until_filled(missing: Missing, names: Iterable[str] = NAMES) -> str | int:
     """Fill what is missing; try again until the API server lets it, and say why it does not."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # process 1 has no default for it
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
@@ -130,7 +136,7 @@ def until_filled(missing: Missing) -> str | int:
     last = ""
     while True:
         try:
-            written = fill(api, missing)
+            written = fill(api, missing, names)
         except (RefusedError, OSError, ValueError, http.client.HTTPException) as error:
             if str(error) != last:
                 print(f"generate-secrets: {error}", flush=True)

@@ -53,21 +53,27 @@ COMBINATIONS = [
     Combination(
         "prod+all",
         ("../prod",),
-        ("ingress", "autoscaling", "monitoring", "network-egress"),
+        ("ingress", "autoscaling", "monitoring", "network-egress", "archive", "tls"),
     ),
     Combination(
         "managed",
         BASE,
         ("managed-secrets", "network-policy", "network-stores", "network-egress", "backup"),
     ),
-    Combination("s3", BASE, (*GENERATED, "network-policy", "network-egress", "backup-s3")),
+    Combination(
+        "s3",
+        BASE,
+        (*GENERATED, "network-policy", "network-egress", "backup-s3", "tls-cert-manager"),
+    ),
     Combination(
         "managed+scaled",
         BASE,
         ("external-secrets", "network-policy", "network-stores", "gateway", "autoscaling"),
     ),
     Combination(
-        "cloudnative-pg", BASE, ("generated-secrets", "cloudnative-pg", "redis", "network-policy")
+        "cloudnative-pg",
+        BASE,
+        ("generated-secrets", "cloudnative-pg", "redis", "network-policy", "backup"),
     ),
     Combination("openshift", ("../prod",), ("ingress", "openshift")),
     Combination(

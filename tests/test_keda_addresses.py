@@ -42,6 +42,14 @@ def test_full_names_and_addresses_stay(script: ModuleType) -> None:
     }
 
 
+def test_a_server_with_an_authority_of_the_namespace_is_asked_by_tls_without_its_file(
+    script: ModuleType,
+) -> None:
+    query = "?sslmode=verify-full&sslrootcert=/run/secrets/stores/ca.crt"
+    found = script.keys(GENERATED[0] + query, "", "n")["keda_database_url"]
+    assert found == "postgresql://proj:p%40ss@postgres.n.svc:5432/proj?sslmode=require"
+
+
 def test_a_user_named_like_the_host_is_left_alone(script: ModuleType) -> None:
     found = script.keys("postgresql://postgres:postgres@postgres/postgres", "", "n")
     assert found == {"keda_database_url": "postgresql://postgres:postgres@postgres.n.svc/postgres"}

@@ -25,10 +25,12 @@ from .manifests import COMBINATIONS, GENERATED, Object, app_env, each_one, need,
 ACCEPTED = ROOT / "k8s" / "accepted-findings.yaml"
 #: Kinds of which no schema is on the machine: kubeconform has Kubernetes' own and KEDA's.
 UNKNOWN = {
+    "Certificate": "cert-manager",
     "Cluster": "CloudNativePG",
     "ExternalSecret": "External Secrets",
     "Gateway": "Gateway API",
     "HTTPRoute": "Gateway API",
+    "Issuer": "cert-manager",
     "PrometheusRule": "Prometheus Operator; promtool reads the rules below",
     "ServiceMonitor": "Prometheus Operator",
 }

@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 OVERLAYS = ROOT / "deploy" / "overlays"
 #: The pods that read the Secret `app`, when they start.
-READERS = "app.kubernetes.io/name=proj,app.kubernetes.io/component in (web,worker,beat)"
+READERS = "app.kubernetes.io/name=proj,app.kubernetes.io/component in (web,worker,beat,archive)"
 
 
 class ClusterError(SystemExit):
@@ -58,8 +58,12 @@ class Cluster:
             raise ClusterError("kubectl is not installed, or not on the PATH")
 
     def settings(self) -> dict[str, str]:
-        """Return the settings that are no secrets: those of all deployments, and the overlay's."""
-        files = (ROOT / "k8s" / "base" / "app.env", self.folder / "app.env")
+        """Return what is no secret: of all deployments, of this one's components, its own."""
+        overlay = (self.folder / "kustomization.yaml").read_text("utf-8")
+        components = re.findall(r"^ *- [./]*/(k8s/components/[\w-]+)", overlay, re.MULTILINE)
+        files = [ROOT / "k8s" / "base" / "app.env"]
+        files += [path for each in components for path in sorted((ROOT / each).glob("*.env"))]
+        files.append(self.folder / "app.env")
         lines = [line for file in files if file.is_file() for line in file.open(encoding="utf-8")]
         pairs = (line.strip().partition("=") for line in lines if not line.startswith("#"))
         return {name: value for name, equals, value in pairs if equals}
@@ -135,7 +139,8 @@ class Cluster:
 
     def restart_readers(self) -> None:
         """Start the pods that read secrets anew, without a gap, and wait until all are ready."""
-        found = self.kubectl("get", "deployments", f"--selector={READERS}", "--output=name").split()
+        kinds = "deployments,statefulsets"
+        found = self.kubectl("get", kinds, f"--selector={READERS}", "--output=name").split()
         for name in found:
             self.kubectl("rollout", "restart", name)
         for name in found:

@@ -20,6 +20,9 @@ from .stack import Stack
 #: The page that what was measured is written to; then every event runs, and compose's too.
 PAGE = os.environ.get("CLUSTER_PAGE", "")
 
+#: Beside those of prod: what is true without TLS and the archive is true with them.
+MORE = ("archive", "tls")
+
 
 def need_cluster() -> Kubectl:
     """Return kubectl for the cluster of $KUBECONFIG; skip unless it is one that may be broken."""
@@ -58,7 +61,7 @@ def cluster_stack(
     cluster: Kubectl, cluster_images: tuple[str, str], measured: Measured
 ) -> Iterator[Stack]:
     """Start prod once for all tests; a test that breaks something mends it."""
-    with Stack(cluster.kubeconfig, cluster_images) as stack:
+    with Stack(cluster.kubeconfig, cluster_images, MORE) as stack:
         measured.facts = stack.facts()
         yield stack
 

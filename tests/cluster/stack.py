@@ -172,7 +172,9 @@ class Stack:
 
     def redis(self, *command: str, timeout: float = 20) -> str:
         """Run a command of Redis; return its reply as redis-cli shows it without a terminal."""
+        # By the socket, where TCP means TLS.
         script = (
+            '[ ! -S /tmp/redis.sock ] || set -- -s /tmp/redis.sock "$@"; '
             'REDISCLI_AUTH=$(cat /run/secrets/proj/password) exec redis-cli --user admin -e "$@"'
         )
         return self.kubectl(

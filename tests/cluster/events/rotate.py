@@ -50,4 +50,14 @@ class RedisRotated(Event):
         rotate(scene, "redis", "redis", "password")
 
 
-EVENTS: tuple[type[Event], ...] = (KeyRotated, PostgresRotated, RedisRotated)
+class CertificatesRotated(Event):
+    """The certificates of the stores, and who signs them."""
+
+    name = "certificates-rotated"
+    what = "`make rotate-secret NAME=stores_tls` replaces the stores' certificates"
+
+    def inject(self, scene: Scene) -> None:
+        rotate(scene, "stores_tls", "postgres", "tls.crt")
+
+
+EVENTS: tuple[type[Event], ...] = (KeyRotated, PostgresRotated, RedisRotated, CertificatesRotated)
