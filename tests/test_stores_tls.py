@@ -13,7 +13,7 @@ from deploy.k8s.cluster import generator
 from .manifests import Object, objects, one
 
 SERVERS = ("postgres", "redis")
-IN_TLS = {"stores_tls": "true", "namespace": "proj-prod"}
+IN_TLS: dict[str, Any] = {"stores_tls": "true", "namespace": "proj-prod"}
 
 
 def made(known: dict[str, dict[str, str]] | None = None, **how: Any) -> dict[str, dict[str, str]]:
