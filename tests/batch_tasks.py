@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,8 @@ from celery.exceptions import Reject
 from django.db import Error, connection, transaction
 
 from durable.queue.batch import process
+from durable.queue.endings.cancel import cancel
+from durable.queue.models import Task
 from tests.durable_tasks import Tells, effects, stubborn, wait_for_file, write
 
 # Long enough that a slow machine runs the rows of a test in one batch.
@@ -129,6 +132,44 @@ def long(self: Any, label: str, fail: str = "") -> str:
     if fail == "after":
         raise ValueError(label)
     return "not used"
+
+
+@shared_task
+def beside() -> int:
+    """Return how many tasks with the key ``L`` run now."""
+    time.sleep(0.02)
+    return Task.objects.filter(key="L", started_at__isnull=False).count()
+
+
+def be_cancelled(task: Any) -> None:
+    """Be cancelled by another thread, as by a person, and hear of it."""
+    assert not task.cancelled()
+    row_id = Task.objects.get(task_id=task.request.id).pk
+
+    def cancels() -> None:
+        cancel(row_id, "a test")
+        connection.close()
+
+    thread = threading.Thread(target=cancels)
+    thread.start()
+    thread.join()
+    assert task.cancelled()
+
+
+@shared_task(bind=True)
+def cancels_itself(self: Any, label: str) -> str:
+    """Go on although it is cancelled."""
+    write(label)
+    be_cancelled(self)
+    return label
+
+
+@shared_task(bind=True, atomic=False)
+def cancels_itself_in_steps(self: Any, label: str) -> None:
+    """Be ended at a query once it is cancelled."""
+    write(f"{label} before")
+    be_cancelled(self)
+    write(f"{label} after")
 
 
 @shared_task(bind=True)

@@ -131,6 +131,26 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     "a call from inside of a failure": (
         lambda: tasks.calls_another.delay("H", True), "FAILURE ValueError", [],
     ),
+    # Once
+    "unique while one waits": (lambda: twice(effect.unique(), "once"), "SUCCESS 'once'", ["once"]),
+    "unique while one runs": (
+        lambda: effect.unique("k", while_="unfinished").delay_on_commit("runs"),
+        "SUCCESS 'runs'", ["runs"],
+    ),
+    "for an event": (
+        lambda: effect.apply_async(["event"], dedupe="e1"), "SUCCESS 'event'", ["event"],
+    ),
+    "the same event": (
+        lambda: effect.apply_async(["again"], dedupe="e1"), "SUCCESS 'event'", [],
+    ),
+    "one at once": (
+        lambda: group([more.beside.s().set(concurrency_key="L")] * 4).delay(),
+        "SUCCESS 1, SUCCESS 1, SUCCESS 1, SUCCESS 1", [],
+    ),
+    "cancelled": (lambda: more.cancels_itself.delay("J"), "REVOKED TaskRevokedError", []),
+    "cancelled, atomic=False": (
+        lambda: more.cancels_itself_in_steps.delay("K"), "REVOKED TaskRevokedError", ["K before"],
+    ),
     # Signals
     "signals of a success": (
         lambda: more.hears.delay("succeed"), "SUCCESS 'succeed'",
@@ -146,6 +166,14 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
          "signal task_prerun", "signal task_success", "signal task_postrun"],
     ),
 }  # fmt: skip
+
+
+def twice(task: Any, label: str) -> Any:
+    """Call a unique task twice; return what the second call returns."""
+    first, second = task.delay_on_commit(label), task.delay_on_commit(label)
+    assert (first.is_new, second.is_new, second.id) == (True, False, first.id)
+    return second
+
 
 EFFECTS = Counter(label for _, _, effects in CASES.values() for label in effects)
 
@@ -194,7 +222,7 @@ def test_a_task_ends_the_same_way_in_a_batch(start_role: StartRole) -> None:
     start_role("worker", WORKER_BATCH="100", TEST_BATCH_SECONDS="60", **POOL_TASKS)
     run_all()  # each alone, since none is known yet
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE test_effect")
+        cursor.execute("TRUNCATE test_effect, durable_seen")
     run_all()
     with connection.cursor() as cursor:
         cursor.execute("SELECT max(count) FROM (SELECT count(*) FROM test_effect GROUP BY xact)")

@@ -21,7 +21,7 @@ from .models import Deed
 #: What can be done to tasks, and the states in which it can.
 STATES = {
     "retry": ("quarantined", "failed", "done", "revoked", "discarded"),
-    "discard": ("scheduled", "ready", "held", "quarantined"),
+    "discard": ("scheduled", "limited", "ready", "held", "quarantined"),
     "cancel": ("running",),
 }
 #: What a button says, and what then has happened.

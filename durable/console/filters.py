@@ -82,7 +82,7 @@ def _with_states(
 ) -> Filter:
     waiting = [name for name in states if name in STATES]
     ended = [state for name in states for state in ENDED.get(name, ())]
-    few = bool(waiting) and not {"ready", "scheduled"} & set(waiting)
+    few = bool(waiting) and not {"ready", "scheduled", "limited"} & set(waiting)
     if not states:
         return Filter(text, rows, entries, few, by_id, arguments)
     some = Q()

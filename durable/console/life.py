@@ -44,6 +44,7 @@ class Life:
             else listing.state_of(row, self.now)
         )  # fmt: skip
         self.called_at = row.called_at if self.ended else row.created_at
+        self.due_at = row.due_at if self.ended else row.wanted_at
         self.headers = _loaded(row.headers, {})
         self.args, self.kwargs, self.embed = _call(row)
         self.hidden = not sees_arguments
@@ -60,7 +61,7 @@ class Life:
     def track(self) -> str:
         """A bar: how long it waited, was tried before, and ran."""
         begun, end = self.row.started_at, self.row.ended_at if self.ended else self.now
-        called, due = self.called_at, self.row.due_at
+        called, due = self.called_at, self.due_at
         until = begun or end
         parts = [
             ((min(due, until) - called).total_seconds(), "later"),
@@ -69,6 +70,17 @@ class Life:
         ]
         label = "; ".join(f"{kind.split()[0]} {share:.3f} s" for share, kind in parts)
         return charts.track([(max(0.0, share), kind) for share, kind in parts], label)
+
+    @property
+    def limit(self) -> str:
+        """What it is limited by, with others of the same key."""
+        place = self.headers.get(queue.LIMIT)
+        if not place:
+            return ""
+        key, at_once, rate, in_order = place
+        words = ["one at a time, in order" if in_order else at_once and f"{at_once} at once"]
+        words += [rate and f"{rate:g} a second"]
+        return f"{key}: {', '.join(filter(None, words))}"
 
     @property
     def arguments(self) -> str:
@@ -122,8 +134,8 @@ class Life:
     def _events(self) -> Iterator[tuple[datetime | None, str, str]]:
         row = self.row
         yield self.called_at, f"called by {self.origin}", "call"
-        if (row.due_at - self.called_at).total_seconds() > 1 and not row.history:
-            yield row.due_at, "due", "call"
+        if (self.due_at - self.called_at).total_seconds() > 1 and not row.history:
+            yield self.due_at, "due", "call"
         for line in row.history or []:
             worker = f" · {line['worker']}" if line.get("worker") else ""
             if line.get("since"):

@@ -21,7 +21,7 @@ from . import conf
 from .filters import ENDED, Filter
 
 ROW = ("id", "task_id", "task", "queue", "created_at", "due_at", "worker", "started_at",
-       "attempt", "quarantined_at", "error")  # fmt: skip
+       "attempt", "quarantined_at", "error", "eligible_at")  # fmt: skip
 ENTRY = ("id", "task_id", "task", "queue", "called_at", "due_at", "started_at", "ended_at",
          "attempt", "state", "result", "error", "replayed_at")  # fmt: skip
 STATE_OF = {state: name for name, states in ENDED.items() for state in states}
@@ -59,6 +59,8 @@ def state_of(row: Any, now: datetime) -> str:
         return "quarantined"
     if row.worker:
         return "running" if row.started_at else "held"
+    if row.eligible_at:
+        return "limited"
     return "scheduled" if row.due_at > now else "ready"
 
 
@@ -125,7 +127,7 @@ def ids_after(cursor: int, every: QuerySet[Any], size: int) -> list[int]:
 
 def _of_row(row: Task, now: datetime) -> Line:
     begun = row.started_at
-    waited = ((begun or now) - row.due_at).total_seconds()
+    waited = ((begun or now) - row.wanted_at).total_seconds()
     ran = (now - begun).total_seconds() if begun else None
     return Line(
         row.pk, row.task_id, row.task, row.queue, state_of(row, now), row.created_at,
@@ -146,4 +148,4 @@ def _of_entry(entry: Entry, now: datetime) -> Line:
 
 def every_state() -> Iterator[str]:
     """Yield the states in the order of a task's life."""
-    yield from ("scheduled", "ready", "held", "running", "quarantined", *ENDED)
+    yield from ("scheduled", "limited", "ready", "held", "running", "quarantined", *ENDED)

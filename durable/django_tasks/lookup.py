@@ -53,7 +53,7 @@ def _of_row(backend: Any, row: Row) -> TaskResult[..., Any]:
     elif row.started_at is not None:
         status = Status.RUNNING
         workers.append(row.worker or "")
-    due_at = row.due_at if row.due_at > row.created_at and not row.attempt else None
+    due_at = row.wanted_at if row.wanted_at > row.created_at and not row.attempt else None
     return TaskResult(
         task=_task(backend, row.task, row.priority, row.queue, due_at), id=row.task_id,
         status=status, enqueued_at=row.created_at, started_at=first or row.started_at,

@@ -16,6 +16,12 @@ SCHEDULES = [
         description="Drops what the journal has of ended tasks beyond HISTORY_DAYS.",
     ),
     Schedule(
+        name="housekeeping: delete keys of unique calls",
+        task="durable.housekeeping.tasks.purge_seen",
+        crontab="33 * * * *",
+        description="Deletes what unique(within=) and dedupe= remember of calls, once it is over.",
+    ),
+    Schedule(
         name="housekeeping: delete expired cache entries",
         task="durable.housekeeping.tasks.purge_cache",
         crontab="28 * * * *",

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_celery_results.models import ChordCounter, GroupResult, TaskResult
 
 from durable.journal import keep
+from durable.queue.models import Pace, Seen
 
 from .batches import delete_older
 
@@ -55,6 +56,14 @@ def _newest_expired_chord(limit: object) -> int | None:
         if TaskResult.objects.filter(task_id__in=tasks, date_created__lt=limit).exists():
             newest = counter.pk
     return newest
+
+
+@shared_task
+def purge_seen() -> int:
+    """Delete what is over: calls that may be written again, rates that nothing was held back by."""
+    now = timezone.now()
+    delete_older(Pace._meta.db_table, "key", "since_at", now - timedelta(days=1))
+    return delete_older(Seen._meta.db_table, "id", "until", now)
 
 
 @shared_task

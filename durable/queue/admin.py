@@ -64,7 +64,8 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
 class EntryAdmin(ReadOnly):
     """Unfinished tasks; those in quarantine can be started again, all but what runs given up."""
 
-    list_display = ("task", "error", "queue", "priority", "attempt", "worker", "due_at", "task_id")
+    list_display = ("task", "error", "queue", "priority", "key", "attempt", "worker", "due_at",
+                    "task_id")  # fmt: skip
     # By name, queue, arguments or error the console finds (/ops/tasks/), in bounded steps.
     list_filter = (StateFilter,)
     ordering = ("-id",)

@@ -20,6 +20,8 @@ DEFAULTS: dict[str, Any] = {
     # Prepare the statements of each task's path on each connection, and listen for NOTIFY. Not
     # through a pooler that hands each transaction to another connection.
     "PREPARE": True,
+    # Limits of queues, by their names: {"mail": Limit(rate="10/s")} (durable.queue.limits).
+    "LIMITS": {},
     # Bytes that the message of a plain call has at most, 0 for any number: over a slow line to the
     # broker a larger one would not be sent within its socket_timeout, and be tried again in vain.
     "MESSAGE_MAX_BYTES": 512 * 1024,
@@ -45,6 +47,9 @@ BATCH = 500
 
 #: The header that ties a message to a row: its id, its attempts so far, the worker that holds it.
 HEADER = "durable"
+
+#: The header with a call's place (limits.py): for its next life, and for people.
+LIMIT = "limit"
 
 #: The channel on which a call wakes workers.
 CHANNEL = "durable_task"

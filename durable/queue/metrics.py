@@ -60,6 +60,8 @@ def metrics() -> Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...],
             untaken[label(one.name)] = untaken.get(label(one.name), 0.0) + one.ready
     for queue, state, count in in_hand:
         add(state, queue, count)
+    for queue, count in overview.limited().items():
+        add("limited", queue, count)
     by = ("queue",)
     for name, known in STATES.items():
         meaning = f"Durable tasks: {known.meaning}; counted up to {overview.CAP:,} a lane."

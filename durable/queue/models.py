@@ -1,6 +1,8 @@
-"""The two tables: tasks that are not finished, and the workers that are alive."""
+"""The tables: tasks that are not finished, calls that were seen, and the workers that are alive."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
@@ -34,13 +36,37 @@ class Task(models.Model):
     attempt = models.IntegerField(default=0)
     clean_attempt = models.IntegerField(default=0, help_text="the last that ended in order")
 
+    #: Of a call with a limit (limits.py): what counts together, and how many.
+    key = models.CharField(  # noqa: DJ001 - null is "no limit", and two indexes go by it
+        max_length=255, null=True
+    )
+    at_once = models.IntegerField(null=True)
+    rate = models.FloatField(null=True, help_text="begins in a second")
+    in_order = models.BooleanField(null=True)
+    eligible_at = models.DateTimeField(
+        null=True, help_text="when it may have a place of its key; null once it has one"
+    )
+
+    #: Of a call that is to be written once; ``store.insert_once()``.
+    unique_key = models.CharField(  # noqa: DJ001 - null is "not unique", and an index goes by it
+        max_length=255, null=True
+    )
+    unique_running = models.BooleanField(null=True, help_text="unique while it runs, too")
+
     quarantined_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True, default="")
     history = models.JSONField(default=list)
 
     class Meta:
         verbose_name = "task"
-        constraints = [models.CheckConstraint(condition=CONSTRAINT, name="durable_task_one_state")]
+        constraints = [
+            models.CheckConstraint(condition=CONSTRAINT, name="durable_task_one_state"),
+            models.UniqueConstraint(
+                fields=["task", "unique_key", "unique_running"],
+                name="durable_task_once",
+                condition=Q(unique_key__isnull=False),
+            ),
+        ]
         # Every index holds only the rows that its query looks for: a long backlog costs nothing.
         indexes = [
             models.Index(
@@ -49,6 +75,22 @@ class Task(models.Model):
                 "due_at",
                 name="durable_task_free",
                 condition=Q(worker__isnull=True, quarantined_at__isnull=True),
+            ),
+            models.Index(
+                "queue",
+                "key",
+                "priority",
+                "eligible_at",
+                "id",
+                name="durable_task_limited",
+                condition=Q(eligible_at__isnull=False, quarantined_at__isnull=True),
+            ),
+            models.Index(
+                "key",
+                name="durable_task_places",
+                condition=Q(
+                    key__isnull=False, eligible_at__isnull=True, quarantined_at__isnull=True
+                ),
             ),
             models.Index("worker", name="durable_task_worker", condition=Q(worker__isnull=False)),
             models.Index(
@@ -63,6 +105,42 @@ class Task(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task}[{self.task_id}]"
+
+    @property
+    def wanted_at(self) -> datetime:
+        """When it is to run, as it was called."""
+        return self.eligible_at or self.due_at
+
+
+class Seen(models.Model):
+    """A call that is not to be written again until a time, whatever has become of it."""
+
+    task = models.CharField(max_length=255)
+    key = models.CharField(max_length=255)
+    task_id = models.CharField(max_length=255)
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "durable_seen"
+        constraints = [models.UniqueConstraint(fields=["task", "key"], name="durable_seen_once")]
+        indexes = [models.Index("until", name="durable_seen_until")]
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.key}"
+
+
+class Pace(models.Model):
+    """How far a key with a rate has come: what was not begun since then may begin now."""
+
+    key = models.CharField(primary_key=True, max_length=255)
+    since_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "durable_pace"
+        indexes = [models.Index("since_at", name="durable_pace_since_at")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Pause(models.Model):

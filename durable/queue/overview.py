@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from . import conf, store
+from .states import FAR, STATES
 
 CAP = 10_000
 #: Lanes that are looked at, in the order of their names: whatever queues somebody calls, a page and
@@ -76,6 +77,27 @@ def queues(named: Iterable[str] = ()) -> list[Queue]:
     return list(by_name.values())
 
 
+def limited() -> dict[str, int]:
+    """Return how many rows wait for a place of their key, by queue, up to ``CAP``."""
+    found = store.run(
+        f"""SELECT queue, count(*)::int FROM (SELECT queue FROM durable_task
+                WHERE {STATES["limited"].sql} LIMIT {CAP}) AS first GROUP BY 1"""
+    )
+    return {row[0]: row[1] for row in found}
+
+
+def keys() -> list[tuple[str, int, int, int | None, float | None]]:
+    """Return the keys with most rows: key, how many have a place and wait, at once, a second."""
+    found = store.run(
+        f"""SELECT key, count(*) FILTER (WHERE eligible_at IS NULL)::int,
+                count(eligible_at)::int, min(at_once), min(rate)
+            FROM (SELECT key, eligible_at, at_once, rate FROM durable_task
+                WHERE key IS NOT NULL AND quarantined_at IS NULL LIMIT {CAP}) AS first
+            GROUP BY 1 ORDER BY 3 DESC, 2 DESC, 1 LIMIT 50"""
+    )
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in found]
+
+
 def _lanes(of: str, named: list[str]) -> list[tuple[str, int, int, int, datetime | None]]:
     lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
     now = "statement_timestamp()"
@@ -92,7 +114,8 @@ def _lanes(of: str, named: list[str]) -> list[tuple[str, int, int, int, datetime
                     ORDER BY queue, priority, due_at LIMIT 1) AS following)
             SELECT queue, priority,
                 (SELECT count(*) FROM (SELECT 1 {lane} AND due_at <= {now} {in_order}) AS c)::int,
-                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at > {now} {in_order}) AS c)::int,
+                (SELECT count(*) FROM (SELECT 1 {lane} AND due_at > {now} AND due_at < '{FAR}'
+                    {in_order}) AS c)::int,
                 CASE WHEN due_at <= {now} THEN due_at END
             FROM lane LIMIT {LANES}""",
         [named, named] if of else [],

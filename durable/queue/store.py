@@ -23,7 +23,7 @@ from durable.journal import entry
 from durable.journal.entry import End
 
 from . import conf
-from .states import STATES
+from .states import FAR, STATES
 
 
 def run(sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
@@ -80,21 +80,53 @@ CALL = {
 
 _INSERT = f"INSERT INTO durable_task ({', '.join(CALL)}, attempt, clean_attempt, history, error)"
 
+#: What it writes of a call with a limit (limits.py), which stands in no line before it has a place.
+PLACE = {"key": "text", "at_once": "int4", "rate": "float8", "in_order": "bool"}
+_FAR = f"'{FAR.isoformat()}'::timestamptz"
+
+
+def _due(moment: str, *, keeps: str = "in_order") -> str:
+    """Return what makes a row due at *moment*; one with a key needs a place anew, unless *keeps*.
+
+    Its ``due_at`` is far away then, which keeps it out of every line.
+    """
+    free = f"key IS NULL OR {keeps}"
+    return (
+        f"due_at = CASE WHEN {free} THEN {moment} ELSE {_FAR} END, "
+        f"eligible_at = CASE WHEN {free} THEN NULL ELSE {moment} END"
+    )
+
+
+def _columns(values: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the columns of a call's row with their expressions, and the values."""
+    due = "coalesce(%(due_at)s::timestamptz, statement_timestamp())"
+    given = {name: f"%({name})s::{kind}" for name, kind in CALL.items()}
+    given |= {"due_at": due, "attempt": "0", "clean_attempt": "0", "history": "'[]'", "error": "''"}
+    if values.get("place"):
+        given |= {name: f"%({name})s::{kind}" for name, kind in PLACE.items()}
+        given |= {"due_at": _FAR, "eligible_at": due}
+        values = {**values, **dict(zip(PLACE, values["place"], strict=True))}
+    return given, values
+
 
 def insert(values: dict[str, Any]) -> int:
     """Write the row of one call; return its id.
 
-    :param values: ``CALL``; without ``due_at`` it is ready at once.
+    :param values: ``CALL``, and ``place`` (``PLACE``); without ``due_at`` it is ready at once.
     """
-    given = ", ".join(
-        "coalesce(%(due_at)s, statement_timestamp())" if name == "due_at" else f"%({name})s"
-        for name in CALL
-    )
-    return int(run(f"{_INSERT} VALUES ({given}, 0, 0, '[]', '') RETURNING id", values)[0][0])
+    given, values = _columns(values)
+    sql = f"INSERT INTO durable_task ({', '.join(given)}) VALUES ({', '.join(given.values())})"
+    return int(run(f"{sql} RETURNING id", values)[0][0])
 
 
-def insert_many(rows: Sequence[Sequence[Any]]) -> None:
-    """Write the rows of many calls, each in the order of ``CALL``, by one statement."""
+def insert_many(rows: Sequence[Sequence[Any]], places: Sequence[Sequence[Any]] = ()) -> None:
+    """Write the rows of many calls, each in the order of ``CALL``, by one statement.
+
+    :param places: the ``PLACE`` of each, if they have keys.
+    """
+    if places:
+        _insert_limited([[*row, *place] for row, place in zip(rows, places, strict=True)])
+        return
     # In binary: as text, each quote of the JSON would be escaped.
     arrays = ", ".join(f"%({name})b::{kind}[]" for name, kind in CALL.items())
     columns = ", ".join(
@@ -106,6 +138,83 @@ def insert_many(rows: Sequence[Sequence[Any]]) -> None:
             ORDER BY number""",
         dict(zip(CALL, map(list, zip(*rows, strict=True)), strict=True)),
     )
+
+
+def _insert_limited(rows: Sequence[Sequence[Any]]) -> None:
+    kinds = {**CALL, **PLACE}
+    arrays = ", ".join(f"%({name})b::{kind}[]" for name, kind in kinds.items())
+    columns = ", ".join(_FAR if name == "due_at" else name for name in kinds)
+    run_prepared(
+        f"""INSERT INTO durable_task ({", ".join(kinds)}, eligible_at, attempt, clean_attempt,
+                history, error)
+            SELECT {columns}, coalesce(due_at, statement_timestamp()), 0, 0, '[]', ''
+            FROM unnest({arrays}) WITH ORDINALITY AS call({", ".join(kinds)}, number)
+            ORDER BY number""",
+        dict(zip(kinds, map(list, zip(*rows, strict=True)), strict=True)),
+    )
+
+
+class Once(NamedTuple):
+    """What lets a call be written once."""
+
+    #: Of the calls of a task; ``None``: their arguments.
+    key: str | None
+    #: Also while another one runs, and not only while it waits for its first attempt.
+    running: bool
+    #: Instead: for so many seconds, whatever becomes of the other one.
+    seconds: float | None = None
+
+
+def insert_once(values: dict[str, Any], once: Once) -> tuple[int | None, str]:
+    """Write the row of a call unless there is another; return its id, and the task's.
+
+    Where another one waits, its row is locked until the caller's commit: so no worker begins it
+    before, and its task sees what this caller has written. Without a row's id it is not new.
+    """
+    given, values = _columns(values)
+    values = {**values, "once": once.key, "running": once.running, "seconds": once.seconds}
+    names, what = ", ".join(given), ", ".join(given.values())
+    if once.seconds is not None:
+        rows = run(
+            f"""WITH seen AS (
+                    INSERT INTO durable_seen (task, key, task_id, until)
+                    VALUES (%(task)s, %(once)s, %(task_id)s,
+                        statement_timestamp() + %(seconds)s * interval '1 s')
+                    ON CONFLICT (task, key) DO UPDATE
+                        SET task_id = excluded.task_id, until = excluded.until
+                        WHERE durable_seen.until <= statement_timestamp()
+                    RETURNING 1)
+                INSERT INTO durable_task ({names}) SELECT {what} FROM seen RETURNING id""",
+            values,
+        )
+        if rows:
+            return int(rows[0][0]), values["task_id"]
+        other = "SELECT task_id FROM durable_seen WHERE task = %(task)s AND key = %(once)s"
+        return None, run(other, values)[0][0]
+    insert = f"""INSERT INTO durable_task ({names}, unique_key, unique_running)
+        VALUES ({what}, %(once)s, %(running)s)
+        ON CONFLICT (task, unique_key, unique_running) WHERE unique_key IS NOT NULL"""
+    if not once.running:
+        [(row_id, task_id, new)] = run(
+            f"""{insert} DO UPDATE SET unique_key = excluded.unique_key
+                RETURNING id, task_id, xmax = 0""",
+            values,
+        )
+        return (row_id if new else None), task_id
+    while True:
+        if rows := run(f"{insert} DO NOTHING RETURNING id", values):
+            return int(rows[0][0]), values["task_id"]
+        rows = run(
+            """SELECT task_id FROM durable_task
+               WHERE task = %(task)s AND unique_key = %(once)s AND unique_running""",
+            values,
+        )
+        if rows:  # else it has ended meanwhile
+            return None, rows[0][0]
+
+
+#: With its first attempt a call waits no longer: another one may be written from then on.
+_BEGUN = "unique_key = CASE WHEN unique_running THEN unique_key END"
 
 
 def existing(ids: list[int]) -> set[int]:
@@ -135,6 +244,8 @@ class Held(NamedTuple):
     body: str
     redelivered: bool
     due_at: datetime
+    #: Of its limit (limits.py).
+    key: str | None = None
 
 
 class Lane(NamedTuple):
@@ -161,7 +272,7 @@ _PICK = f"""WITH picked AS (
     ORDER BY lane.priority, free.due_at LIMIT %(limit)s)"""
 
 _HELD = """task.id, attempt, clean_attempt, task_id, task, queue, priority, headers, body,
-    attempt > 0 AND coalesce(history -> -1 ->> 'what', '') NOT LIKE 'retry%%', due_at"""
+    attempt > 0 AND coalesce(history -> -1 ->> 'what', '') NOT LIKE 'retry%%', due_at, key"""
 
 
 def hold(worker: str, lanes: Sequence[Lane], limit: int) -> list[Held]:
@@ -178,7 +289,7 @@ def take(worker: str, lanes: Sequence[Lane], limit: int) -> list[Held]:
 
     It doesn't wait for the disk; see ``begin()``.
     """
-    begun = "worker = %(worker)s, attempt = attempt + 1, started_at = clock_timestamp()"
+    begun = f"worker = %(worker)s, attempt = attempt + 1, started_at = clock_timestamp(), {_BEGUN}"
     return _picked(begun, worker, lanes, limit, _NO_WAIT)
 
 
@@ -248,7 +359,7 @@ def begin(
     rows = run_prepared(
         f"""WITH mine AS (
                 UPDATE durable_task SET attempt = attempt + 1, started_at = clock_timestamp(),
-                    worker = %(the_worker)s
+                    worker = %(the_worker)s, {_BEGUN}
                 WHERE id = %(the_row)s AND attempt = %(the_attempt)s AND started_at IS NULL
                     AND worker = %(the_worker)s
                     AND task_id = coalesce(%(the_task)s::varchar, task_id)
@@ -265,8 +376,9 @@ def begin(
 def hold_one(row_id: int, worker: str) -> int:
     """Take one row in hand for its caller, who runs it itself; return its attempts, -1 if gone."""
     rows = run(
-        """UPDATE durable_task SET worker = %s WHERE id = %s AND started_at IS NULL
-           AND quarantined_at IS NULL RETURNING attempt""",
+        """UPDATE durable_task SET worker = %s, eligible_at = NULL,
+               due_at = coalesce(eligible_at, due_at)
+           WHERE id = %s AND started_at IS NULL AND quarantined_at IS NULL RETURNING attempt""",
         [worker, row_id],
     )
     return int(rows[0][0]) if rows else -1
@@ -382,7 +494,7 @@ def reschedule(
     return bool(
         run(
             f"""UPDATE durable_task SET history = {_APPEND}, worker = NULL, started_at = NULL,
-                    clean_attempt = attempt, due_at = %(due_at)s, error = %(why)s,
+                    clean_attempt = attempt, {_due("%(due_at)s::timestamptz")}, error = %(why)s,
                     expires = CASE WHEN %(changed)s THEN %(expires)s ELSE expires END,
                     body = coalesce(%(body)s, body), headers = coalesce(%(headers)s, headers),
                     queue = coalesce(%(queue)s, queue), priority = coalesce(%(priority)s, priority)
@@ -460,7 +572,7 @@ def postpone(row_id: int, why: str, seconds: float) -> None:
     run(
         f"""UPDATE durable_task SET history = {_APPEND}, error = %(why)s, worker = NULL,
                 clean_attempt = CASE WHEN started_at IS NULL THEN clean_attempt ELSE attempt END,
-                started_at = NULL, due_at = clock_timestamp() + %(pause)s * interval '1 s'
+                started_at = NULL, {_due("clock_timestamp() + %(pause)s * interval '1 s'")}
             WHERE id = %(id)s""",
         {"id": row_id, "why": storable(why), "note": note(why), "pause": seconds},
     )
@@ -471,7 +583,7 @@ def quarantine(row_id: int, why: str) -> None:
     run(
         f"""UPDATE durable_task SET history = {_APPEND}, error = %(why)s, worker = NULL,
                 clean_attempt = CASE WHEN started_at IS NULL THEN clean_attempt ELSE attempt END,
-                started_at = NULL, quarantined_at = clock_timestamp()
+                started_at = NULL, quarantined_at = clock_timestamp(), {_BEGUN}
             WHERE id = %(id)s""",
         {"id": row_id, "why": storable(why), "note": note(why)},
     )
@@ -482,7 +594,7 @@ def requeue(ids: list[int], why: str) -> int:
     return len(
         run(
             f"""UPDATE durable_task SET history = {_APPEND}, quarantined_at = NULL,
-                    clean_attempt = attempt, due_at = clock_timestamp(), error = ''
+                    clean_attempt = attempt, {_due("clock_timestamp()", keeps="FALSE")}, error = ''
                 WHERE id IN (SELECT id FROM durable_task
                     WHERE id = ANY(%(ids)s) AND quarantined_at IS NOT NULL ORDER BY id FOR UPDATE)
                 RETURNING id""",

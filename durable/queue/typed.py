@@ -13,6 +13,7 @@ At run time it is ``shared_task``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from celery import shared_task
@@ -21,6 +22,18 @@ from celery.result import AsyncResult
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
+
+
+class TypedUnique(Protocol[P]):
+    """A task whose calls are written once, as a type checker sees it."""
+
+    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
+        """Call it with the transaction, unless that has been done."""
+
+    def apply_async_on_commit(
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> AsyncResult:
+        """Call it with the transaction, with options, unless that has been done."""
 
 
 class TypedTask(Protocol[P, R_co]):
@@ -34,6 +47,15 @@ class TypedTask(Protocol[P, R_co]):
 
     def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
         """Call it with the transaction."""
+
+    def unique(
+        self,
+        key: Any = None,
+        *,
+        while_: Literal["waiting", "unfinished"] | None = None,
+        within: timedelta | None = None,
+    ) -> TypedUnique[P]:
+        """Return it with calls that are written once."""
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
         """Call it as Celery does."""

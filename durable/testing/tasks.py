@@ -168,7 +168,9 @@ class Tasks:
         waiting = [(max(_due_at(row) or now, now), row) for row in free]
         if not waiting:
             return None
-        at, row = min(waiting, key=lambda one: (one[0], one[1].priority, one[1].due_at, one[1].pk))
+        at, row = min(
+            waiting, key=lambda one: (one[0], one[1].priority, one[1].wanted_at, one[1].pk)
+        )
         if at > max(end, now):
             return None
         if at > now:
@@ -226,7 +228,7 @@ def _celerys(task: Any) -> Any:
 
 def _due_at(row: Task) -> datetime | None:
     """Return the time of a row; of one without, it is that of the call, by PostgreSQL's clock."""
-    return row.due_at if row.due_at != row.created_at else None
+    return row.wanted_at if row.wanted_at != row.created_at else None
 
 
 def _called(row: Task) -> Called:

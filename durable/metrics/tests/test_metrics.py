@@ -16,7 +16,7 @@ from durable.metrics import exposition, gauges
 from durable.queue import conf, overview
 from durable.queue.metrics import LABELS
 from durable.queue.models import Pause, Task, Worker
-from durable.queue.states import STATES
+from durable.queue.states import FAR, STATES
 from durable.schedules.leader import Leader
 
 pytestmark = pytest.mark.django_db
@@ -86,12 +86,13 @@ def test_each_queue_shows_its_tasks_in_each_state() -> None:
     entry()
     entry(due_at=ago(1))
     entry(due_at=timezone.now() + timedelta(hours=1))
+    entry(due_at=FAR, eligible_at=ago(1), key="k")
     entry(worker="w")
     entry(worker="w", started_at=timezone.now())
     entry(quarantined_at=timezone.now())
     found = measured()
     counts = [[found[f"proj_tasks_{s}{{{q}}}"] for s in STATES] for q in ("default", "reports")]
-    assert counts == [[1, 2, 1, 1, 1], [0] * 5]
+    assert counts == [[1, 1, 2, 1, 1, 1], [0] * 6]
 
 
 def test_the_age_is_that_of_the_oldest_task_that_should_run() -> None:

@@ -119,6 +119,8 @@ class Process:
                 self._let_go()  # none is in hand here: a connection broke, or one was locked then
                 self._lanes.rescan()
                 rescan_at = now + (RESCAN if listens else conf.get("POLL"))
+            if now >= self._lanes.admission.at and self._lanes.admission.look():
+                self._look_at = now
             if now >= self._look_at:
                 lanes, limit = self._lanes.now(), int(min(self._limit, self._left))
                 rows = store.take(self._worker, lanes, limit) if lanes else []
@@ -128,9 +130,12 @@ class Process:
                     self._look_at = again if again > now else now + conf.get("POLL")
                 self._slot.idle()
                 if rows:
+                    keys = {row.key for row in rows}
                     self.serve(rows)
+                    self._lanes.admission.ended(keys)
                     continue
-            self._wait(raw, min(self._look_at, rescan_at) - time.monotonic())
+            until = min(self._look_at, rescan_at, self._lanes.admission.at)
+            self._wait(raw, until - time.monotonic())
 
     def _called(self) -> None:
         self._look_at = time.monotonic()

@@ -13,7 +13,7 @@ from celery.exceptions import Ignore
 from django.db import connections, transaction
 
 from .. import conf, store
-from . import eager, notify, template
+from . import eager, notify, template, unique
 
 #: Rows that one statement of a bulk call writes.
 CHUNK = 1000
@@ -102,18 +102,27 @@ def _drop_if_cut() -> None:
 def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Write the row of a call; return the ``AsyncResult`` of the task, whose id it has from now."""
     app = task.app
+    once = unique.of(task, options)
     call = template.prepare(task, args, kwargs, options)
     here = bool(app.conf.task_always_eager)
     if here:  # Celery's eager mode waits for no time either
         call = call._replace(due_at=None)
     _drop_if_cut()
-    row_id = store.insert(call._asdict())
-    result = task.AsyncResult(call.task_id)
+    row_id: int | None
+    if once is None:
+        row_id, task_id = store.insert(call._asdict()), call.task_id
+    else:
+        key = once.key or unique.key_of(task, args or (), kwargs or {})
+        row_id, task_id = store.insert_once(call._asdict(), once._replace(key=key))
+    result = task.AsyncResult(task_id)
     result.ignored = bool(options.get("ignore_result"))  # as send_task() does: get() is None then
+    result.is_new = row_id is not None
+    if row_id is None:
+        return result
     if here:
         eager.on_commit(row_id, call, result)
     elif call.due_at is None:
-        notify.after_commit(notify.lane(call.queue, call.priority))
+        notify.after_commit(notify.of(call))
     if options.get("add_to_parent", True) and (parent := app.current_worker_task):
         parent.add_trail(result)
     return result
@@ -126,6 +135,11 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
         value as the only argument; a queryset's ``iterator()`` is read a chunk at a time.
     """
     app, count = task.app, 0
+    if unique.of(task, options):
+        raise TypeError(
+            f"{task.name}: map_on_commit() writes a call for each item, and takes no unique= and "
+            "no dedupe=; call the task once for each: `task.unique(…).delay_on_commit(…)`"
+        )
     here, shared = bool(app.conf.task_always_eager), template.is_shared(task, options)
     source = iter(arguments)
     _drop_if_cut()
@@ -142,8 +156,9 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
                     row_id = store.insert(call._replace(due_at=None)._asdict())
                     eager.on_commit(row_id, call, task.AsyncResult(call.task_id))
             else:
-                store.insert_many(calls)
-                for name in {notify.lane(c.queue, c.priority) for c in calls if not c.due_at}:
+                rows, places = [call[:-1] for call in calls], [call.place for call in calls]
+                store.insert_many(rows, [place for place in places if place])
+                for name in {notify.of(call) for call in calls if not call.due_at}:
                     notify.after_commit(name)
             count += len(calls)
     return count

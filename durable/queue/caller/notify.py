@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import Error, connections, transaction
 
 from .. import conf, store
+
+if TYPE_CHECKING:
+    from .template import Call
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,15 @@ _woken: dict[str, float] = {}
 def lane(queue: str, priority: int) -> str:
     """Return the name of a lane, as it is sent."""
     return f"{priority} {queue}"
+
+
+#: Before a queue's name: a row was written to it that needs a place of its key first.
+LIMITED = "limited"
+
+
+def of(call: Call) -> str:
+    """Return what wakes the workers that are to run a call."""
+    return f"{LIMITED} {call.queue}" if call.place else lane(call.queue, call.priority)
 
 
 class Hint:

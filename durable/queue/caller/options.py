@@ -24,7 +24,8 @@ MESSAGE = frozenset(
 #: Read here; the columns or the message say what they asked for.
 READ = frozenset(
     {"task_id", "countdown", "eta", "expires", "queue", "priority", "serializer", "link",
-     "link_error", "headers", "add_to_parent", "route_name", "exchange", "routing_key"}
+     "link_error", "headers", "add_to_parent", "route_name", "exchange", "routing_key",
+     "concurrency_key"}
 )  # fmt: skip
 
 #: About the message on its way through a broker: a row takes no such way.

@@ -33,6 +33,8 @@ def replay(ids: Sequence[int], who: str) -> Replayed:
     :param who: who wants it, for the row's headers.
     """
     rows: list[list[Any]] = []
+    limited: list[list[Any]] = []
+    places: list[list[Any]] = []
     over: list[int] = []
     troubles: list[str] = []
     lanes: set[str] = set()
@@ -45,15 +47,24 @@ def replay(ids: Sequence[int], who: str) -> Replayed:
             headers = {**loads(entry.headers), "retries": 0, "expires": None, "replayed_by": who}
             call = {**dict.fromkeys(store.CALL), **vars(entry), "headers": dumps(headers)}
             call |= {"expires": None, "due_at": None}
-            rows.append([call[name] for name in store.CALL])
-            lanes.add(notify.lane(entry.queue, entry.priority))
+            row = [call[name] for name in store.CALL]
+            if place := headers.get(conf.LIMIT):
+                limited.append(row)
+                places.append(place)
+                lanes.add(f"{notify.LIMITED} {entry.queue}")
+            else:
+                rows.append(row)
+                lanes.add(notify.lane(entry.queue, entry.priority))
             over.append(entry.pk)
         if rows:
             store.insert_many(rows)
+        if limited:
+            store.insert_many(limited, places)
+        if over:
             Entry.objects.using(conf.alias()).filter(pk__in=over).update(replayed_at=Now())
             for lane in lanes:
                 notify.after_commit(lane)
-    return Replayed(len(rows), troubles)
+    return Replayed(len(over), troubles)
 
 
 def _impediment(entry: Entry) -> str:

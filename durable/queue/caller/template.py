@@ -21,15 +21,17 @@ from celery.utils.saferepr import saferepr
 from django.utils import timezone
 from kombu.utils.json import JSONEncoder, loads
 
-from .. import conf
+from .. import conf, limits
 from ..results import is_transactional
 from .options import MESSAGE, as_json, queue_of, refuse_unfit, refuse_unknown, times_of
 
 _dumps = JSONEncoder().encode
 
 #: Stand in the headers for what differs, and in no caller's text: this process has made them up.
-_ID, _ARGS, _KWARGS = (f"{name}:{uuid4().hex}" for name in ("id", "args", "kwargs"))
-_MARKS = re.compile(f'"({_ID}|{_ARGS}|{_KWARGS})"')
+_ID, _ARGS, _KWARGS, _LIMIT = (
+    f"{name}:{uuid4().hex}" for name in ("id", "args", "kwargs", "limit")
+)
+_MARKS = re.compile(f'"({_ID}|{_ARGS}|{_KWARGS}|{_LIMIT})"')
 #: Their repr() is what Celery shows of them, and quicker.
 _PLAIN = frozenset({int, float, bool, type(None)})
 
@@ -45,6 +47,7 @@ class Call(NamedTuple):
     body: str
     expires: datetime | None
     due_at: datetime | None
+    place: limits.Place | None = None
 
 
 def prepare(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Call:
@@ -123,6 +126,9 @@ class Template:
         )  # fmt: skip
         headers = {**message.headers, **(options.get("headers") or {})}
         headers.pop(conf.HEADER, None)
+        self._limit = limits.of(task, queue, options)
+        if self._limit:
+            headers[conf.LIMIT] = _LIMIT
         if reply_to := options.get("reply_to") or _reply_to(app):
             headers["reply_to"] = reply_to
         self._options = {f"{name}=": value for name, value in options.items()}
@@ -152,8 +158,13 @@ class Template:
             given = as_json(self._task.name, parts, [args, kwargs])  # it says which
         refuse_unreadable(self._task.name, given)
         amqp = self._task.app.amqp
-        shown = {
+        place = None
+        if self._limit:
+            limit, name = self._limit
+            place = limit.place(name, args, kwargs)
+        shown: dict[str, Callable[[], Any]] = {
             _ID: lambda: task_id,
+            _LIMIT: lambda: place,
             _ARGS: lambda: _shown(args, args, amqp.argsrepr_maxsize, self._maxlevels),
             _KWARGS: lambda: _shown(
                 kwargs, kwargs.values(), amqp.kwargsrepr_maxsize, self._maxlevels
@@ -161,7 +172,10 @@ class Template:
         }  # fmt: skip
         headers = [_dumps(shown[part]()) if part in shown else part for part in self._headers]
         return self._call._replace(
-            task_id=task_id, headers="".join(headers), body=f"{given[:-1]}, {self._embed}]"
+            task_id=task_id,
+            headers="".join(headers),
+            body=f"{given[:-1]}, {self._embed}]",
+            place=place,
         )
 
     def _dumped(self, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -1,3 +1,5 @@
+import datetime
+
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
@@ -24,6 +26,32 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Seen',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('task', models.CharField(max_length=255)),
+                ('key', models.CharField(max_length=255)),
+                ('task_id', models.CharField(max_length=255)),
+                ('until', models.DateTimeField()),
+            ],
+            options={
+                'db_table': 'durable_seen',
+                'indexes': [models.Index(models.F('until'), name='durable_seen_until')],
+                'constraints': [models.UniqueConstraint(fields=('task', 'key'), name='durable_seen_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Pace',
+            fields=[
+                ('key', models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ('since_at', models.DateTimeField()),
+            ],
+            options={
+                'db_table': 'durable_pace',
+                'indexes': [models.Index(models.F('since_at'), name='durable_pace_since_at')],
+            },
+        ),
+        migrations.CreateModel(
             name='Pause',
             fields=[
                 ('queue', models.CharField(max_length=255, primary_key=True, serialize=False)),
@@ -48,14 +76,21 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(help_text='of the attempt that is under way', null=True)),
                 ('attempt', models.IntegerField(default=0)),
                 ('clean_attempt', models.IntegerField(default=0, help_text='the last that ended in order')),
+                ('key', models.CharField(max_length=255, null=True)),
+                ('at_once', models.IntegerField(null=True)),
+                ('rate', models.FloatField(help_text='begins in a second', null=True)),
+                ('in_order', models.BooleanField(null=True)),
+                ('eligible_at', models.DateTimeField(help_text='when it may have a place of its key; null once it has one', null=True)),
+                ('unique_key', models.CharField(max_length=255, null=True)),
+                ('unique_running', models.BooleanField(help_text='unique while it runs, too', null=True)),
                 ('quarantined_at', models.DateTimeField(null=True)),
                 ('error', models.TextField(blank=True, default='')),
                 ('history', models.JSONField(default=list)),
             ],
             options={
                 'verbose_name': 'task',
-                'indexes': [models.Index(models.F('queue'), models.F('priority'), models.F('due_at'), condition=models.Q(('quarantined_at__isnull', True), ('worker__isnull', True)), name='durable_task_free'), models.Index(models.F('worker'), condition=models.Q(('worker__isnull', False)), name='durable_task_worker'), models.Index(models.F('expires'), condition=models.Q(('expires__isnull', False)), name='durable_task_expires'), models.Index(models.F('quarantined_at'), condition=models.Q(('quarantined_at__isnull', False)), name='durable_task_quarantined')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('quarantined_at', None), ('worker', None), _connector='OR'), models.Q(('started_at', None), ('worker__isnull', False), _connector='OR')), name='durable_task_one_state')],
+                'indexes': [models.Index(models.F('queue'), models.F('priority'), models.F('due_at'), condition=models.Q(('quarantined_at__isnull', True), ('worker__isnull', True)), name='durable_task_free'), models.Index(models.F('queue'), models.F('key'), models.F('priority'), models.F('eligible_at'), models.F('id'), condition=models.Q(('eligible_at__isnull', False), ('quarantined_at__isnull', True)), name='durable_task_limited'), models.Index(models.F('key'), condition=models.Q(('eligible_at__isnull', True), ('key__isnull', False), ('quarantined_at__isnull', True)), name='durable_task_places'), models.Index(models.F('worker'), condition=models.Q(('worker__isnull', False)), name='durable_task_worker'), models.Index(models.F('expires'), condition=models.Q(('expires__isnull', False)), name='durable_task_expires'), models.Index(models.F('quarantined_at'), condition=models.Q(('quarantined_at__isnull', False)), name='durable_task_quarantined')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('quarantined_at', None), ('worker', None), _connector='OR'), models.Q(('started_at', None), ('worker__isnull', False), _connector='OR'), models.Q(('eligible_at', None), models.Q(('due_at', datetime.datetime(9000, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)), ('worker', None)), _connector='OR'), models.Q(('started_at', None), ('unique_key', None), ('unique_running', True), _connector='OR')), name='durable_task_one_state'), models.UniqueConstraint(condition=models.Q(('unique_key__isnull', False)), fields=('task', 'unique_key', 'unique_running'), name='durable_task_once')],
             },
         ),
         # Rows live for seconds: vacuum by a number of dead rows instead of a share of the table.

@@ -56,6 +56,7 @@ def test_each_state_shows_its_rows(admin_client: Client, quarantined: Task) -> N
     for _ in range(3):
         effect.delay_on_commit("a")
     effect.apply_async_on_commit(["a"], countdown=600)
+    effect.apply_async_on_commit(["a"], concurrency_key="k")
     begin(Task.objects.filter(quarantined_at=None).order_by("id")[0])
     hold()
     Worker.objects.create(id="w", hostname="h", pid=1, slots=1)

@@ -255,9 +255,9 @@ class TestMany:
         monkeypatch.setattr(calls, "CHUNK", 3)
         insert_many, lengths, seen = store.insert_many, [], []
 
-        def insert(rows: Any) -> None:
+        def insert(rows: Any, places: Any) -> None:
             lengths.append(len(rows))
-            insert_many(rows)
+            insert_many(rows, places)
 
         monkeypatch.setattr(store, "insert_many", insert)
 

@@ -27,11 +27,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from durable.queue import store
+from durable.queue import places, store
 from durable.queue.endings import janitor, quarantine
 from durable.queue.endings.discard import discard
 from durable.queue.models import Task
-from durable.queue.states import CASE, CONSTRAINT, STATES
+from durable.queue.states import CASE, FAR, STATES
 from tests.durable_tasks import keeps_no_result
 
 HOUR = timedelta(hours=1)
@@ -42,14 +42,19 @@ COLUMNS: dict[str, tuple[Any, ...]] = {
     "started_at": (None, timezone.now()),
     "quarantined_at": (None, timezone.now()),
     "due_at": (timezone.now() - HOUR, timezone.now() + HOUR),
+    "unique_key": (None, "k"),
+    "eligible_at": (None, timezone.now()),
 }
 
 
 def every_row() -> list[Task]:
     return [
         Task(task="x", queue="x", task_id="x", worker=worker, started_at=started_at,
-             quarantined_at=quarantined_at, due_at=due_at)
-        for worker in COLUMNS["worker"] for started_at in COLUMNS["started_at"]
+             quarantined_at=quarantined_at, due_at=FAR if eligible_at else due_at, unique_key=key,
+             unique_running=key and False, eligible_at=eligible_at)
+        for eligible_at in COLUMNS["eligible_at"]
+        for key in COLUMNS["unique_key"] for worker in COLUMNS["worker"]
+        for started_at in COLUMNS["started_at"]
         for quarantined_at in COLUMNS["quarantined_at"] for due_at in COLUMNS["due_at"]
     ]  # fmt: skip
 
@@ -66,20 +71,22 @@ class TestTheTable:
     ) -> None:
         taken = 0
         for row in every_row():
-            if (row.quarantined_at and row.worker) or (row.started_at and not row.worker):
+            waits_no_more = row.started_at and row.unique_key
+            no_worker = (row.started_at and not row.worker) or (row.eligible_at and row.worker)
+            if (row.quarantined_at and row.worker) or no_worker or waits_no_more:
                 with pytest.raises(IntegrityError, match="one_state"), transaction.atomic():
                     row.save()
                 continue
             row.save()
-            taken += 1
+            taken += row.unique_key is None and row.eligible_at is None
             [(found,)] = store.run(f"SELECT {CASE} FROM durable_task WHERE id = %s", [row.pk])
             for name, state in STATES.items():
                 here = Task.objects.filter(pk=row.pk)
                 by_sql = here.extra(where=[state.sql]).exists()  # noqa: S610
                 by_django = here.filter(state.columns & in_time(name)).exists()
                 assert (by_sql, by_django) == (name == found, name == found), name
+            row.delete()  # another one has its key
         assert taken == 8
-        assert not Task.objects.exclude(CONSTRAINT).exists()
 
 
 def test_no_other_file_has_a_statement_on_the_rows() -> None:
@@ -90,7 +97,9 @@ def test_no_other_file_has_a_statement_on_the_rows() -> None:
         for path in (root / top).rglob("*.py")
         if not {"tests", "migrations"} & {*path.parts} and statement.search(path.read_text())
     }  # fmt: skip
-    assert found == {"durable/queue/store.py", "durable/queue/overview.py"}
+    assert found == {
+        "durable/queue/store.py", "durable/queue/places.py", "durable/queue/overview.py",
+    }  # fmt: skip
 
 
 class Model:
@@ -100,9 +109,25 @@ class Model:
         self.state, self.priority = state, priority
         self.worker: str | None = None
         self.attempt = self.clean = 0
+        self.once = ""  # while what it is the only one
+        self.key = self.later = False  # it needs a place, and its time has not come
 
     def free(self, state: str = "ready") -> None:
         self.state, self.worker = state, None
+        if state == "quarantined":
+            self.no_longer_waits()
+
+    def again(self, state: str) -> None:
+        """Wait for the next attempt; with a key, for a place too."""
+        self.clean = self.attempt
+        self.wait(state)
+
+    def wait(self, state: str) -> None:
+        self.later = state == "scheduled"
+        self.free("limited" if self.key and state != "quarantined" else state)
+
+    def no_longer_waits(self) -> None:
+        self.once = "" if self.once == "waiting" else self.once
 
     def crash(self) -> None:
         self.free("quarantined" if self.attempt - self.clean >= MOST else "ready")
@@ -184,9 +209,46 @@ class Rows(RuleBasedStateMachine):
         if commits:
             self.rows[row_id] = Model("scheduled" if later else "ready", priority)
 
-    @action(lambda rows: rows.among("scheduled"))
+    @action(
+        lambda rows: len(rows.rows) < 3,
+        while_=st.sampled_from(["waiting", "unfinished"]), commits=often,
+    )  # fmt: skip
+    def call_once(self, while_: Any, commits: bool) -> None:
+        others = {str(row_id) for row_id, row in self.rows.items() if row.once == while_}
+        with transaction.atomic():
+            result = keeps_no_result.unique(while_=while_).delay_on_commit()
+            row_id = Task.objects.get(task_id=result.id).pk
+            transaction.set_rollback(not commits)
+        assert result.is_new is not bool(others), "it says whether it is new"
+        assert result.is_new or {str(row_id)} == others
+        if commits and result.is_new:
+            self.rows[row_id] = Model("ready", 0)
+            self.rows[row_id].once = while_
+
+    @action(lambda rows: len(rows.rows) < 3, later=st.booleans())
+    def call_limited(self, later: bool) -> None:
+        result = keeps_no_result.apply_async_on_commit(
+            countdown=3600 if later else None, concurrency_key="k"
+        )
+        row = self.rows[Task.objects.get(task_id=result.id).pk] = Model("limited", 0)
+        row.key, row.later = True, later
+
+    @action(lambda rows: rows.among("limited"))
+    def admit(self) -> None:
+        places.admit(["default"])
+        taken = [row for row in self.rows.values()
+                 if row.key and row.state not in ("limited", "quarantined")]  # fmt: skip
+        due = [row_id for row_id in self.among("limited") if not self.rows[row_id].later]
+        if due and not taken:
+            [admitted] = Task.objects.filter(pk__in=due, eligible_at=None)
+            self.rows[admitted.pk].free()
+
+    @action(lambda rows: rows.among("scheduled", "limited"))
     def time_passes(self) -> None:
-        Task.objects.filter(due_at__gt=Now()).update(due_at=Now())
+        Task.objects.filter(due_at__gt=Now(), eligible_at=None).update(due_at=Now())
+        Task.objects.filter(eligible_at__gt=Now()).update(eligible_at=Now())
+        for row_id in self.among("limited"):
+            self.rows[row_id].later = False
         for row_id in self.among("scheduled"):
             self.rows[row_id].free()
 
@@ -216,6 +278,7 @@ class Rows(RuleBasedStateMachine):
         assert number == (attempt + 1 if mine else None)
         if row is not None and number is not None:
             row.state, row.attempt = "running", number
+            row.no_longer_waits()
             self.tokens.append((row_id, number))
 
     @action(lambda rows: rows.among("ready"), worker=workers, limit=st.integers(1, 2))
@@ -227,6 +290,7 @@ class Rows(RuleBasedStateMachine):
             model = self.rows[row.id]
             assert (model.state, model.attempt + 1) == ("ready", row.attempt)
             model.state, model.worker, model.attempt = "running", worker, row.attempt
+            model.no_longer_waits()
             self.tokens.append((row.id, row.attempt))
 
     @action(lambda rows: rows.tokens, data=st.data(), dies=often, one=st.booleans())
@@ -250,7 +314,7 @@ class Rows(RuleBasedStateMachine):
         assert store.reschedule(token[0], token[1], due_at, "retry") is (row is not None)
         if row is not None:  # it may have been given up, and be right all the same
             free = "scheduled" if later else "ready"
-            row.end_in_order(free if row.state != "quarantined" else row.state)
+            row.again(free if row.state != "quarantined" else row.state)
 
     @action(
         lambda rows: rows.tokens, data=st.data(), last=st.booleans(),
@@ -263,7 +327,7 @@ class Rows(RuleBasedStateMachine):
         cause = cause._replace(limit=1 if last else 1000)
         assert quarantine.postpone_or_quarantine(token[0], token[1], cause, "why") is runs
         if row is not None and runs:
-            row.end_in_order("quarantined" if last else "scheduled")
+            row.again("quarantined" if last else "scheduled")
 
     @action(lambda rows: rows.tickets, data=st.data(), last=st.booleans())
     def refuse(self, data: st.DataObject, last: bool) -> None:
@@ -274,7 +338,7 @@ class Rows(RuleBasedStateMachine):
         found = quarantine.postpone_or_quarantine(row_id, attempt, cause, "why", worker)
         assert found is mine
         if row is not None and mine:
-            row.free("quarantined" if last else "scheduled")
+            row.wait("quarantined" if last else "scheduled")
 
     @action(lambda rows: rows.among("held", "running"), worker=workers, clean=st.booleans())
     def stop(self, worker: str, clean: bool) -> None:
@@ -305,7 +369,7 @@ class Rows(RuleBasedStateMachine):
     def requeue(self) -> None:
         assert quarantine.requeue(list(self.rows), "me") == len(self.among("quarantined"))
         for row_id in self.among("quarantined"):
-            self.rows[row_id].end_in_order("ready")
+            self.rows[row_id].again("ready")
 
     @action(lambda rows: len(rows.rows) > 2, data=st.data())
     def discard(self, data: st.DataObject) -> None:

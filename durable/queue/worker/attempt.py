@@ -15,6 +15,7 @@ from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.utils import timezone
+from psycopg.pq import TransactionStatus
 
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
@@ -34,6 +35,15 @@ EAGER_PAUSE = 15
 class Superseded(Ignore):  # type: ignore[misc]
     """A duplicate or overtaken attempt: its message is dropped, and nothing is stored."""
 
+
+class Cancelled(Superseded):
+    """A query of an attempt that was cancelled or overtaken: it could not commit any more."""
+
+
+#: Seconds after which a query of a task asks first whether it still may commit.
+ASK = 1.0
+#: With them a transaction comes to its end, whatever has become of the row.
+_ENDINGS = ("ROLLBACK", "RELEASE", "SAVEPOINT")
 
 #: The attribute of Celery's request that holds the attempt.
 NAME = "durable_attempt"
@@ -102,6 +112,8 @@ class Attempt:
         self.retry: Call | None = None
         self.keeps: frozenset[str] = frozenset()  # columns that a retry leaves as they are
         self.replacement: Any = None  # what replace() was called with
+        self._asked_at = time.monotonic()
+        self._is_asking = self._is_gone = False  # its row is gone, or is another attempt's
 
     @property
     def row_id(self) -> int:
@@ -163,6 +175,8 @@ class Attempt:
         with self.transaction():
             try:
                 yield outcome
+            except Superseded:
+                raise
             except Ignore as ignored:
                 outcome.ignored = ignored
             self.end(outcome)
@@ -186,6 +200,34 @@ class Attempt:
     def run(self, body: Callable[[], Any]) -> Any:
         """Run the task's own code; a batch minds its soft time limit."""
         return body()
+
+    def watched(self, body: Callable[[], Any]) -> Any:
+        """Run the task's own code; a query of it ends what was cancelled meanwhile."""
+        with connections[conf.alias()].execute_wrapper(self._before_query):
+            return body()
+
+    def is_cancelled(self) -> bool:
+        """Ask the database whether this attempt can't commit any more."""
+        if self.runs_a_row and not (self._is_gone or self._is_asking):
+            self._is_asking = True
+            try:
+                self._is_gone = not store.is_newest(self.row_id, self.number)
+            finally:
+                self._is_asking, self._asked_at = False, time.monotonic()
+        return self._is_gone
+
+    def _before_query(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        late = self._is_gone or time.monotonic() - self._asked_at >= ASK
+        if late and not self._is_asking and not str(sql).startswith(_ENDINGS):
+            connection = context["connection"]
+            broken = connection.needs_rollback or (
+                connection.connection.info.transaction_status == TransactionStatus.INERROR
+            )
+            if not broken and self.is_cancelled():
+                raise Cancelled(f"{self.task.name}[{self.request.id}] was cancelled")
+        return execute(sql, params, many, context)
 
     def committed(self, outcome: Outcome) -> None:
         """Take note that the transaction with its end was committed."""

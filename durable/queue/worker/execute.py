@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import states
@@ -33,7 +34,7 @@ def execute(attempt: Attempt, body: Callable[[], Any]) -> Any:
     try:
         if task.atomic:
             with attempt.finishing() as outcome:
-                outcome.result = attempt.run(body)
+                outcome.result = attempt.run(partial(attempt.watched, body))
         else:
             _run_long(attempt, body)
         return attempt.result
@@ -78,7 +79,9 @@ def _of_another_version(task: Any, error: Exception) -> Reject | None:
 def _run_long(attempt: Attempt, body: Callable[[], Any]) -> None:
     result, ignored = None, None
     try:
-        result = attempt.run(body)
+        result = attempt.run(partial(attempt.watched, body))
+    except Superseded:
+        raise
     except Ignore as error:
         ignored = error
     if attempt.phase is Phase.RUNNING:

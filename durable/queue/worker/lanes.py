@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .. import conf, store
+from ..caller.notify import LIMITED
+from .admission import Admission
 
 #: Seconds between two looks over all lanes, from their very beginning.
 RESCAN = 5.0
@@ -27,6 +29,7 @@ class Lanes:
         self._queues = queues
         self._lanes: dict[tuple[str, int], store.Lane] = {}
         self._called: set[tuple[str, int]] = set()  # since the last rescan
+        self.admission = Admission(queues)
 
     def now(self) -> list[store.Lane]:
         """Return the lanes in which to look."""
@@ -38,6 +41,10 @@ class Lanes:
         def called(notification: Any) -> None:
             priority, _, queue = notification.payload.partition(" ")
             if queue in self._queues():
+                if priority == LIMITED:
+                    self.admission.called()
+                    woken()
+                    return
                 lane = (queue, int(priority))
                 self._called.add(lane)
                 self._lanes.setdefault(lane, store.Lane(*lane, EVER))
@@ -62,6 +69,7 @@ class Lanes:
     def rescan(self) -> None:
         """Find the lanes in which rows wait, and where each begins."""
         self._called.clear()
+        self.admission.called()
         queues = list(self._queues())
         found = store.lanes(queues)
         lanes = {

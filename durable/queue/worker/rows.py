@@ -157,6 +157,9 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         """Take note that a row is out of Celery's hands; of a pool of threads, in one of these."""
         self._ended += 1
         self._forget(message.row.id)
+        if message.row.key:
+            self._lanes.admission.ended([message.row.key])
+            self._wake()
         if self._ahead:
             self.worker.consumer.call_soon(self.give)
         if len(self._ahead) <= self._may_hold_ahead() // 2:
@@ -235,12 +238,16 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             if now >= rescan_at:
                 self._lanes.rescan()
                 rescan_at = now + (RESCAN if listens else conf.get("POLL"))
+            if now >= self._lanes.admission.at and self._lanes.admission.look():
+                self._look_at = 0.0
             wants = self._wants()
             if wants and now >= self._look_at:
                 self._hold(wants)
                 self.seen_at = time.monotonic()
                 continue
-            until = min(beat_at, rescan_at, *([self._look_at] if wants else []))
+            until = min(
+                beat_at, rescan_at, self._lanes.admission.at, *([self._look_at] if wants else [])
+            )
             self._wait(raw, until - time.monotonic())
 
     def _called(self) -> None:

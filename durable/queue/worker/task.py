@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from celery import Task as CelerysTask
 from celery.contrib.django.task import DjangoTask
@@ -13,9 +14,10 @@ from celery.exceptions import Ignore, Retry
 from celery.result import AsyncResult
 from celery.utils import uuid
 
-from .. import results
-from ..caller import calls, template
+from .. import conf, results
+from ..caller import calls, template, unique
 from ..caller.options import refuse_too_large
+from ..limits import Limit
 from . import attempt as attempts
 from . import execute, overrides
 from .attempt import NAME, Attempt, Outcome, Phase, Ticket, current, without_a_row
@@ -36,6 +38,9 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
     #: The whole body is one transaction, with the row's end in it. ``False`` for a long task:
     #: ``with self.finishing():`` then holds its last effects, and nothing else is held.
     atomic = True
+
+    #: How many run at once, and how many begin in a time.
+    limit: Limit | None = None
 
     #: ``track_started``, which this class does itself (see ``on_bound``).
     tracks_start: bool | None = None
@@ -87,6 +92,34 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         """
         return calls.enqueue_many(self, arguments, options)
 
+    def unique(
+        self,
+        key: Any = None,
+        *,
+        while_: Literal["waiting", "unfinished"] | None = None,
+        within: timedelta | None = None,
+    ) -> unique.Unique:
+        """Return the task with calls that are written once for a *key*::
+
+            refresh.unique(key=f"shop:{pk}").delay_on_commit(pk).is_new
+
+        :param key: of this task's calls; without one, their arguments.
+        :param while_: another one ``"waiting"`` for its first attempt (the default), which then
+            begins after the commit of this caller; or ``"unfinished"``, which may have read what it
+            works on before.
+        :param within: instead: so long after the other call, whatever has become of it.
+        """
+        return unique.Unique(self, unique.once(self.name, key, while_, within))
+
+    def cancelled(self) -> bool:
+        """Return whether this attempt is to end: it was cancelled, or taken over by another.
+
+        It can't commit any more, so a loop without queries may as well stop. Before a query, and a
+        second after the last answer, this is asked by itself: ``Cancelled`` ends the task there.
+        """
+        attempt = current(self.request)
+        return attempt is not None and attempt.ticket is not None and attempt.is_cancelled()
+
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
         """Celery's own, but for what is durable, and for the retry of a durable task.
 
@@ -96,6 +129,8 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         if attempt and attempt.retrying and attempt.runs_a_row:
             # Celery's retry hands on what the broker has said of a message.
             options.pop("redelivered", None)
+            if place := (self.request.headers or {}).get(conf.LIMIT):
+                options.setdefault("concurrency_key", place[0])
             keeps = frozenset({"queue", "priority"} - options.keys())
             # Not asked for: they stay, whatever the routes say.
             attempt.retry = template.prepare(self, args, kwargs, options)
@@ -106,6 +141,8 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
                 ("task_id", "producer", "link", "link_error", "shadow"), rest, strict=False
             )
             return calls.enqueue(self, args, kwargs, options)
+        if not self.app.conf.task_always_eager:
+            unique.refuse_plain(self.name, {"limit": self.limit, **options})
         embedded = (options.get(name) for name in ("chain", "chord", "link", "link_error"))
         refuse_too_large(self.name, args, kwargs, *embedded)
         return super().apply_async(args, kwargs, *rest, **options)
