@@ -13,7 +13,7 @@ from celery.exceptions import Ignore
 from django.db import connections, transaction
 
 from .. import conf, store
-from . import eager, notify, template, unique
+from . import eager, notify, publishing, template, unique
 
 #: Rows that one statement of a bulk call writes.
 CHUNK = 1000
@@ -105,8 +105,8 @@ def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     once = unique.of(task, options)
     call = template.prepare(task, args, kwargs, options)
     here = bool(app.conf.task_always_eager)
-    if here:  # Celery's eager mode waits for no time either
-        call = call._replace(due_at=None)
+    # Celery's eager mode waits for no time either, and publishes nothing.
+    call = call._replace(due_at=None) if here else publishing.before(call)
     _drop_if_cut()
     row_id: int | None
     if once is None:
@@ -117,6 +117,8 @@ def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     result = task.AsyncResult(task_id)
     result.ignored = bool(options.get("ignore_result"))  # as send_task() does: get() is None then
     result.is_new = row_id is not None
+    if not here:  # also of one that was there already: what began with it has an end
+        publishing.after(call)
     if row_id is None:
         return result
     if here:
@@ -156,8 +158,11 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
                     row_id = store.insert(call._replace(due_at=None)._asdict())
                     eager.on_commit(row_id, call, task.AsyncResult(call.task_id))
             else:
+                calls = [publishing.before(call) for call in calls]
                 rows, places = [call[:-1] for call in calls], [call.place for call in calls]
                 store.insert_many(rows, [place for place in places if place])
+                for call in calls:
+                    publishing.after(call)
                 for name in {notify.of(call) for call in calls if not call.due_at}:
                     notify.after_commit(name)
             count += len(calls)

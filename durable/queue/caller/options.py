@@ -1,4 +1,4 @@
-"""What a call may ask for: each option of ``apply_async()`` is kept in the row or refused."""
+"""Options of a call: each of ``apply_async()`` is kept in the row or refused."""
 
 from __future__ import annotations
 

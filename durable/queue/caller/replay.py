@@ -16,7 +16,7 @@ from . import notify
 
 
 class Replayed(NamedTuple):
-    """What became of the entries that were to be started again."""
+    """The outcome for the entries that were to be started again."""
 
     started: int
     #: A sentence for each that could not be.

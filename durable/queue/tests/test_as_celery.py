@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from celery import shared_task
 from celery.app import routes
+from celery.signals import after_task_publish, before_task_publish
 from django.core.exceptions import SynchronousOnlyOperation
 from kombu.utils.json import loads
 
@@ -16,10 +17,10 @@ from durable.queue.caller.calls import durable
 from durable.queue.models import Task as Row
 from proj.celery import app
 from proj.task import Task
-from tests.durable_tasks import effect, retries
+from tests.durable_tasks import effect, retries, retries_elsewhere
 from tests.fixtures_worker import purge_queues
 
-from .delivery import message
+from .delivery import deliver, message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,6 +96,43 @@ def test_a_route_sees_the_task_and_all_options_of_the_call(method: str, route: A
     getattr(effect, method)(["a"], {}, headers={"mine": 1})
     assert seen[0] == (effect.name, ("a",), {}, {"mine": 1}, effect)
     assert given(method, "mail").headers["mine"] == 1
+
+
+@pytest.fixture
+def traced() -> Iterator[list[tuple[Any, ...]]]:
+    """What a tracer sees, which puts a header into each call, as OpenTelemetry's does."""
+    seen: list[tuple[Any, ...]] = []
+
+    def begin(sender: str, headers: Any, body: Any, routing_key: str, **kwargs: Any) -> None:
+        headers["traceparent"] = f"00-{len(seen)}"
+        seen.append((sender, list(body[0]), routing_key))
+
+    def end(sender: str, headers: Any, **kwargs: Any) -> None:
+        seen.append((sender, headers["id"], headers["traceparent"]))
+
+    before_task_publish.connect(begin)
+    after_task_publish.connect(end)
+    yield seen
+    before_task_publish.disconnect(begin)
+    after_task_publish.disconnect(end)
+
+
+@both
+def test_a_tracer_gets_celerys_signals_and_its_header_is_kept(method: str, traced: Any) -> None:
+    result = getattr(effect, method)(["a"])
+    assert traced == [(effect.name, ["a"], "default"), (effect.name, result.id, "00-0")]
+    assert given(method).headers["traceparent"] == "00-0"
+
+
+def test_each_of_many_calls_and_a_retry_are_traced(traced: Any) -> None:
+    retries_elsewhere.map_on_commit(["a", "b"])
+    assert [loads(row.headers)["traceparent"] for row in Row.objects.order_by("pk")] == [
+        "00-0",
+        "00-1",
+    ]
+    Row.objects.last().delete()
+    deliver()
+    assert loads(Row.objects.get().headers)["traceparent"] == "00-4"
 
 
 @shared_task

@@ -15,7 +15,7 @@ from celery.result import AsyncResult
 from celery.utils import uuid
 
 from .. import conf, results
-from ..caller import calls, template, unique
+from ..caller import calls, publishing, template, unique
 from ..caller.options import refuse_too_large
 from ..limits import Limit
 from . import attempt as attempts
@@ -133,8 +133,9 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
                 options.setdefault("concurrency_key", place[0])
             keeps = frozenset({"queue", "priority"} - options.keys())
             # Not asked for: they stay, whatever the routes say.
-            attempt.retry = template.prepare(self, args, kwargs, options)
+            attempt.retry = publishing.before(template.prepare(self, args, kwargs, options))
             attempt.keeps = keeps
+            publishing.after(attempt.retry)
             return self.AsyncResult(self.request.id)
         if calls.is_durable():
             options |= zip(
