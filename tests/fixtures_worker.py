@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGKILL, SIGTERM
 from typing import IO, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -100,13 +100,20 @@ class Role:
         self._file.close()
         return self.process.returncode
 
+    def kill(self) -> None:
+        """End the process and its children at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, SIGKILL)
+        self.process.wait()
+        self._file.close()
+
 
 StartRole = Callable[..., Role]
 
 
 @pytest.fixture
 def start_role(tmp_path: Path) -> Iterator[StartRole]:
-    """Give ``start_role("worker", "-c", "2", CELERY_TASK_TIME_LIMIT="5")``; all stop at the end.
+    """Give ``start_role("worker", "-c", "2", CELERY_TASK_TIME_LIMIT="5")``; all end with the test.
 
     Positional arguments go to the command, keywords into the environment. A worker is returned when
     it is ready to take tasks (or has said *ready*), a beat when it has started. Workers of a test
@@ -130,7 +137,7 @@ def start_role(tmp_path: Path) -> Iterator[StartRole]:
                 **variables,
             }
             role = Role(name, list(arguments), env, tmp_path / f"{name}-{count}.log")
-            stack.callback(role.stop)
+            stack.callback(role.kill)  # a stop takes its time, and has tests of its own
             if name == "worker":
                 role.wait_for_line(ready)
             elif name == "beat":

@@ -22,7 +22,7 @@ pytestmark = [
 
 #: MB of the largest file, and that the web role may grow by. It grows by some 20 to 35, whatever
 #: the size: buffers, and what malloc keeps for each thread. The whole file is twice the limit.
-LARGEST = 120
+LARGEST = 80
 WEB_GROWTH = LARGEST / 2
 #: MB that one child of a worker may have in all: 170 to 190, of which 50 are pages of DuckDB's
 #: library that all children share.
@@ -51,7 +51,7 @@ def test_neither_role_grows_with_the_file(start_role: StartRole) -> None:
     workers = procfs.children(worker.process.pid)
     before = procfs.resident(web_child)
 
-    for pieces in (flights(10), flights(LARGEST), unlike(20)):
+    for pieces in (flights(LARGEST), unlike(20)):
         for pid in (web_child, *workers):
             procfs.reset_peak(pid)
         data = list(pieces)
