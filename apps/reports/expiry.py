@@ -11,25 +11,24 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from .models import Chunk, Report
+from .models import Report
 
 logger = logging.getLogger(__name__)
 
-#: Rows that one transaction deletes; a chunk takes up to some MB of the table with it.
-BATCH = 20
 #: An upload is abandoned after so long without a sign of life (uploads.SIGN_OF_LIFE).
 ABANDONED_AFTER = timedelta(minutes=10)
 
 
-def delete_report(report_id: UUID) -> bool:
-    """Delete a report in any state; return ``False`` if there is none.
+def delete_report(report_id: UUID, **still: Any) -> bool:
+    """Delete a report and its chunks, in one transaction; return ``False`` if there is none.
 
-    The report goes first, and with it the state that its tasks ask for: they find nothing to do.
-    Its chunks go in the same transaction by the foreign key.
+    Its tasks find nothing to do, and an upload that goes on is told so.
+
+    :param still: what must be true of it, once nothing else can change it.
     """
     with transaction.atomic():
         # Like everything that changes a report's chunks, lock the report first: no deadlocks.
-        reports = Report.objects.filter(pk=report_id)
+        reports = Report.objects.filter(pk=report_id, **still)
         return reports.select_for_update().exists() and bool(reports.delete()[0])
 
 
@@ -50,17 +49,8 @@ def sweep_abandoned_uploads() -> int:
 
 
 def _delete_all(**those: Any) -> int:
-    reports, count = Report.objects.filter(**those), 0
-    while batch := list(reports.order_by("created_at").values_list("pk", flat=True)[:BATCH]):
-        for report_id in batch:
-            # Retired first, by a conditional update: an upload that was only slow and ends now
-            # must not become a report that lacks chunks.
-            if reports.filter(pk=report_id).update(state=Report.State.FAILED, idempotency_key=None):
-                # A few at a time: one statement for hundreds would hold its locks for long.
-                chunks = Chunk.objects.filter(report_id=report_id).values_list("pk", flat=True)
-                while some := list(chunks.order_by()[:BATCH]):
-                    Chunk.objects.filter(pk__in=some).delete()
-                count += delete_report(report_id)
+    ids = Report.objects.filter(**those).order_by("created_at").values_list("pk", flat=True)
+    count = sum(delete_report(report_id, **those) for report_id in ids)
     if count:
         logger.info("deleted %d reports", count)
     return count

@@ -91,13 +91,13 @@ def merge_report(self: Task, report_id: str) -> None:
             processing.store_result(report_id, result)
 
 
-@shared_task
+@shared_task(atomic=False)  # a transaction for each report
 def delete_expired() -> int:
     """Delete old reports."""
     return expiry.delete_expired()
 
 
-@shared_task
+@shared_task(atomic=False)
 def sweep_abandoned_uploads() -> int:
     """Delete the uploads whose web process died."""
     return expiry.sweep_abandoned_uploads()

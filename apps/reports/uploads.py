@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -47,20 +49,14 @@ class Upload:
 
         :raises UploadError: the content can't be used, or the report was deleted meanwhile.
         """
-        if not self._is_open:
-            raise UploadInterrupted
-        try:
+        with self._aborting():
             self.size_bytes += len(data)
             refuse_too_large(self.size_bytes)
             quota.refuse_beyond(self._room, self.size_bytes)
             self._digest.update(data)
             if not self._repeated:
-                for block in self._stream.feed(data):
-                    self._store(block)
+                self._store(self._stream.feed(data))
                 self._show_life()
-        except BaseException:
-            self.abort()
-            raise
 
     def finish(self) -> Report:
         """Take the end of the file, hand the report to the workers and return it.
@@ -68,18 +64,12 @@ class Upload:
         :raises UploadError: the content can't be used, is another than the key's first, or the
             report was deleted meanwhile; nothing is kept.
         """
-        if not self._is_open:
-            raise UploadInterrupted
-        try:
+        with self._aborting():
             if self._repeated:
                 self._compare()
             else:
-                for block in self._stream.close():
-                    self._store(block)
+                self._store(self._stream.close())
                 self._hand_over()
-        except BaseException:
-            self.abort()
-            raise
         self._is_open = False
         return self.report
 
@@ -89,14 +79,25 @@ class Upload:
             Report.objects.filter(pk=self.report.pk, state=Report.State.UPLOADING).delete()
         self._is_open = False
 
-    def _store(self, block: Block) -> None:
+    @contextmanager
+    def _aborting(self) -> Iterator[None]:
+        if not self._is_open:
+            raise UploadInterrupted
         try:
-            Chunk.objects.create(report=self.report, **vars(block))
-        except IntegrityError as error:  # the report is gone, and with it the foreign key
-            raise UploadInterrupted from error
-        self._chunks += 1
-        if settings.DEBUG:
-            reset_queries()  # Django would keep the last 9,000 statements, each with a chunk in it
+            yield
+        except BaseException:
+            self.abort()
+            raise
+
+    def _store(self, blocks: Iterable[Block]) -> None:
+        for block in blocks:
+            try:
+                Chunk.objects.create(report=self.report, **vars(block))
+            except IntegrityError as error:  # the report is gone, and with it the foreign key
+                raise UploadInterrupted from error
+            self._chunks += 1
+            if settings.DEBUG:
+                reset_queries()  # Django would keep the last 9,000, each with a chunk in it
 
     def _show_life(self) -> None:
         if time.monotonic() - self._alive_at >= SIGN_OF_LIFE:
