@@ -1,0 +1,54 @@
+"""A plugin of pytest for Celery's integration tests: every call is a row, as DURABLE_DELAY=true."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+import conftest  # noqa: F401 - it starts PostgreSQL, and sets Django up
+from proj.celery import app as projects
+
+projects.loader.import_default_modules()
+call_command("migrate", verbosity=0)
+call_command("createcachetable", verbosity=0)
+settings.DURABLE_DELAY = True
+
+BACKEND = "durable.results.backend:DatabaseBackend"
+
+
+class AsRedis(str):
+    """The result backend, for tests of canvases that want Redis: they run, where they skip others.
+
+    Not for those of the Redis backend itself.
+    """
+
+    def startswith(self, prefix: Any, *rest: Any) -> bool:
+        caller = inspect.stack()[1].filename
+        if prefix == "redis" and "/t/integration/" in caller and "redis_backend" not in caller:
+            return True
+        return super().startswith(prefix, *rest)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Put the backend where Celery's conftest reads it."""
+    from t.integration import conftest as celerys  # type: ignore[import-not-found]
+
+    celerys.TEST_BACKEND = AsRedis(BACKEND)
+
+
+@pytest.fixture(scope="session")
+def celery_parameters() -> dict[str, Any]:
+    """The application as proj/celery.py makes it."""
+    return {"task_cls": "proj.task:Task", "control": "durable.queue.endings.discard:Control"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _rows(celery_session_app: Any) -> None:
+    """The session's worker takes rows; it is a thread of this process, which sends no signal."""
+    from durable.queue.worker import remote  # noqa: F401 - it registers its commands
+
+    celery_session_app.steps["worker"].add("durable.queue.worker.rows:Rows")

