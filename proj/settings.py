@@ -246,7 +246,7 @@ OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 
 # --- Mail ----------------------------------------------------------------------------------------
 
-DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "proj <noreply@localhost>")
+DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", "proj <noreply@localhost>")
 # Without a server, mail becomes files in a folder that a person can open.
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH", str(BASE_DIR / ".local" / "mail"))
@@ -262,7 +262,7 @@ HEARTBEAT_DIR = env.text("HEARTBEAT_DIR") or env.text("TMPDIR") or "/tmp"  # noq
 # loop may stand still for as long as a database that is gone lets it wait (see OPTIONS above).
 HEARTBEAT_MAX_AGE = env.integer("HEARTBEAT_MAX_AGE", 30, least=2)
 
-# Whoever knows it may read /metrics; without it there is no such page.
+# Requests with it may read /metrics; without it there is no such page.
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 
 # --- Checks: `manage.py check --deploy`, and before a role starts (docs/settings-checks.md) -------

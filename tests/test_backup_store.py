@@ -170,12 +170,20 @@ def test_without_the_other_half_the_script_says_which_service_is_missing(
     assert len(backups.names()) == 1  # here it is
 
 
-@pytest.mark.parametrize("name", ["BACKUP_RECIPIENTS", "BACKUP_IDENTITY"])
-def test_a_wrong_key_is_named_and_not_shown(
-    backups: Backups, s3: dict[str, str], name: str
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BACKUP_RECIPIENTS", "AGE-SECRET-KEY-1NONE"),
+        ("BACKUP_IDENTITY", "AGE-SECRET-KEY-1NONE"),
+        ("BACKUP_STORE_URL", "s3://AKIA:1NONE/+@bucket/folder"),
+        ("BACKUP_STORE_URL", "AKIA:1NONE@bucket"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_named_and_not_shown(
+    backups: Backups, s3: dict[str, str], name: str, value: str
 ) -> None:
-    status, said = store({**s3, name: "AGE-SECRET-KEY-1NONE"}, backups.folder, "upload")
-    assert (status, f"{name}: expected" in said, "1NONE" in said) == (1, True, False)
+    status, said = store({**s3, name: value}, backups.folder, "upload")
+    assert (status, name in said, "expected" in said, "1NONE" in said) == (1, True, True, False)
 
 
 def test_what_is_proven_is_what_came_back(backups: Backups, s3: dict[str, str]) -> None:

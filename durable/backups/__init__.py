@@ -1,1 +1,1 @@
-"""Which backups there are, and which of them are proven; written by deploy/backup/record.sql."""
+"""The backups that there are, and those that are proven; written by deploy/backup/record.sql."""

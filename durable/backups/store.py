@@ -80,9 +80,13 @@ def connect(env: Mapping[str, str]) -> ObjectStore:
     :raises StoreError: it is not set, or nothing that the library knows.
     """
     url = env.get("BACKUP_STORE_URL", "")
-    if "://" not in url:
+    # Azure's container stands before an @; what has a colon in it is a login.
+    login = re.match(r"(\w+://)?(.*):.*@", url)
+    if "://" not in url or (login and login[2]):
+        shown = f"{login[1] or ''}…" if login else url
         raise StoreError(
-            f"BACKUP_STORE_URL={url!r}: expected where the dumps are, as in s3://BUCKET/FOLDER"
+            f"BACKUP_STORE_URL={shown!r}: expected where the dumps are, as in s3://BUCKET/FOLDER, "
+            "without a login; keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     plain = env.get("AWS_ENDPOINT_URL", "").startswith("http://")
     config = {name: env[name.upper()] for name in ("aws_endpoint_url", "aws_region")

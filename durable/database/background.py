@@ -40,7 +40,7 @@ def _remember_the_loop(**kwargs: Any) -> None:
 
 
 def is_event_loop() -> bool:
-    """Tell whether this is the thread of a worker's event loop, and not of a child or a task."""
+    """Return whether this is the thread of a worker's event loop, and not of a child or a task."""
     return _loop == (os.getpid(), threading.get_ident())
 
 

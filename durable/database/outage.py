@@ -1,6 +1,19 @@
-"""Which errors are the database's absence, and not the task's failure."""
+"""Errors that are the database's absence, and not the failure of a task or a view."""
 
 from __future__ import annotations
+
+from .retry import is_away
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether *error* is the absence of any database, and no fault of the query's.
+
+    A deadlock, a lock or a statement that took too long are the query's. The errors of another
+    database engine don't say (see postgresql/errors.py), and count as absence.
+    """
+    if hasattr(error, "lost_database"):
+        return error.lost_database is not None
+    return is_away(error)
 
 
 def lost_database(error: BaseException | None, alias: str) -> bool:

@@ -1,6 +1,8 @@
-"""Text that PostgreSQL can't hold: NUL, and half of a surrogate pair."""
+"""Text that PostgreSQL can't hold (NUL, half of a surrogate pair), and that of others' objects."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import psycopg
 
@@ -28,3 +30,22 @@ def is_unstorable(error: BaseException) -> bool:
     if isinstance(cause, psycopg.DataError) and cause.sqlstate is None:  # psycopg's own
         return "NUL" in str(cause)
     return isinstance(cause, _REFUSED)
+
+
+def text_of(error: BaseException) -> str:
+    """Return ``str(error)``; of an error whose own fails, a text that says so.
+
+    Others' classes of errors may do anything there, and must not keep a task from ending.
+    """
+    try:
+        return str(error)
+    except Exception as second:
+        return f"<{type(error).__qualname__}, whose str() raises {type(second).__name__}>"
+
+
+def repr_of(value: Any) -> str:
+    """Return ``repr(value)``; of an object whose own fails, a text that says so."""
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__qualname__}, whose repr() raises {type(error).__name__}>"

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -223,6 +224,17 @@ class Reader:
         if not config.get("NAME"):
             raise wrong(name, url, f"{POSTGRESQL} (the database's name is missing)")
         return config
+
+    def sender(self, name: str, default: str) -> str:
+        """Return *name*, one address that mail comes from, with a person's name or without."""
+
+        def parse(value: str) -> str:
+            [(_, address)] = getaddresses([value])
+            if not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", address) or "\n" in value:
+                raise ValueError(value)
+            return value
+
+        return self.get(name, default, parse, "one address: Example <noreply@example.com>")
 
     def email(self, name: str) -> dict[str, Any]:
         """Return Django's ``EMAIL_*`` settings from the URL in *name*; empty when it is not set."""

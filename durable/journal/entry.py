@@ -20,7 +20,7 @@ from celery.utils.nodenames import gethostname
 from django.conf import settings
 from kombu.utils.json import dumps
 
-from durable.database.text import storable
+from durable.database.text import storable, text_of
 
 from . import conf
 from .redaction import Redacted, redact
@@ -71,7 +71,7 @@ def failure(task: str, state: str, why: Any, *call: Any) -> End | None:
         if frames := tracebacks.extract_tb(why.__traceback__):
             place = _place(frames)
             trace = "".join(tracebacks.format_exception(why))
-        why = f"{error}: {_text(why)}"
+        why = f"{error}: {text_of(why)}"
     clean = found.clean if found else str
     return End(
         state,
@@ -81,13 +81,6 @@ def failure(task: str, state: str, why: Any, *call: Any) -> End | None:
         trace and storable(clean(trace)[-conf.LONGEST_TRACEBACK :]),
         _body(found),
     )
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as second:
-        return f"<str() of it raises {type(second).__name__}>"
 
 
 def _place(frames: tracebacks.StackSummary) -> str:

@@ -7,16 +7,20 @@ from datetime import timedelta
 
 from django.db import OperationalError, connections, transaction
 from django.utils import timezone
+from psycopg.errors import LockNotAvailable
 
 from . import conf
 from .models import Minute, Total
+
+#: How long it waits for those who read a part.
+PATIENCE = "2s"
 
 
 def drop_old() -> int:
     """Empty the parts of days that are over; return how many had entries.
 
     A part is emptied, not its rows deleted: no vacuum, and hardly a byte of the log. It waits for
-    those who just read it, at most 2 seconds; what is busy is left to the next run.
+    those who just read it, for PATIENCE; what is busy is left to the next run.
     """
     today = int(time.time()) // 86_400
     live = {day % conf.SLOTS for day in range(today - conf.days(), today + 2)}
@@ -25,7 +29,7 @@ def drop_old() -> int:
         try:
             emptied += _empty(f"durable_journal_{slot}")
         except OperationalError as error:
-            if "lock timeout" not in str(error):
+            if not isinstance(error.__cause__, LockNotAvailable):  # in whatever language
                 raise
     # A name that was not seen for as long leaves its place among the counters to another.
     old = timezone.now() - timedelta(days=conf.MINUTES_DAYS)
@@ -39,6 +43,6 @@ def _empty(table: str) -> int:
         cursor.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 - a name made here
         if cursor.fetchone() is None:
             return 0
-        cursor.execute("SET LOCAL lock_timeout = '2s'")
+        cursor.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
         cursor.execute(f"TRUNCATE {table}")
     return 1

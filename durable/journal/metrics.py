@@ -1,4 +1,4 @@
-"""What has ended, as counters and histograms, for `/metrics`."""
+"""Tasks that have ended, as counters and histograms, for `/metrics`."""
 
 from __future__ import annotations
 

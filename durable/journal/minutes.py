@@ -1,4 +1,4 @@
-"""What ended in each minute, of each task and queue: made of the entries, once a minute, by beat.
+"""Sums of each minute, of each task and queue: made of the entries, once a minute, by beat.
 
 Charts, `/metrics` and alerts read these: some rows a minute, however many tasks there were.
 """

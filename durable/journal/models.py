@@ -48,7 +48,7 @@ class Entry(models.Model):
 
 
 class Minute(models.Model):
-    """What ended in a minute, of one task in one queue.
+    """The sums of a minute, of one task in one queue.
 
     ``waits`` and ``runs`` are histograms: how many within each of minutes.BOUNDS, and beyond.
     """
@@ -86,7 +86,7 @@ class Minute(models.Model):
 
 
 class Total(models.Model):
-    """What has ended of one task in one queue since the beginning: the counters of `/metrics`."""
+    """The sums of one task in one queue since the beginning: the counters of `/metrics`."""
 
     task = models.TextField()
     queue = models.TextField()

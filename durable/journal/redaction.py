@@ -23,7 +23,7 @@ SHORTEST = 4
 
 
 class Redacted(NamedTuple):
-    """What is left of arguments, and what was taken out, as text."""
+    """The arguments that are left, and those taken out, as text."""
 
     args: list[Any]
     kwargs: dict[str, Any]

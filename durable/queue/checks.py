@@ -1,4 +1,4 @@
-"""What can be seen of a wrong configuration before a role starts: ``manage.py check``."""
+"""Checks of the configuration before a role starts: ``manage.py check``."""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ def metrics() -> Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...],
     waits = "Rows that wait, in all queues: PostgreSQL's own estimate, without a limit."
     yield "proj_tasks_waiting_estimate", waits, (), {(): float(overview.estimate())}
     yield "proj_oldest_ready_seconds", "Age of the oldest task that is ready.", by, oldest
-    nobody = "Ready tasks of a queue that no living worker takes from, and that is not paused."
-    yield "proj_tasks_untaken", nobody, by, untaken
+    alone = "Ready tasks of a queue that no living worker takes from, and that is not paused."
+    yield "proj_tasks_untaken", alone, by, untaken
     stopped = nothing() | {(queue,): 1.0 for queue in kept & paused.keys()}
     yield "proj_queue_paused", "1 while a person has paused the queue.", by, stopped
     yield "proj_workers", "Workers with a recent sign of life.", (), {(): float(len(taken))}

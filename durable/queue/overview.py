@@ -1,4 +1,4 @@
-"""What a person sees of the rows: each question is bounded, however many rows there are.
+"""The rows as a person sees them: each question is bounded, however many rows there are.
 
 The second and last file with SQL on them, and it only reads. Counts stop at ``CAP``: who looks at
 a backlog needs to know that there are more, and not how many.

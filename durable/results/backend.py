@@ -344,7 +344,7 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         except (Error, TimeoutError) as error:
             if not is_away(error) and not isinstance(error, TimeoutError):
                 raise
-            # Whoever began a transaction must see what broke it.
+            # The owner of a transaction must see what broke it.
             if not failed or any(connections[alias].in_atomic_block for alias in aliases):
                 raise
             raise failed() from error

@@ -19,6 +19,8 @@ from django.db import Error, router, transaction
 from django.db.models import F
 from django_celery_results.models import ChordCounter
 
+from durable.database.text import repr_of
+
 from .models import ChordPart
 
 logger = logging.getLogger(__name__)
@@ -118,7 +120,7 @@ def _call_body(app: Any, using: str, group_id: str, body: Any) -> None:
             except Error:
                 raise  # the database's; all of it is done again
             except Exception as error:
-                raise ChordError(f"Callback error: {error!r}") from error
+                raise ChordError(f"Callback error: {repr_of(error)}") from error
         except ChordError as error:
             # Without it, a caller that waits for the body would wait for ever.
             logger.exception("chord %s: its body is not called: %s", group_id, error)
@@ -153,7 +155,7 @@ def _join(app: Any, header: Any) -> list[Any]:
         except Error:
             raise
         except Exception as error:
-            raise ChordError(f"Dependency {result.id} raised {error!r}") from error
+            raise ChordError(f"Dependency {result.id} raised {repr_of(error)}") from error
     return values
 
 

@@ -1,4 +1,4 @@
-"""Which parts of a chord have been counted."""
+"""The parts of a chord that have been counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ChordPart(models.Model):
     """
 
     # The migration makes the constraint, for PostgreSQL to delete the parts together with their
-    # counter, whoever deletes that.
+    # counter, however that is deleted.
     counter = models.ForeignKey(
         ChordCounter, models.DO_NOTHING, db_constraint=False, related_name="parts"
     )

@@ -14,7 +14,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, Throttled, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
-from durable.database.retry import is_away
+from durable.database.outage import is_outage
 from durable.database.text import is_unstorable
 
 from .problems import PROBLEM_JSON, ProblemError, problem
@@ -75,7 +75,7 @@ def _no_database(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
-    if is_away(error):
+    if is_outage(error):
         return _no_database(request, error)
     if is_unstorable(error):
         return problem(400, detail="A text holds a character that can't be stored, such as NUL.")

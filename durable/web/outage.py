@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template import TemplateDoesNotExist, loader
 from django.views.defaults import bad_request
 
-from durable.database.retry import is_away
+from durable.database.outage import is_outage
 from durable.database.text import is_unstorable
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def answer_to(request: HttpRequest, exception: Exception) -> HttpResponse | None
         # Django's forms refuse NUL; the admin's filters and the session's cookie don't.
         logger.warning("%s %s: %s", request.method, request.path, exception)
         return bad_request(request, exception)
-    if not is_away(exception):
+    if not is_outage(exception):
         return None
     logger.error("%s %s: %s", request.method, request.path, exception)
     return HttpResponse(_page(), status=503, headers={"Retry-After": "5"})

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-#: Seconds after a failure in which nobody tries.
+#: Seconds after a failure in which none tries.
 PAUSE = 1.0
 
 
@@ -24,7 +24,7 @@ class Breaker:
         self._next = 0.0
 
     def may_try(self) -> bool:
-        """Tell whether the caller may try, and has to report what comes of it."""
+        """Return whether the caller may try, and has to report what comes of it."""
         with self._lock:
             if not self._away:
                 return True

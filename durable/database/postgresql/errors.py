@@ -11,7 +11,7 @@ from django.db.utils import DatabaseErrorWrapper
 
 
 class DatabaseErrors(DatabaseErrorWrapper):
-    """Turns psycopg's errors into Django's, which then have ``lost_database``, an alias.
+    """Turns psycopg's errors into Django's, with ``lost_database``: an alias or ``None``.
 
     It is decided here, where the connection can be asked: later it may be closed or another one.
     """
@@ -29,8 +29,8 @@ class DatabaseErrors(DatabaseErrorWrapper):
         try:
             super().__exit__(exc_type, exc_value, traceback)
         except Error as error:
-            if _is_lost(exc_value, self._wrapper.connection):
-                error.lost_database = self._wrapper.alias  # type: ignore[attr-defined]
+            lost = _is_lost(exc_value, self._wrapper.connection)
+            error.lost_database = self._wrapper.alias if lost else None  # type: ignore[attr-defined]
             raise
 
 

@@ -166,6 +166,27 @@ def test_a_wrong_mail_url_is_explained_without_its_password(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "is_one"),
+    [
+        ("noreply@example.com", True),
+        ("Example <noreply@localhost>", True),
+        ('"Example, Inc." <noreply@example.com>', True),
+        ("noreply", False),
+        ("Example noreply@example.com", False),
+        ("a@example.com, b@example.com", False),
+        ("<a@example.com>\nBcc: b@example.com", False),
+    ],
+)
+def test_mail_comes_from_one_address(value: str, is_one: bool) -> None:
+    reader = Reader({"DEFAULT_FROM_EMAIL": value})
+    if is_one:
+        assert reader.sender("DEFAULT_FROM_EMAIL", "") == value
+        return
+    with pytest.raises(ConfigurationError, match="expected one address: Example <noreply@"):
+        reader.sender("DEFAULT_FROM_EMAIL", "")
+
+
+@pytest.mark.parametrize(
     ("value", "hosts"),
     [
         ("https://example.com", "example.com"),

@@ -20,6 +20,7 @@ from django.db import OperationalError, connections, transaction
 from kombu.utils.json import loads
 
 from durable.database.outage import lost_database
+from durable.database.text import text_of
 
 from .. import conf, results, store
 from ..caller.notify import QUIET
@@ -250,7 +251,7 @@ class Process:
             args, kwargs, embed = loads(row.body)
         except Exception as error:  # another worker may be able to read it
             unknown = quarantine.UNKNOWN._replace(state="running")
-            quarantine.postpone_or_quarantine(row.id, row.attempt, unknown, str(error))
+            quarantine.postpone_or_quarantine(row.id, row.attempt, unknown, text_of(error))
             return
         if task.__trace__ is None:
             loader = self._app.loader

@@ -33,7 +33,7 @@ class Together(Exception):  # noqa: N818 - it says how it goes on
 
 
 class Ended(NamedTuple):
-    """What the transaction is to record of a task that has succeeded."""
+    """The record of a task that has succeeded."""
 
     row_id: int
     number: int
@@ -198,7 +198,7 @@ def _binds_here(cursor: Any) -> bool:
 
 
 def _is_deadlock(error: BaseException | None) -> bool:
-    """Return whether a task has failed by what its neighbours have locked, and not by itself."""
+    """Return whether a task has failed by what its neighbors have locked, and not by itself."""
     while error is not None:
         if (getattr(error, "sqlstate", None) or "").startswith("40"):
             return True

@@ -1,4 +1,4 @@
-"""What the supervisor sees of its processes: memory that both share, and no lock."""
+"""The processes as their supervisor sees them: memory that both share, and no lock."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from celery.utils.functional import maybe_list
 from django.db import transaction
 
 from durable.database.retry import is_away
+from durable.database.text import repr_of
 from durable.journal import entry
 
 from .. import conf, results, store
@@ -24,7 +25,7 @@ ONE_AT_A_TIME = 0x64697363
 
 
 class Discarded(NamedTuple):
-    """What became of a selection of rows."""
+    """The outcome for a selection of rows."""
 
     ended: int
     #: How many run now and were left alone.
@@ -73,7 +74,7 @@ def _end(row: Task, why: str) -> tuple[bool, str]:
                 raise
             # What can't be read or sent may be what brought it here; it ends all the same.
             what = "those that depend on it could not be told" if whole else "it could not be ended"
-            trouble = f"{row}: {what}: {error!r}"
+            trouble = f"{row}: {what}: {repr_of(error)}"
         else:
             return True, trouble
     return False, trouble

@@ -15,6 +15,7 @@ from django.db import connections, transaction
 
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
+from durable.database.text import repr_of
 from durable.journal import entry, minutes
 
 from .. import conf, results, store
@@ -85,7 +86,7 @@ def _store_revoked(row: Task) -> None:
     try:
         request = results.context(row.task_id, row.task, row.headers, row.body)
     except Exception as error:
-        raise _UnstorableError(f"its body can't be read: {error!r}"[:500]) from error
+        raise _UnstorableError(f"its body can't be read: {repr_of(error)}"[:500]) from error
     try:
         with transaction.atomic(using=conf.alias()):
             revoked.store(request, "expired", expired=True)
@@ -94,7 +95,7 @@ def _store_revoked(row: Task) -> None:
         # Of another backend it can't be told apart.
         if away or not results.is_transactional(current_app.backend):
             raise
-        raise _UnstorableError(repr(error)[:500]) from error
+        raise _UnstorableError(repr_of(error)[:500]) from error
 
 
 class Janitor:

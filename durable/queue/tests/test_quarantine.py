@@ -203,7 +203,7 @@ def puts_itself_back(self: Any, how: str) -> None:
     tasks.write("rolled back")
     if how == "retry":
         raise self.retry(exc=UnprintableError(), countdown=0)
-    raise Reject(UnprintableError() if how == "unprintable" else "the licence is in use", True)
+    raise Reject(UnprintableError() if how == "unprintable" else "the license is in use", True)
 
 
 UNPRINTABLE = "<UnprintableError, whose repr() raises LookupError>"
@@ -212,7 +212,7 @@ UNPRINTABLE = "<UnprintableError, whose repr() raises LookupError>"
 @pytest.mark.parametrize(
     ("how", "error", "redelivered"),
     [
-        ("reject", "rejected: 'the licence is in use'", True),
+        ("reject", "rejected: 'the license is in use'", True),
         ("unprintable", f"rejected: {UNPRINTABLE}", True),
         ("retry", f"retry: {UNPRINTABLE}", False),  # it was asked for
     ],

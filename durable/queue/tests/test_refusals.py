@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("effect_table")
         ({"args": "a"}, r"task args must be a list or tuple"),
         ({"args": [{"__type__": "x", "__value__": 1}]}, r"how kombu marks a type in JSON"),
         ({"args": ["a"], "serializer": "pickle"}, r"stored as JSON .*serializer='pickle'"),
-        ({"args": ["a"], "colour": "red"}, r"can't take colour= \(unknown to the queue\)"),
+        ({"args": ["a"], "color": "red"}, r"can't take color= \(unknown to the queue\)"),
         (
             {"args": ["a"], "soft_time_limit": 9, "time_limit": 8},
             r"soft_time_limit must be less than or equal to time_limit: 9 > 8",

@@ -19,6 +19,7 @@ from psycopg.pq import TransactionStatus
 
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
+from durable.database.text import repr_of, text_of
 from durable.journal import entry
 
 from .. import conf, results, store
@@ -70,7 +71,7 @@ def ticketed(headers: dict[str, Any], ticket: list[Any]) -> dict[str, Any]:
 
 
 class Ticket(NamedTuple):
-    """What the message of a durable task says of its row: written and read here alone."""
+    """The part of a durable task's message about its row: written and read here alone."""
 
     row_id: int
     #: How many attempts the row had when it was held.
@@ -85,7 +86,7 @@ class Ticket(NamedTuple):
 
 
 class Outcome:
-    """What a task hands over while it finishes: ``result`` is stored, and passed on to a chain."""
+    """The hand-over of a task that finishes: ``result`` is stored, and passed on to a chain."""
 
     def __init__(self) -> None:
         self.result: Any = None
@@ -123,7 +124,7 @@ class Attempt:
 
     @property
     def runs_a_row(self) -> bool:
-        """Whether it has begun a row, and that has not ended in order."""
+        """``True`` if it has begun a row, and that has not ended in order."""
         return self.ticket is not None and self.phase is Phase.RUNNING
 
     def begin(self) -> None:
@@ -294,9 +295,7 @@ class Attempt:
         if self.phase is Phase.FINISHED:
             return
         if isinstance(ending, Retry):
-            ended = self._reschedule(
-                f"retry: {storable_repr(ending.exc)}" if ending.exc else "retry"
-            )
+            ended = self._reschedule(f"retry: {repr_of(ending.exc)}" if ending.exc else "retry")
         elif isinstance(ending, Reject) and ending.requeue:
             ended = self._rejected(ending)
         else:
@@ -317,7 +316,7 @@ class Attempt:
         return ended
 
     def _rejected(self, ending: Reject) -> bool:
-        why = storable_repr(ending.reason) if ending.reason else "no reason given"
+        why = repr_of(ending.reason) if ending.reason else "no reason given"
         ended = quarantine.postpone_or_quarantine(
             self.row_id, self.number, quarantine.REJECTED, why
         )
@@ -384,7 +383,7 @@ def postpone_after_outage(row_id: int, number: int, worker: str, error: BaseExce
                 ("ready", number - 1, None),
             ):  # fmt: skip
                 cause = quarantine.OUTAGE._replace(state=state)
-                if quarantine.postpone_or_quarantine(row_id, attempt, cause, str(error), of):
+                if quarantine.postpone_or_quarantine(row_id, attempt, cause, text_of(error), of):
                     return
             return
         except DatabaseError as still:
@@ -396,14 +395,6 @@ def postpone_after_outage(row_id: int, number: int, worker: str, error: BaseExce
             time.sleep(0.5)
         except SoftTimeLimitExceeded:
             return
-
-
-def storable_repr(value: Any) -> str:
-    """Return ``repr(value)``; of an object whose own fails, its class."""
-    try:
-        return repr(value)
-    except Exception as error:
-        return f"<{type(value).__qualname__}, whose repr() raises {type(error).__name__}>"
 
 
 def current(request: Any) -> Attempt | None:
@@ -418,7 +409,7 @@ make: Callable[[Any, Ticket | None], Attempt] = Attempt
 
 @contextmanager
 def without_a_row(attempt: Attempt | None) -> Iterator[Outcome]:
-    """What ``finishing()`` is for a plain task: a transaction.
+    """Hold the ``finishing()`` of a plain task: a transaction.
 
     :param attempt: the call's, which remembers that it has finished.
     """

@@ -15,12 +15,13 @@ from django.db import transaction
 from durable.database import background
 from durable.database.outage import lost_database
 from durable.database.retry import persist
+from durable.database.text import repr_of
 from durable.journal import entry
 from durable.results import conf as results_conf
 
 from .. import conf, results, store
 from ..endings import on_failure, quarantine
-from .attempt import current, storable_repr
+from .attempt import current
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ def _count_unrecorded(task: Any, error: BaseException | None) -> None:
         quarantine.release(
             "id = %(row)s AND attempt = %(attempt)s AND started_at IS NOT NULL",
             {"row": attempt.row_id, "attempt": attempt.number},
-            f"its end could not be recorded: {storable_repr(error)}"[:500],
+            f"its end could not be recorded: {repr_of(error)}"[:500],
         )
 
 

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Hand(Protocol):
-    """What holds the rows of a worker: rows.py."""
+    """The holder of a worker's rows: rows.py."""
 
     worker_id: str
     stopping: bool
@@ -106,7 +106,7 @@ class Request(CelerysRequest):  # type: ignore[misc]
 
     @property
     def is_row(self) -> bool:
-        """Whether it was made of a row, and not of a broker's message."""
+        """``True`` if it was made of a row, and not of a broker's message."""
         return isinstance(self.message, RowMessage)
 
     def _left(self) -> None:

@@ -25,6 +25,19 @@ def fail(*values: Any) -> None:
     raise LookupError("no such thing")
 
 
+class UnspeakableError(LookupError):
+    """An error of which no text can be made."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@shared_task
+def fail_unspeakably() -> None:
+    """Fail with it."""
+    raise UnspeakableError("no such thing")
+
+
 @shared_task(bind=True)
 def adds(self: Any) -> int:
     """Let the body wait for two more tasks."""

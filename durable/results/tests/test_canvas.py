@@ -14,7 +14,7 @@ from django_celery_results.models import ChordCounter, TaskResult
 from durable.queue.caller.calls import durable, plain
 from tests.fixtures_worker import StartRole, wait_for
 
-from .chord_tasks import adds, collect, fail, say
+from .chord_tasks import UnspeakableError, adds, collect, fail, fail_unspeakably, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,6 +45,10 @@ def canvases() -> dict[str, tuple[Any, Any]]:
             [7, 7, 8, 9],
         ),
         "a task that fails": (failed, LookupError),
+        "a task whose error has no repr": (
+            chord([fail_unspeakably.s()], collect.s()),
+            UnspeakableError,
+        ),
         "a chord that fails": (chord([failed, say.s(4)], collect.s()), ChordError),
         "one in one": (chord([chord([failed], say.s()), say.s(4)], collect.s()), ChordError),
         "a chord that fails, with a chain for its body": (

@@ -98,7 +98,7 @@ def test_a_crash_before_the_body_was_called_is_made_good_by_the_redelivery(
 def test_the_body_of_a_header_without_results_has_failed(
     chord: Chord, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever waits for the chord gets its error, and its error callbacks are called."""
+    """The caller of the chord gets its error, and its error callbacks are called."""
     monkeypatch.undo()
     body = add.s().set(task_id=uuid())
     for task in chord.tasks:

@@ -37,7 +37,7 @@ class Budget:
 
 
 class Head(NamedTuple):
-    """What the head of a request says of the rest. gunicorn's parser alone decides what it means.
+    """The form of a request, as its head says. gunicorn's parser alone decides what it means.
 
     :ivar size: bytes of the whole request, or ``None`` if they are not announced.
     :ivar probe: the path of a probe that is asked for, or nothing.
@@ -49,7 +49,7 @@ class Head(NamedTuple):
 
     @property
     def is_upload(self) -> bool:
-        """Whether a thread has to read the body while it comes."""
+        """``True`` if a thread has to read the body while it comes."""
         return self.size is None or self.size > limits.BUFFER
 
 

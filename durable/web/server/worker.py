@@ -31,7 +31,7 @@ from .connection import Connection, head_of, without_expectation
 
 
 class Stage(Enum):
-    """What the loop waits for; in the order in which connections make room for others."""
+    """The waits of the loop, in the order in which connections make room for others."""
 
     LINGERING = selectors.EVENT_READ, "for the client to close"
     IDLE = selectors.EVENT_READ, "for a request to begin"

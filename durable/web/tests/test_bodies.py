@@ -1,4 +1,4 @@
-"""A body that can't be taken gets an answer with words, whoever was reading it."""
+"""A body that can't be taken gets an answer with words, in whatever place it was read."""
 
 from __future__ import annotations
 

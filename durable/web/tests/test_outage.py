@@ -1,13 +1,14 @@
-"""The answer while the database is away, in a project that has no page for it."""
+"""The answer while the database is away, and while it is not."""
 
 from __future__ import annotations
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse
 from pytest_django import Settings
 
-from durable.web.outage import DatabaseErrors
+from durable.web.api import ANSWERS
+from durable.web.outage import DatabaseErrors, answer_to
 
 
 @pytest.mark.parametrize("templates", [[], None])
@@ -21,3 +22,11 @@ def test_an_outage_is_a_503_with_or_without_a_template(
     assert answer is not None
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert b"secret" not in answer.content
+
+
+@pytest.mark.django_db
+def test_a_query_that_takes_too_long_is_djangos_500_and_no_outage() -> None:
+    with pytest.raises(OperationalError) as caught, transaction.atomic():
+        connection.cursor().execute("SET LOCAL statement_timeout = 1; SELECT pg_sleep(9)")
+    assert answer_to(HttpRequest(), caught.value) is None
+    assert ANSWERS[Exception](HttpRequest(), caught.value).status_code == 500
