@@ -1,4 +1,4 @@
-"""What a piece of work costs, as PostgreSQL and the kernel count it."""
+"""The price of a piece of work, as PostgreSQL and the kernel count it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one health check of a worker costs: docker/healthcheck against ``celery inspect ping``.
+"""The price of one health check of a worker: docker/healthcheck against ``celery inspect ping``.
 
     python -m bench.healthcheck
 

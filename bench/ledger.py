@@ -1,4 +1,4 @@
-"""What a row costs: tasks a second with it, without it, and with the documentation's defaults.
+"""The price of a row: tasks a second with it, without it, and with the documentation's defaults.
 
     python -m bench.ledger [TASKS] [ROUNDS] [--statements]
 

@@ -1,4 +1,4 @@
-"""What a transaction that stays open costs the queue: tasks a second, and the time of a claim.
+"""The price of a transaction that stays open: tasks a second, and the time of a claim.
 
     python -m bench.long_transaction [--batch 100] [--dead 180000] [--tasks 3000] [--rounds 3]
                                      [--write]

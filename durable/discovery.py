@@ -1,4 +1,4 @@
-"""Which installed apps take part: in schedules, metrics, the API and the URLs, by a module's name.
+"""Installed apps that take part: in schedules, metrics, the API and the URLs, by a module's name.
 
 The project's own apps do, those of this package do, and one of site-packages does if the project
 asks for it (``DURABLE_APPS``): a library's ``schedules.py`` may mean something else.

@@ -1,4 +1,4 @@
-// Returns what is hard to read or to use on this page: texts whose colour differs too little from
+// Returns what is hard to read or to use on this page: texts whose color differs too little from
 // what is behind them (WCAG 2.2, 1.4.3, with its "relative luminance"), fields and buttons without
 // a name, a page wider than the screen.
 () => {

@@ -89,7 +89,7 @@ COMBINATIONS = [
 
 
 def exists(component: str) -> bool:
-    """Tell whether there is such a component."""
+    """Return whether there is such a component."""
     return (ROOT / "k8s/components" / component / "kustomization.yaml").is_file()
 
 

@@ -137,7 +137,7 @@ class Sentinels:
 @contextmanager
 def rabbitmq() -> Iterator[str]:
     """Run a RabbitMQ of one's own; give its URL."""
-    # As root, Debian's command becomes another user in a session of its own, where nobody can end
+    # As root, Debian's command becomes another user in a session of its own, where no test can end
     # it; what it wraps does neither.
     user = "rabbitmq" if os.geteuid() == 0 else None
     command = str(Path(program("rabbitmq-server")).resolve().parent / "rabbitmq-server")

@@ -1,11 +1,11 @@
-"""Ports for servers that tests start, and for those that nobody starts."""
+"""Ports for servers that tests start, and for those that are never started."""
 
 from __future__ import annotations
 
 import secrets
 import socket
 
-#: Below Linux' ports for whoever doesn't choose (ip_local_port_range, from 32768 on) and those of
+#: Below Linux' ports for those who don't choose (ip_local_port_range, from 32768 on) and those of
 #: Kubernetes' services: between the look and the server's own bind, no connection takes one.
 FIRST, COUNT = 15_000, 14_000
 
@@ -13,7 +13,7 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on, and that this process never gave before.
+    """Return a port of 127.0.0.1 that is free, and that this process never gave before.
 
     :raises OSError: there is none.
     """

@@ -52,7 +52,7 @@ def start_postgres(folder: Path, *options: str) -> str:
 def start_valkey(folder: Path) -> str:
     """Start Valkey below *folder* until the process ends; return its URL.
 
-    Its password is its own: on the port of an earlier run, nobody whom that one left behind can
+    Its password is its own: on the port of an earlier run, no process that it left behind can
     take this run's messages. The URL of its admin, for what Celery may not do, is in
     ``BROKER_ADMIN_URL``.
     """

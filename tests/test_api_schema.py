@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 CONFIG = SchemathesisConfig.from_dict(
     {
-        # A query parameter that nobody knows is ignored, as everywhere on the web.
+        # An unknown query parameter is ignored, as everywhere on the web.
         "generation": {"allow-extra-parameters": False},
         "operations": [
             {

@@ -1,4 +1,4 @@
-"""The containers that run: nobody is root, nothing is writable, no password is known."""
+"""The containers that run: none is root, nothing is writable, no password is known."""
 
 from __future__ import annotations
 

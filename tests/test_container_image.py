@@ -122,7 +122,7 @@ def test_it_holds_what_runs_and_nothing_else(image: str) -> None:
     }
 
 
-def test_its_bill_of_materials_names_each_package_with_its_licence(image: str) -> None:
+def test_its_bill_of_materials_names_each_package_with_its_license(image: str) -> None:
     bill = json.loads(inside(image, "docker/sbom"))
     parts = bill["components"]
     kinds = {

@@ -1,4 +1,4 @@
-"""docker/generate-secrets: passwords and keys that nobody has to think of, made once."""
+"""docker/generate-secrets: passwords and keys that no one has to think of, made once."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_worker_that_is_killed_comes_back(stack: Stack) -> None:
 
 @pytest.fixture
 def other(image: str, tmp_path: Path) -> Iterator[Stack]:
-    """Return a second stack that nobody has started."""
+    """Return a second stack that was not started."""
     other = Stack(fresh_clone(tmp_path / "proj"), image)
     yield other
     other.remove()

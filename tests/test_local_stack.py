@@ -53,7 +53,7 @@ def test_the_lines_of_each_process_stand_after_its_name(stack: Stack) -> None:
     names = {line.partition(" |")[0].strip() for line in stack.lines if " | " in line}
     # Valkey speaks of what is wrong alone, on many machines of the kernel's vm.overcommit_memory.
     assert names >= {"postgres", "migrate", "web", "worker", "beat"}
-    assert "\033" not in stack.output  # no terminal, no colours
+    assert "\033" not in stack.output  # no terminal, no colors
 
 
 def test_the_generated_admin_login_is_shown_kept_for_the_owner_alone_and_works(

@@ -36,7 +36,7 @@ def test_in_every_pool_a_task_logs_once_and_hands_the_id_to_what_it_calls(
         ("I pass on", "asked-for"): 1, ("I print", "asked-for"): 1, ("I speak", "asked-for"): 2,
     }  # fmt: skip
     assert len({line["task_id"] for line in found if line["event"] == "I speak"}) == 2
-    # Called by nobody's request: nothing is left of the ones before, in the same process.
+    # Called by no request: nothing is left of the ones before, in the same process.
     failed = [line for line in found if line.get("task") == "tests.log_tasks.breaks"]
     assert len(failed) == 2
     assert not any("request_id" in line for line in failed)

@@ -14,13 +14,13 @@ PRIVATE = ["10.1.2.3", "100.64.1.1", "172.20.0.5", "192.168.7.7", "fd12:3456::5"
 
 
 def contains(block: Object, address: str) -> bool:
-    """Tell whether an ipBlock has *address*."""
+    """Return whether an ipBlock has *address*."""
     there = ip_address(address) in ip_network(block["cidr"])
     return there and not any(ip_address(address) in ip_network(e) for e in block.get("except", ()))
 
 
 def lets_out(policy: Object, port: int, *, protocol: str = "TCP", **to: str) -> bool:
-    """Tell whether *policy* lets its pods send to an ``address``, or to pods of a ``namespace``."""
+    """Return whether *policy* lets its pods send to an ``address``, or to a ``namespace``."""
 
     def is_meant(peer: Object) -> bool:
         if "ipBlock" in peer:

@@ -100,11 +100,11 @@ def shipped() -> set[str]:
     return names
 
 
-def test_every_package_of_the_image_has_a_licence_that_is_allowed() -> None:
+def test_every_package_of_the_image_has_a_license_that_is_allowed() -> None:
     found = {each["name"]: each.get("licenses") for each in sbom().python()}
     assert len(shipped() & found.keys()) > 30
     for name in sorted(shipped() & found.keys()):
-        assert found[name], f"{name}: its metadata names no licence"
+        assert found[name], f"{name}: its metadata names no license"
         said = found[name][0]["license"]["name"]
         assert set(re.split(r" (?:AND|OR) ", said)) & ALLOWED, f"{name}: {said}"
         if " OR " not in said:

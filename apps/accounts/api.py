@@ -23,7 +23,7 @@ Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 
 
 class Credentials(Schema):
-    """Who asks for a token."""
+    """The account that asks for a token."""
 
     username: Annotated[Text, Field(max_length=150)]
     password: Annotated[Text, Field(max_length=4096)]

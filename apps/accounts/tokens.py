@@ -22,7 +22,7 @@ from .models import Token
 
 def _signer(session_hash: str) -> TimestampSigner:
     # The session hash depends on the password's hash and on SECRET_KEY. It is part of the key and
-    # not of the token: whoever holds a token learns nothing of it.
+    # not of the token: the holder of a token learns nothing of it.
     return TimestampSigner(salt=f"accounts.token:{session_hash}")
 
 

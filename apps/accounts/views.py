@@ -25,7 +25,7 @@ from .tasks import MAX_AGE, SALT, send_signup_link, send_welcome_email
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def signup(request: HttpRequest) -> HttpResponse:
-    """Have a link sent. Nothing is stored, and the answer tells nobody who has an account."""
+    """Have a link sent. Nothing is stored, and the answer doesn't say who has an account."""
     if request.user.is_authenticated:
         return redirect("start")
     form = Mailbox(request.POST or None, label_suffix="")

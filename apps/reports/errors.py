@@ -34,7 +34,7 @@ class UploadError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the answer says beside its body."""
+        """Headers of the answer."""
         seconds = _RETRY_AFTER.get(self.code)
         return {"Retry-After": str(seconds)} if seconds else {}
 

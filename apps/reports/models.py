@@ -79,7 +79,7 @@ class Report(models.Model):
 
     @property
     def is_finished(self) -> bool:
-        """Tell whether nothing will change any more."""
+        """Return whether nothing will change any more."""
         return self.state in {self.State.DONE, self.State.FAILED}
 
 

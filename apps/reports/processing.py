@@ -1,4 +1,4 @@
-"""What the tasks do: profile a chunk, count it once, merge when all are done.
+"""The work of the tasks: profile a chunk, count it once, merge when all are done.
 
 The fan-in is a row of the database, not a counter of the broker: a message may be delivered twice
 and a worker may die anywhere, and neither changes a total.

@@ -233,7 +233,7 @@ class _Column(SimpleNamespace):
 
     @property
     def remarks(self) -> list[str]:
-        """What was guessed, each the end of a sentence."""
+        """The guesses, each the end of a sentence."""
         found = {
             "decimal comma": "has numbers with a decimal comma.",
             "digits": "stays text: numbers in it have zeros in front, or more than 18 digits.",

@@ -1,4 +1,4 @@
-"""What a report looks like as JSON: in the API's answers and in the file that is downloaded."""
+"""A report as JSON: in the API's answers and in the file that is downloaded."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Column(Schema):
 
 
 class Result(Schema):
-    """What was found in the file."""
+    """The profile of the file."""
 
     rows: int
     columns: list[Column]

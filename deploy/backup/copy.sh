@@ -42,7 +42,7 @@ settle() {
 
 exists() { [ "$(sql live "$BACKUP_MAINTENANCE_DATABASE" -v name="$1" -f "$HERE/exists.sql")" = t ]; }
 
-# Waits until nobody else is connected: what was stopped a moment ago may still be closing.
+# Waits until no other session is connected: what was stopped a moment ago may still be closing.
 wait_alone() {
   end=$(($(date +%s) + ${BACKUP_ALONE_WITHIN:-20}))
   while :; do

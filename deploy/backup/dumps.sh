@@ -11,7 +11,7 @@ lock() {
   exec 9>>"$BACKUP_DIR/.lock"
   flock --wait "${BACKUP_WAIT:-3600}" 9 ||
     fail "another backup, drill or restore has held $BACKUP_DIR/.lock for ${BACKUP_WAIT:-3600} s"
-  # Nobody else is here, so these are what killed runs left behind.
+  # No other run is here, so these are what killed runs left behind.
   rm -rf "$BACKUP_DIR"/.draft-*
 }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # The database of a second: a base backup and the WAL after it become a server beside the live one,
-# which nobody else can reach; what is dumped there is a dump like any other.
+# which no other program can reach; what is dumped there is a dump like any other.
 
 # The server's own programs, which Debian keeps off the PATH.
 server_programs() {
@@ -56,7 +56,7 @@ CONF
   printf '[moment]\nhost=%s\nuser=%s\nconnect_timeout=10\n' "$TEMP" "$(sed -n '/^\[live\]/,/^\[drill\]/s/^user=//p' "$TEMP/services" | head -n 1)" >>"$TEMP/services"
   "$programs/postgres" -c "config_file=$TEMP/moment.conf" >"$TEMP/server.log" 2>&1 9>&- &
   SERVER=$!
-  # Nobody is let in before it has recovered.
+  # No one is let in before it has recovered.
   until sql moment "$DATABASE" -c 'SELECT 1' >/dev/null 2>"$TEMP/error"; do
     kill -0 "$SERVER" 2>/dev/null || cannot_recover
     sleep 0.3

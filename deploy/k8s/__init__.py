@@ -1,1 +1,1 @@
-"""What the scripts for a cluster share."""
+"""Code that the scripts for a cluster share."""

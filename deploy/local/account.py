@@ -1,4 +1,4 @@
-"""Which system user runs PostgreSQL. It refuses to run as root, and needs a user with a name."""
+"""The system user that runs PostgreSQL, which refuses root, and a user without a name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ends the start with a line for a person."""
+"""Errors that end the start with a line for a person."""
 
 
 class StackError(Exception):

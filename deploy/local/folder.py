@@ -34,7 +34,7 @@ STOP_AT_MOST = 150.0  # seconds that all the grace periods take together
 
 
 def supervises(pid: int) -> bool:
-    """Tell whether the process *pid* is a stack's own, and not one that has its number now."""
+    """Return whether the process *pid* is a stack's own, and not one that has its number now."""
     try:
         return not OWN.isdisjoint(psutil.Process(pid).cmdline())
     except psutil.Error:
@@ -95,12 +95,12 @@ class Folder:
 
     @property
     def lock_fd(self) -> int:
-        """The file descriptor that holds the lock; whoever inherits it holds it too."""
+        """The file descriptor that holds the lock; a process that inherits it holds it too."""
         assert self._lock is not None  # noqa: S101 - open() came first
         return self._lock.fileno()
 
     def note(self, address: str) -> None:
-        """Leave the address of the stack for whoever finds the folder locked."""
+        """Leave the address of the stack for a process that finds the folder locked."""
         assert self._lock is not None  # noqa: S101 - open() came first
         self._lock.truncate(0)
         self._lock.write(f"{os.getpid()} {address}\n")

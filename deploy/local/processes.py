@@ -31,7 +31,7 @@ def grace(role: str) -> float:
 
 
 def belongs(process: psutil.Process, folder: Path) -> bool:
-    """Tell whether *process* is one of the stack whose data are in *folder*."""
+    """Return whether *process* is one of the stack whose data are in *folder*."""
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False

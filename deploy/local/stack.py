@@ -39,7 +39,7 @@ async def together(*steps: Coroutine[Any, Any, None]) -> None:
 
 
 class Stack:
-    """What `make run` starts."""
+    """The stack that `make run` starts."""
 
     def __init__(self, folder: Folder, port: int) -> None:
         self.folder = folder

@@ -35,7 +35,7 @@ def ending(status: int) -> str:
 
 @dataclass
 class Program:
-    """What to run, and how to end it."""
+    """A program to run, and how to end it."""
 
     name: str
     command: Sequence[str]

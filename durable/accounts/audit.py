@@ -21,7 +21,7 @@ current: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
 def name_of(user: Any) -> str:
-    """Return the name of *user*; empty for nobody."""
+    """Return the name of *user*; empty if there is none."""
     return str(user.get_username())[:150] if user is not None and user.is_authenticated else ""
 
 

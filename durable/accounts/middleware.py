@@ -1,4 +1,4 @@
-"""What stands between a request and the views: a second factor that is due, a log-in too old.
+"""Conditions between a request and the views: a second factor that is due, a log-in too old.
 
 And what follows from the answer: 429 for an attempt too many, the cookie of a known browser, and
 the line of the audit log for what was done in the admin.
@@ -70,7 +70,7 @@ class AccountMiddleware:
         match = request.resolver_match
         if match is None or match.view_name in OPEN:
             return None
-        # Without the cookie nobody is logged in; nothing is asked of the database then.
+        # Without the cookie no one is logged in; nothing is asked of the database then.
         if settings.SESSION_COOKIE_NAME not in request.COOKIES:
             return None
         state = request.session.get(second_factor.STATE)

@@ -1,4 +1,4 @@
-"""Which passwords are too easy, and what follows from a changed one."""
+"""Passwords that are too easy, and what follows from a changed one."""
 
 from __future__ import annotations
 

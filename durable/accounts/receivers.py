@@ -1,4 +1,4 @@
-"""What Django tells of log-ins and accounts: written down, and the session prepared."""
+"""Django's signals of log-ins and accounts: written down, and the session prepared."""
 
 from __future__ import annotations
 

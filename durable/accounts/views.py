@@ -73,7 +73,7 @@ class PasswordResetConfirm(Invalid422, djangos.PasswordResetConfirmView):
 @never_cache
 @PAGE
 def password_reset(request: HttpRequest) -> HttpResponse:
-    """Have a link sent; the answer tells nobody who has an account."""
+    """Have a link sent; the answer doesn't say who has an account."""
     form = forms.Mailbox(request.POST or None, label_suffix="")
     if request.method != "POST" or not form.is_valid():
         status = 422 if form.errors else 200

@@ -39,7 +39,7 @@ FILES = (
 
 
 class ChecksConfig(AppConfig):
-    """What settings must hold so that no task is lost or doubled: ``manage.py check --deploy``."""
+    """Invariants of the settings, by which no task is lost: ``manage.py check --deploy``."""
 
     name = "durable.checks"
     label = "durable_checks"

@@ -1,4 +1,4 @@
-"""Which of several beats leads."""
+"""The lead among several beats."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from . import database
 from .facts import conf
 from .invariant import Finding, invariant
 
-#: Where PgBouncer and its like listen when nobody says otherwise.
+#: Where PgBouncer and its like listen when nothing else is said.
 POOLERS = {"6432"}
-#: Longer than this nobody wants to wait for the next leader.
+#: Longer than this no one wants to wait for the next leader.
 LONG = 60
 
 

@@ -1,4 +1,4 @@
-"""What happens while the broker is away, or frozen."""
+"""Behavior while the broker is away, or frozen."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PATIENCE = 30.0
     "set both in CELERY_BROKER_TRANSPORT_OPTIONS; 5 s is the default here",
 )
 def a_frozen_broker_is_noticed() -> Iterator[Finding]:
-    """Find sockets that wait for ever: a frozen broker then blocks whoever sends a task."""
+    """Find sockets that wait for ever: a frozen broker then blocks each call of a task."""
     if VISIBILITY_TIMEOUT.get(transport()) is None or transport() == "sqs":
         return
     for name in ("socket_timeout", "socket_connect_timeout"):
         value = transport_option(name)
         if not value or float(value) > PATIENCE:
             yield (
-                f"{name}={value} in CELERY_BROKER_TRANSPORT_OPTIONS: whoever sends a task waits "
+                f"{name}={value} in CELERY_BROKER_TRANSPORT_OPTIONS: a call of a task waits "
                 f"{f'{value} s' if value else 'for ever'} for a broker that is frozen.",
                 f'Set CELERY_BROKER_TRANSPORT_OPTIONS={{"{name}": 5}}.',
             )

@@ -1,4 +1,4 @@
-"""Whether PostgreSQL lets as many in as may come; asks the server, so never at a start.
+"""Connections: does PostgreSQL let as many in as may come? It asks the server, so never at a start.
 
 ``manage.py check --deploy --database default`` runs it. How many replicas there are is known to
 their orchestrator alone: WEB_REPLICAS, WORKER_REPLICAS and BEAT_REPLICAS tell it, one each without

@@ -30,7 +30,7 @@ def pool() -> dict[str, Any] | None:
     "set CONN_HEALTH_CHECKS to True in DATABASES",
 )
 def kept_connections_are_checked() -> Iterator[Finding]:
-    """Find connections that a restart of PostgreSQL breaks under whoever gets them next."""
+    """Find connections that a restart of PostgreSQL breaks under the next that gets them."""
     kept = pool() is not None or database().get("CONN_MAX_AGE", 0) != 0
     if kept and not database().get("CONN_HEALTH_CHECKS"):
         yield (

@@ -1,4 +1,4 @@
-"""What the invariants compare: Celery's settings, and what they come to for each task."""
+"""Facts that the invariants compare: Celery's settings, and what they come to for each task."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from . import database
 from .invariant import Finding, invariant
 
-#: Seconds between two looks of whoever restarts an unhealthy role, in compose and Kubernetes.
+#: Seconds between two looks at a role's health, in compose and Kubernetes.
 PROBE_PERIOD = 10
 
 

@@ -1,4 +1,4 @@
-"""What keeps the message of a task until the task is done."""
+"""Settings that keep the message of a task until the task is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queues that somebody takes from and nobody sends to, and the other way round."""
+"""Queues that are only taken from, and those that are only sent to."""
 
 from __future__ import annotations
 

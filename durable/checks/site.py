@@ -1,4 +1,4 @@
-"""What a site must have once others than the person at this machine reach it.
+"""Settings that a site must have once others than the person at this machine reach it.
 
 Django's own ``check --deploy`` warns of each cookie and header apart, also on a machine where all
 of it is HTTP on 127.0.0.1. proj/settings.py silences those, each with its reason; here is one
@@ -45,7 +45,7 @@ def hosts_are_named() -> Iterator[Finding]:
     """Find a site that believes any Host header, and puts it into links."""
     if "*" in settings.ALLOWED_HOSTS:
         yield (
-            "ALLOWED_HOSTS=*: whoever sends a request chooses the host that stands in links and "
+            "ALLOWED_HOSTS=*: a request itself chooses the host that stands in links and "
             "redirects.",
             "Set ALLOWED_HOSTS to the names that people use: ALLOWED_HOSTS=example.org.",
         )
@@ -87,10 +87,10 @@ def errors_stay_inside() -> Iterator[Finding]:
     "set EMAIL_URL to your mail server",
 )
 def mail_is_sent() -> Iterator[Finding]:
-    """Find mail that nobody gets."""
+    """Find mail that no one gets."""
     if public() and settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
         yield (
-            f"EMAIL_URL is not set: mail becomes files in {settings.EMAIL_FILE_PATH}, and nobody "
+            f"EMAIL_URL is not set: mail becomes files in {settings.EMAIL_FILE_PATH}, and no one "
             "gets it.",
             "Set EMAIL_URL=smtp+tls://USER:PASSWORD@HOST:587.",
         )

@@ -1,4 +1,4 @@
-"""What the time of day means."""
+"""The meaning of the time of day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may see the console and do what; and who still may while PostgreSQL is away."""
+"""Rights to see the console and to act in it, also while PostgreSQL is away."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Viewer(NamedTuple):
 
     @property
     def bulk(self) -> list[tuple[str, str]]:
-        """What the person may do to all that a filter finds."""
+        """The deeds that the person may do to all that a filter finds."""
         words = {"retry": "Start again", "discard": "Discard", "cancel": "Cancel"}
         return [(what, word) for what, word in words.items() if what in self.deeds]
 

@@ -1,4 +1,4 @@
-"""What a person does, in one transaction with the line that says so."""
+"""A person's deeds, each in one transaction with the line that says so."""
 
 from __future__ import annotations
 

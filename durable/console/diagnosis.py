@@ -1,4 +1,4 @@
-"""What is wrong, in words, the worst first: the sentence on top of *Now*."""
+"""The diagnosis in words, the worst first: the sentence on top of *Now*."""
 
 from __future__ import annotations
 

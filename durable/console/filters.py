@@ -32,7 +32,7 @@ class FilterError(ValueError):
 
 
 class Filter(NamedTuple):
-    """What a filter asks for, on unfinished rows and on entries; ``None``: none of them."""
+    """The conditions of a filter, on unfinished rows and on entries; ``None``: none of them."""
 
     text: str
     rows: Q | None

@@ -33,7 +33,7 @@ class Event(NamedTuple):
 
 
 class Life:
-    """What the page of a task shows."""
+    """The life of a task, as its page shows it."""
 
     def __init__(self, row: Any, *, sees_arguments: bool) -> None:
         self.row = row
@@ -119,7 +119,7 @@ class Life:
 
     @property
     def origin(self) -> str:
-        """Who called it."""
+        """The caller."""
         said = self.headers
         if name := said.get("periodic_task_name"):
             return f"the periodic task “{name}”"

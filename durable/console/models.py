@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 
 class Deed(models.Model):
-    """What a person did: written in the transaction of the deed, or worked off by a durable task.
+    """A person's deed: written in the transaction of the deed, or worked off by a durable task.
 
     A deed on many acts on what its filter found when it was confirmed, each exactly once: the
     cursor moves in the transaction of the change.

@@ -1,4 +1,4 @@
-"""What *Now* shows: asked once a second at most in each process, however many look at it."""
+"""The figures of *Now*: asked once a second at most in each process, however many look at it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the console asks of PostgreSQL and of the broker themselves."""
+"""Questions of the console to PostgreSQL and the broker themselves."""
 
 from __future__ import annotations
 

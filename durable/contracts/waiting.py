@@ -1,4 +1,4 @@
-"""What this code could not call: rows that wait, periodic tasks, and tasks of the last release."""
+"""Calls that this code could not run: rows that wait, periodic tasks, the last release's tasks."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def of_rows(known: dict[str, Signature]) -> Iterator[Problem]:
 
 
 def of_schedules(known: dict[str, Signature]) -> Iterator[Problem]:
-    """Yield the periodic tasks that can't be called, once those in code are synchronised."""
+    """Yield the periodic tasks that can't be called, once those in code are synchronized."""
     from django_celery_beat.models import PeriodicTask
 
     from durable.schedules.declare import declared

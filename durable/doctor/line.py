@@ -16,7 +16,7 @@ class Level(IntEnum):
 
 
 class Line(NamedTuple):
-    """What is, and what to do about it."""
+    """A finding, and the remedy."""
 
     part: str
     name: str

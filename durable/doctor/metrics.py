@@ -1,4 +1,4 @@
-"""What the alerts ask beside the queue, by the queries of `make doctor` and the console."""
+"""Metrics of the alerts beside the queue's, by the queries of `make doctor` and the console."""
 
 from __future__ import annotations
 

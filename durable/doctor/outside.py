@@ -1,4 +1,4 @@
-"""What only the outside of the containers shows: deploy/doctor gives it, as JSON.
+"""Facts that only the outside of the containers shows: deploy/doctor gives it, as JSON.
 
 ``{"containers": [{"role": "web", "image": "sha256:…", "state": "running", "health": "healthy"}],
 "disks": [{"name": "/var/lib/docker", "used": 0.5}]}``

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator
 from .line import Level, Line, worst
 
 MARKS = {Level.OK: "ok  ", Level.WARN: "WARN", Level.FAIL: "FAIL"}
-COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "31"}
+COLORS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "31"}
 
 
-def as_text(lines: Iterable[Line], *, colour: bool = False) -> Iterator[str]:
+def as_text(lines: Iterable[Line], *, color: bool = False) -> Iterator[str]:
     """Yield the table's lines: level, part, name, what is; below it what to do."""
     rows = list(lines)
     named = [row.part for row in rows], [row.name for row in rows]
     widths = [max((len(text) for text in texts), default=0) for texts in named]
     for row in rows:
         mark = MARKS[row.level]
-        mark = f"\033[{COLOURS[row.level]}m{mark}\033[0m" if colour else mark
+        mark = f"\033[{COLORS[row.level]}m{mark}\033[0m" if color else mark
         yield f"{mark}  {row.part:<{widths[0]}}  {row.name:<{widths[1]}}  {row.says}".rstrip()
         if row.level and row.do:
             yield f"{'':{sum(widths) + 10}}→ {row.do}"

@@ -1,4 +1,4 @@
-"""What beat has done now and then: expired rows go, in small batches.
+"""Housekeeping that beat calls now and then: expired rows go, in small batches.
 
 Each of them may run twice, also at the same time, and goes on where an earlier run had to stop.
 """

@@ -38,7 +38,7 @@ def add_ids(_: Any, __: str, event: Event) -> Event:
     task = getattr(record, "data", None)
     if record.name.startswith("celery.") and isinstance(task, dict) and "id" in task:
         event["task_id"], event["task"] = task["id"], task.get("name")
-        if "return_value" in task:  # what a task returns is nobody's business here
+        if "return_value" in task:  # what a task returns may be private
             event["event"] = f"Task {task.get('name')}[{task['id']}] succeeded"
             event["duration"] = task.get("runtime")
     return event

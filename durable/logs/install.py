@@ -1,4 +1,4 @@
-"""What LOG_FORMAT=json takes beyond LOGGING: programs that write lines of their own."""
+"""LOG_FORMAT=json beyond LOGGING: programs that write lines of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every app has to say: the ``metrics()`` of each `metrics.py`, asked when somebody scrapes.
+"""The metrics of every app: the ``metrics()`` of each `metrics.py`, asked when somebody scrapes.
 
 A plain tuple, so that an app that measures something imports nothing from here::
 

@@ -24,7 +24,7 @@ PATH = "/metrics"
 
 
 class MetricsMiddleware:
-    """Serves the page to whoever knows METRICS_TOKEN; without that setting there is no page."""
+    """Serves the page to requests with METRICS_TOKEN; without that setting there is no page."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -51,7 +51,7 @@ class PeriodicTaskAdmin(UpstreamPeriodicTaskAdmin):  # type: ignore[misc]
 
     @admin.display(description="declared in code")
     def origin(self, row: Any) -> str:
-        """Tell whether the code declares *row*, and which fields differ from it."""
+        """Return whether the code declares *row*, and which fields differ from it."""
         if row.declared is None:
             return "no"
         found = of_row(row)
@@ -61,7 +61,7 @@ class PeriodicTaskAdmin(UpstreamPeriodicTaskAdmin):  # type: ignore[misc]
 
 @admin.register(DeclaredSchedule)
 class DeclaredScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """What the code declares. Deleting an entry brings a deleted periodic task back.
+    """A schedule as the code declares it. Deleting an entry brings a deleted periodic task back.
 
     The next ``entrypoint migrate`` makes it again.
     """
@@ -75,6 +75,6 @@ class DeclaredScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="periodic task")
     def state(self, entry: DeclaredSchedule) -> str:
-        """Tell whether the periodic task exists still."""
+        """Return whether the periodic task exists still."""
         exists = PeriodicTask.objects.filter(name=entry.name).exists()
         return "exists" if exists else "deleted by hand"

@@ -80,7 +80,7 @@ class Entry(ModelEntry):  # type: ignore[misc]
             self.last_run_at = self.model.last_run_at = now
 
     def _was_run_early(self, now: datetime, last_run_at: datetime) -> bool:
-        """Tell whether *last_run_at* is before the second of the times that follow *now*."""
+        """Return whether *last_run_at* is before the second of the times that follow *now*."""
         if not isinstance(self.schedule, (crontab, solar)):
             return False  # one that has no times of day
         return last_run_at < self._next_time(self._next_time(now))

@@ -1,4 +1,4 @@
-"""Which of several beats sends: the one whose session in PostgreSQL holds a lock.
+"""The leader among several beats: the one whose session in PostgreSQL holds a lock.
 
 An advisory lock of the session, on a connection of its own. When the leader dies, its machine's
 kernel closes the connection, and with it goes the lock; when it is frozen or cut off, nothing
@@ -38,7 +38,7 @@ class Leader:
     def hold(self) -> bool:
         """Give a sign of life; return whether this beat leads now.
 
-        :raises django.db.OperationalError: the database can't be reached. Nobody leads then.
+        :raises django.db.OperationalError: the database can't be reached. No beat leads then.
         """
         led, was_connected = self.leads, self._session is not None
         try:

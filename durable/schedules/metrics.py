@@ -1,4 +1,4 @@
-"""Whether a beat leads, for `/metrics`."""
+"""Metrics of beat: does one lead?"""
 
 from __future__ import annotations
 

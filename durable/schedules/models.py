@@ -1,4 +1,4 @@
-"""What the code declared last, so that a change in the admin can be told from one in code."""
+"""The schedules that the code declared last: a change in the admin is told from one in code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .declare import NAME_MAX_LENGTH
 
 
 class DeclaredSchedule(models.Model):
-    """A schedule as the code declared it when it was last synchronised: the base of the merge."""
+    """A schedule as the code declared it when it was last synchronized: the base of the merge."""
 
     name = models.CharField(max_length=NAME_MAX_LENGTH, unique=True)
     declared = models.JSONField()

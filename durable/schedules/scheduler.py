@@ -194,7 +194,7 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         return self._entries
 
     def schedule_changed(self) -> bool:
-        """Tell whether the tables changed since the last call.
+        """Return whether the tables changed since the last call.
 
         :raises django.db.Error: they can't be read.
         """

@@ -17,7 +17,7 @@ from .fields import Fields, of_declaration, of_row, write
 from .models import DeclaredSchedule
 
 
-def synchronise(schedules: Iterable[Schedule]) -> list[str]:
+def synchronize(schedules: Iterable[Schedule]) -> list[str]:
     """Make the tables follow *schedules*; return a line for each schedule that is worth a word.
 
     May run any number of times, and in several processes at once: they go one after the other.

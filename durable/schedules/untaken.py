@@ -29,11 +29,11 @@ class Untaken:
         self._why.pop(_run(entry), None)
 
     def suspected(self, entry: Entry) -> bool:
-        """Tell whether this run failed once by its own fault, so that the next time decides."""
+        """Return whether this run failed once by its own fault, so that the next time decides."""
         return self._why.get(_run(entry)) == _SUSPECT
 
     def is_wrong(self, entry: Entry, error: Exception) -> bool:
-        """Tell whether the entry is to blame for *error*, and not the broker or this process.
+        """Return whether the entry is to blame for *error*, and not the broker or this process.
 
         Asks the broker, which takes seconds if that does not answer.
         """

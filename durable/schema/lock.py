@@ -3,7 +3,7 @@
 Several pods of web start at once, and each one's first step is to migrate. Django takes no lock
 (django#22997 and its like): two that create the same table at once fail. The lock belongs to a
 session of its own, so it ends with the process, however that ends. When the machine is gone and
-nobody closes the connection, PostgreSQL's keepalives end it.
+it is not closed, PostgreSQL's keepalives end it.
 """
 
 from __future__ import annotations

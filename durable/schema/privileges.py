@@ -1,4 +1,4 @@
-"""What the roles of the database may do in it: given by the owner, after each migration.
+"""The rights of the database's roles in it: given by the owner, after each migration.
 
 OWNER_DATABASE_URL leads the migration to the owner of the tables. The role in DATABASE_URL (web,
 worker, beat) then may read and write rows, and neither make, change nor drop a table; the one in
@@ -68,7 +68,7 @@ def give() -> list[str]:
 
 
 def close_database(cursor: Any, roles: list[str]) -> None:
-    """Let nobody but *roles* into the database; a restored one is open, as every new one is."""
+    """Let only *roles* into the database; a restored one is open, as every new one is."""
     name = connection.settings_dict["NAME"]
     cursor.execute(_OWNS_DATABASE, [name])
     if cursor.fetchone() != (True,):

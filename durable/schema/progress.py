@@ -6,7 +6,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 
-#: Seconds. Whoever starts it again then reads the password anew, which may have changed.
+#: Seconds. It is started again then, and reads the password anew, which may have changed.
 WAIT = 300.0
 
 

@@ -14,8 +14,8 @@ from .event_loop import EventLoop, wakes_after
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which a turn must have waited for the broker; its sockets give up after 5. Whoever
-#: is taken for frozen and isn't gets its acknowledgements all the same.
+#: Seconds after which a turn must have waited for the broker; its sockets give up after 5. A
+#: broker that is taken for frozen and isn't gets its acknowledgements all the same.
 FROZEN = 4.0
 #: Seconds that a turn waits at most; of what a condition asks, no event may tell.
 PAUSE = 0.05

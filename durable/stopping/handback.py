@@ -1,4 +1,4 @@
-"""What goes back to the broker when a worker stops, and when."""
+"""The way back to the broker, for what a worker holds when it stops."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def unfinished() -> list[Any]:
 
 
 def withdraw(worker: Any, pool: Pool) -> list[Any]:
-    """Take back what the worker holds and nobody has begun; return the requests."""
+    """Take back what the worker holds and has not begun; return the requests."""
     if worker.semaphore is not None:
         worker.semaphore.clear()
     waiting = [request for request in unfinished() if request not in state.active_requests]

@@ -1,4 +1,4 @@
-"""What the kinds of pools have in common when a worker stops, and what not."""
+"""The kinds of pools: what they have in common when a worker stops, and what not."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Pool:
         return list(self._pool.info["processes"]) if self._processes else []
 
     def withdraw(self, request: Any) -> bool:
-        """Take back a task that nobody has begun; return whether that could be done."""
+        """Take back a task that was not begun; return whether that could be done."""
         if request._apply_result is None:
             return True  # it waits for a slot, a rate limit, its time
         job = request._apply_result()
@@ -74,7 +74,7 @@ class Pool:
             self._processes._processes = 0
 
     def has_no_jobs(self) -> bool:
-        """Tell whether each task that was begun has ended, or its process has."""
+        """Return whether each task that was begun has ended, or its process has."""
         return not self._processes or not self._processes._cache
 
     def is_empty(self) -> bool:

@@ -52,7 +52,7 @@ class OrderlyStop(bootsteps.StartStopStep):  # type: ignore[misc]
         return wanted
 
     def start(self, worker: Any) -> None:
-        # Written by the signal handler, which may do little else: it may have interrupted whoever
+        # Written by the signal handler, which may do little else: it may have interrupted what
         # holds the lock that it would wait for.
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)

@@ -13,9 +13,9 @@ class Terminate(bootsteps.StartStopStep):  # type: ignore[misc]
     """Sends a pool's process the signal that ends it.
 
     With ``REMAP_SIGTERM`` it ignores SIGTERM, and ends by that variable's signal. But Celery takes
-    the signal from whoever asks, who has that variable only as a worker: the process would work on,
-    while its task counts as revoked, and its slot is free for nobody. Here, and not in the request,
-    since every task's comes to the pool, also those of Celery's own ``Task``.
+    the signal of the process that asks, which has that variable only as a worker: the process would
+    work on, while its task counts as revoked, and its slot is not free. Not in the request, since
+    every task's comes to the pool, also those of Celery's own ``Task``.
     """
 
     label = "Terminate"

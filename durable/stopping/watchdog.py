@@ -29,7 +29,7 @@ class Watchdog(threading.Thread):
     """Waits for the first signal, then watches the time.
 
     A thread, because what hangs may be the event loop itself: a driver in C that doesn't return, a
-    pipe that nobody writes to. It uses no lock that the hanging thread may hold: no logging.
+    pipe without a writer. It uses no lock that the hanging thread may hold: no logging.
     """
 
     def __init__(self, worker: Any, pool: Pool, timeout: float) -> None:

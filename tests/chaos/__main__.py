@@ -99,7 +99,7 @@ def run_all(
 
 def main() -> int:
     """Run the faults; return 1 if anything was lost or done twice, or a verb failed a request."""
-    # Whoever ends it, the stack is taken down.
+    # However it ends, the stack is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("chaos: ended by SIGTERM"))
     options = arguments()
     chosen = [faults.BY_NAME[name] for name in options.fault] or [

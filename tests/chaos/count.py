@@ -94,7 +94,7 @@ def without_result(stack: Target, label: str) -> int:
 
 
 def is_seen(stack: Target, operation: str) -> bool:
-    """Tell whether a person sees what became of an operation that can't succeed."""
+    """Return whether a person sees what became of an operation that can't succeed."""
     pattern = _quote(f"%{operation}%")
     ((failed,),) = stack.sql(
         "SELECT count(*) FROM django_celery_results_taskresult WHERE status = 'FAILURE'"

@@ -1,7 +1,7 @@
 """Time passes: what Redis holds as unacknowledged is delivered once more.
 
-Redis gives a message that nobody acknowledged to another worker after the visibility timeout, a
-quarter of an hour here and an hour by default. Nobody has the patience, so this does what kombu
+Redis gives a message that was not acknowledged to another worker after the visibility timeout, a
+quarter of an hour here and an hour by default. That takes too long, so this does what kombu
 does then (``Channel._do_restore_message``), at once.
 """
 

@@ -120,7 +120,7 @@ def fill_in(outcome: Outcome, stack: Target, load: Load, label: str, since: floa
 
 
 def lost_ticks(stack: Target) -> list[str]:
-    """Return what beat has sent and nobody executed; one may be under way, so this waits."""
+    """Return what beat has sent and no worker executed; one may be under way, so this waits."""
     missing = 0
     for _ in range(20):
         if (missing := counting.missing_ticks(stack)) <= 0:

@@ -149,7 +149,7 @@ class Stack:
             raise ChaosError(f"{error}: {', '.join(self.not_healthy())}\n{logs}") from error
 
     def is_ready(self) -> bool:
-        """Tell whether web serves, and reaches what it needs."""
+        """Return whether web serves, and reaches what it needs."""
         try:
             url = f"http://127.0.0.1:{self.port}/readyz"
             with urllib.request.urlopen(url, timeout=15) as answer:

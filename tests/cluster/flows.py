@@ -64,7 +64,7 @@ def namespace(name: str) -> Object:
 
 
 def pod(name: str, component: str, ports: Iterable[int]) -> Object:
-    """Return a pod that listens on *ports*, labelled as the product's *component* if it is one."""
+    """Return a pod that listens on *ports*, labeled as the product's *component* if it is one."""
     labels = {"app.kubernetes.io/component": component} if component else {}
     container = {
         "name": "probe",

@@ -73,7 +73,7 @@ def name(thing: Object) -> str:
 
 
 def is_ready(pod: Object) -> bool:
-    """Tell whether a pod gets requests."""
+    """Return whether a pod gets requests."""
     conditions = pod["status"].get("conditions", ())
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 

@@ -14,7 +14,7 @@ def all_nodes(kubectl: Kubectl) -> list[Object]:
 
 
 def is_kind(kubectl: Kubectl) -> bool:
-    """Tell whether kind made the cluster: nobody's real nodes are drained or stopped."""
+    """Return whether kind made the cluster: no real nodes are drained or stopped."""
     return all(
         str(node["spec"].get("providerID", "")).startswith("kind://docker/")
         for node in all_nodes(kubectl)

@@ -148,7 +148,7 @@ class Stack:
         return pods + "\n".join(events.splitlines()[-15:])
 
     def is_ready(self) -> bool:
-        """Tell whether web serves through its Service, and reaches what it needs."""
+        """Return whether web serves through its Service, and reaches what it needs."""
         url = f"http://{self.host}:{self.port}/readyz"
         try:
             with urllib.request.urlopen(
@@ -207,7 +207,7 @@ class Stack:
 
 
 def belongs(pod: Object, workload: Object) -> bool:
-    """Tell whether *pod* counts for *workload*: its labels match, and it is here to stay."""
+    """Return whether *pod* counts for *workload*: its labels match, and it is here to stay."""
     labels = pod["metadata"].get("labels", {})
     wanted: dict[str, str] = workload["spec"]["selector"]["matchLabels"]
     ended = pod["metadata"].get("deletionTimestamp") or pod["status"]["phase"] in ENDED
@@ -215,7 +215,7 @@ def belongs(pod: Object, workload: Object) -> bool:
 
 
 def is_current(workload: Object, wanted: int) -> bool:
-    """Tell whether a workload's controller has seen its last change, and made it everywhere."""
+    """Return whether a workload's controller has seen its last change, and made it everywhere."""
     status = workload["status"]
     return bool(
         status.get("observedGeneration") == workload["metadata"]["generation"]

@@ -102,7 +102,10 @@ def by_hand(cluster: Cluster, pool: str, deployment: str, text: str, seconds: fl
             busy = sum(cost >= idle.RUNNING for cost in marked.values())
             print(f"{busy} of {before} workers are busy; idle ones go first", flush=True)
         except (ClusterError, ValueError, IndexError) as error:
-            print(f"scale-workers: whoever goes first is left to chance: {error}", file=sys.stderr)
+            print(
+                f"scale-workers: chance takes the first pod: {error}",
+                file=sys.stderr,
+            )
     cluster("scale", f"deployment/{deployment}", f"--replicas={wanted}")
     try:
         ready = wait_for(cluster, pool, wanted, True, seconds)

@@ -38,6 +38,6 @@ def name(thing: Object) -> str:
 
 
 def is_ready(pod: Object) -> bool:
-    """Tell whether the worker in *pod* consumes: its readiness probe asks for that."""
+    """Return whether the worker in *pod* consumes: its readiness probe asks for that."""
     conditions = pod["status"].get("conditions", ())
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

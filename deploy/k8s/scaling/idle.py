@@ -1,4 +1,4 @@
-"""Which worker goes first: the one with the least to do.
+"""The worker that goes first: the one with the least to do.
 
 A ReplicaSet removes the pods with the lowest `controller.kubernetes.io/pod-deletion-cost` first,
 among those that are ready. What a worker has to do is known by its rows, by the name of its pod.
@@ -19,7 +19,7 @@ RUNNING = 1000
 
 
 class Load(NamedTuple):
-    """What a worker has to do: tasks it runs, for how long in sum, and those it has not begun."""
+    """The work of a worker: tasks it runs, for how long in sum, and those it has not begun."""
 
     running: int = 0
     seconds: int = 0

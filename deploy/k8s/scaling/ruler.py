@@ -1,4 +1,4 @@
-"""What decides how many pods a pool has: a ScaledObject of KEDA, an autoscaler, or a person."""
+"""The ruler over how many pods a pool has: a ScaledObject of KEDA, an autoscaler, or a person."""
 
 from __future__ import annotations
 

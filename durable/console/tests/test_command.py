@@ -45,4 +45,4 @@ def test_a_shell_can_do_what_the_console_does() -> None:
     assert Pause.objects.get().queue == "mail"
     assert tasks("resume", "mail") == "mail is resumed\n"
     with pytest.raises(CommandError, match="the words are"):
-        tasks("list", "colour:red")
+        tasks("list", "color:red")

@@ -133,7 +133,7 @@ class TestTasks:
             assert found == set(names.split()), text
 
     def test_says_what_would_be_right_of_a_filter_that_is_wrong(self, admin_client: Client) -> None:
-        assert "the words are task" in read(admin_client, "tasks", q="colour:red")
+        assert "the words are task" in read(admin_client, "tasks", q="color:red")
         assert "expected an age such as" in read(admin_client, "tasks", q="older:long")
 
     def test_pages_through_rows_and_entries_in_one_order(

@@ -25,7 +25,7 @@ from . import tasks as own
 
 
 @pytest.fixture
-def signalled() -> Iterator[list[Any]]:
+def signaled() -> Iterator[list[Any]]:
     """Give the signals of the test, each with the status of its result."""
     found: list[Any] = []
 
@@ -54,7 +54,7 @@ def test_a_call_is_a_row_of_the_callers_transaction(tasks: Tasks) -> None:
     tasks.assert_called(own.add, 1, 2)
 
 
-def test_its_result_follows_it(tasks: Tasks, signalled: list[Any]) -> None:
+def test_its_result_follows_it(tasks: Tasks, signaled: list[Any]) -> None:
     result = own.add.enqueue(1, 2)
     assert (result.status, result.attempts) == (TaskResultStatus.READY, 0)
     found = own.add.get_result(result.id)
@@ -69,17 +69,17 @@ def test_its_result_follows_it(tasks: Tasks, signalled: list[Any]) -> None:
     assert times == sorted(times)
     assert result.last_attempted_at == result.started_at
     assert result.errors == []
-    assert signalled == [("enqueued", "READY"), ("started", "RUNNING"), ("finished", "SUCCESSFUL")]
+    assert signaled == [("enqueued", "READY"), ("started", "RUNNING"), ("finished", "SUCCESSFUL")]
 
 
-def test_a_failure_names_its_error_and_leaves_no_effect(tasks: Tasks, signalled: list[Any]) -> None:
+def test_a_failure_names_its_error_and_leaves_no_effect(tasks: Tasks, signaled: list[Any]) -> None:
     result = own.fails.enqueue("a")
     tasks.run(raising=False)
     result.refresh()
     [error] = result.errors
     assert (result.status, error.exception_class) == (TaskResultStatus.FAILED, ValueError)
     assert "ValueError: a" in error.traceback
-    assert signalled[-1] == ("finished", "FAILED")
+    assert signaled[-1] == ("finished", "FAILED")
     assert not Group.objects.exists()
     with pytest.raises(ValueError, match="Task failed"):
         _ = result.return_value

@@ -1,4 +1,4 @@
-"""What durable/checks finds in the settings, for a public site too."""
+"""The findings of durable/checks in the settings, for a public site too."""
 
 from __future__ import annotations
 

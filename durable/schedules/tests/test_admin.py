@@ -11,7 +11,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from durable.queue.models import Task
 from durable.schedules.models import DeclaredSchedule
-from durable.schedules.sync import synchronise
+from durable.schedules.sync import synchronize
 
 from .test_sync import HOURLY, hourly, row
 
@@ -24,7 +24,7 @@ class TestTheAdmin:
 
     @pytest.fixture(autouse=True)
     def _declared(self) -> None:
-        synchronise([HOURLY])
+        synchronize([HOURLY])
 
     def form(self, client: Client) -> dict[str, Any]:
         """Return what a browser would send back if a person only pressed Save."""
@@ -36,8 +36,8 @@ class TestTheAdmin:
     def test_saving_the_form_unchanged_is_no_change(self, admin_client: Client) -> None:
         form = self.form(admin_client)
         assert admin_client.post(f"{self.PAGE}{row().pk}/change/", form).status_code == 302
-        assert synchronise([HOURLY]) == []
-        assert synchronise([hourly(every=timedelta(hours=2))]) == ["hourly: updated (timing)"]
+        assert synchronize([HOURLY]) == []
+        assert synchronize([hourly(every=timedelta(hours=2))]) == ["hourly: updated (timing)"]
 
     def test_an_interval_changed_in_the_form_is_kept(self, admin_client: Client) -> None:
         added = admin_client.post(
@@ -53,7 +53,7 @@ class TestTheAdmin:
         five = IntervalSchedule.objects.get(every=5)
         form = self.form(admin_client) | {"interval": five.pk}
         assert admin_client.post(f"{self.PAGE}{row().pk}/change/", form).status_code == 302
-        assert synchronise([HOURLY]) == ["hourly: changed by hand, kept (timing)"]
+        assert synchronize([HOURLY]) == ["hourly: changed by hand, kept (timing)"]
         assert row().interval == five
 
     def test_the_list_says_what_comes_from_code_and_what_was_changed(
@@ -83,7 +83,7 @@ class TestTheAdmin:
         assert admin_client.get(f"{page}{entry.pk}/change/").status_code == 200
         deleted = admin_client.post(f"{page}{entry.pk}/delete/", {"post": "yes"})
         assert deleted.status_code == 302
-        assert synchronise([HOURLY]) == ["hourly: created"]
+        assert synchronize([HOURLY]) == ["hourly: created"]
 
     def test_a_task_can_be_run_at_once_from_the_list(self, admin_client: Client) -> None:
         done = admin_client.post(

@@ -52,7 +52,7 @@ def test_a_changed_one_is_written_at_the_next_start(beat: StartBeat) -> None:
 def test_a_wrong_one_is_named_and_holds_up_no_other(
     beat: StartBeat, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app.conf.beat_schedule = {"wrong": {**WEEKLY, "colour": "red"}, "weekly": dict(WEEKLY)}
+    app.conf.beat_schedule = {"wrong": {**WEEKLY, "color": "red"}, "weekly": dict(WEEKLY)}
     tick(beat())
     assert "'wrong'" in caplog.text
     assert [task.name for task in PeriodicTask.objects.all()] == ["weekly"]

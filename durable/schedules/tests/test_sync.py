@@ -14,7 +14,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTa
 from durable.schedules.declare import Schedule, declared
 from durable.schedules.management.commands import sync_schedules
 from durable.schedules.models import DeclaredSchedule
-from durable.schedules.sync import synchronise
+from durable.schedules.sync import synchronize
 from tests.fixtures_worker import wait_for
 
 HOURLY = Schedule("hourly", "proj.celery.debug_task", every=timedelta(hours=1))
@@ -43,7 +43,7 @@ class TestWithoutAPerson:
     """The code alone decides."""
 
     def test_a_declared_schedule_is_created_with_all_that_it_says(self) -> None:
-        said = synchronise(
+        said = synchronize(
             [
                 HOURLY,
                 Schedule(
@@ -67,15 +67,15 @@ class TestWithoutAPerson:
 
     def test_a_second_run_changes_nothing_and_says_nothing(self) -> None:
         schedules = [HOURLY, Schedule("n", "proj.celery.debug_task", crontab="0 4 * * *")]
-        synchronise(schedules)
+        synchronize(schedules)
         before = state()
-        assert synchronise(schedules) == []
+        assert synchronize(schedules) == []
         assert state() == before
 
     def test_a_changed_declaration_changes_the_row_and_tells_beat(self) -> None:
-        synchronise([HOURLY])
+        synchronize([HOURLY])
         before = PeriodicTasks.last_change()
-        assert synchronise([hourly(crontab="0 * * * *", kwargs={"a": 1})]) == [
+        assert synchronize([hourly(crontab="0 * * * *", kwargs={"a": 1})]) == [
             "hourly: updated (timing, kwargs)"
         ]
         assert row().interval is None
@@ -84,19 +84,19 @@ class TestWithoutAPerson:
         assert PeriodicTasks.last_change() > before
 
     def test_what_beat_counts_survives_a_change_of_the_declaration(self) -> None:
-        synchronise([HOURLY])
+        synchronize([HOURLY])
         PeriodicTask.objects.update(total_run_count=7)
-        synchronise([hourly(every=timedelta(hours=2))])
+        synchronize([hourly(every=timedelta(hours=2))])
         assert row().total_run_count == 7
 
     def test_a_schedule_that_is_no_longer_declared_is_deleted(self) -> None:
-        synchronise([HOURLY])
-        assert synchronise([]) == ["hourly: no longer declared, deleted"]
+        synchronize([HOURLY])
+        assert synchronize([]) == ["hourly: no longer declared, deleted"]
         assert not PeriodicTask.objects.exists()
-        assert synchronise([]) == []
+        assert synchronize([]) == []
 
     def test_schedules_share_the_rows_of_their_intervals(self) -> None:
-        synchronise([HOURLY, Schedule("b", "proj.celery.debug_task", every=timedelta(hours=1))])
+        synchronize([HOURLY, Schedule("b", "proj.celery.debug_task", every=timedelta(hours=1))])
         assert IntervalSchedule.objects.count() == 1
 
 
@@ -106,76 +106,76 @@ class TestWithAPerson:
 
     @pytest.fixture(autouse=True)
     def _declared(self) -> None:
-        synchronise([HOURLY])
+        synchronize([HOURLY])
 
     def test_a_change_is_kept_and_said(self) -> None:
         PeriodicTask.objects.update(queue="mail")
-        assert synchronise([HOURLY]) == ["hourly: changed by hand, kept (queue)"]
+        assert synchronize([HOURLY]) == ["hourly: changed by hand, kept (queue)"]
         assert row().queue == "mail"
 
     def test_a_disabled_schedule_stays_disabled(self) -> None:
         PeriodicTask.objects.update(enabled=False)
-        assert synchronise([HOURLY]) == ["hourly: changed by hand, kept (enabled)"]
+        assert synchronize([HOURLY]) == ["hourly: changed by hand, kept (enabled)"]
         assert not row().enabled
 
     def test_the_other_fields_still_follow_the_code(self) -> None:
         PeriodicTask.objects.update(queue="mail")
-        assert synchronise([hourly(every=timedelta(hours=2), queue="reports")]) == [
+        assert synchronize([hourly(every=timedelta(hours=2), queue="reports")]) == [
             "hourly: updated (timing); changed by hand, kept (queue)"
         ]
         assert (str(row().interval), row().queue) == ("every 2 hours", "mail")
 
     def test_a_change_that_the_code_makes_as_well_is_one_no_more(self) -> None:
         PeriodicTask.objects.update(queue="mail")
-        assert synchronise([hourly(every=timedelta(hours=1), queue="mail")]) == []
-        assert synchronise([hourly(every=timedelta(hours=1), queue="reports")]) == [
+        assert synchronize([hourly(every=timedelta(hours=1), queue="mail")]) == []
+        assert synchronize([hourly(every=timedelta(hours=1), queue="reports")]) == [
             "hourly: updated (queue)"
         ]
 
     def test_a_change_of_the_interval_that_several_tasks_share_counts_as_one(self) -> None:
         IntervalSchedule.objects.update(every=3)
-        assert synchronise([HOURLY]) == ["hourly: changed by hand, kept (timing)"]
+        assert synchronize([HOURLY]) == ["hourly: changed by hand, kept (timing)"]
         assert str(row().interval) == "every 3 hours"
 
     def test_arguments_that_are_no_json_are_a_change_too(self) -> None:
         PeriodicTask.objects.update(args="[")
-        assert synchronise([HOURLY]) == ["hourly: changed by hand, kept (args)"]
+        assert synchronize([HOURLY]) == ["hourly: changed by hand, kept (args)"]
 
     def test_a_deleted_schedule_is_not_made_again(self) -> None:
         row().delete()
-        said = synchronise([hourly(every=timedelta(hours=2))])
+        said = synchronize([hourly(every=timedelta(hours=2))])
         assert said[0].startswith("hourly: was deleted by hand, stays so")
         assert not PeriodicTask.objects.exists()
 
     def test_a_deleted_schedule_comes_back_when_its_entry_is_deleted_as_well(self) -> None:
         row().delete()
         DeclaredSchedule.objects.all().delete()
-        assert synchronise([HOURLY]) == ["hourly: created"]
+        assert synchronize([HOURLY]) == ["hourly: created"]
 
     def test_a_changed_schedule_that_is_no_longer_declared_is_the_persons_own(self) -> None:
         PeriodicTask.objects.update(description="Mine.")
-        assert synchronise([]) == [
+        assert synchronize([]) == [
             "hourly: no longer declared; changed by hand, so it is kept and still runs"
         ]
         assert row().description == "Mine."
-        assert synchronise([HOURLY]) == ["hourly: changed by hand, kept (description)"]
+        assert synchronize([HOURLY]) == ["hourly: changed by hand, kept (description)"]
 
     def test_a_schedule_that_was_deleted_by_hand_and_in_code_is_forgotten(self) -> None:
         row().delete()
-        assert synchronise([]) == ["hourly: no longer declared"]
-        assert synchronise([HOURLY]) == ["hourly: created"]
+        assert synchronize([]) == ["hourly: no longer declared"]
+        assert synchronize([HOURLY]) == ["hourly: created"]
 
     def test_a_persons_own_schedule_is_never_touched(self) -> None:
         mine = PeriodicTask.objects.create(
             name="mine", task="x", interval=IntervalSchedule.objects.create(every=5, period="days")
         )
-        synchronise([])
+        synchronize([])
         assert PeriodicTask.objects.get(pk=mine.pk).task == "x"
 
     def test_a_row_that_was_there_before_its_declaration_is_a_persons(self) -> None:
         PeriodicTask.objects.update(name="older", queue="mail")
         older = Schedule("older", "proj.celery.debug_task", every=timedelta(hours=1))
-        assert "older: changed by hand, kept (queue)" in synchronise([older])
+        assert "older: changed by hand, kept (queue)" in synchronize([older])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -185,7 +185,7 @@ def test_several_migrate_roles_at_once_make_each_schedule_once() -> None:
 
     def run() -> None:
         try:
-            said.extend(synchronise(schedules))
+            said.extend(synchronize(schedules))
         finally:
             connections.close_all()
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class TestMissed:
-    """What came due while nobody could send it."""
+    """Ticks that came due while none could be sent."""
 
     def test_it_runs_once_however_often_it_was_due(self, beat: StartBeat) -> None:
         periodic(last_run_at=timezone.now() - timedelta(days=7))

@@ -1,4 +1,4 @@
-"""The role `wait-migrated`: nobody works on a schema of yesterday."""
+"""The role `wait-migrated`: no role works on a schema of yesterday."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from .workers import make_busy
 
 
 class Cut(Fault):
-    """One of two workers is disconnected; its packets reach nobody, and nobody says so."""
+    """One of two workers is disconnected; its packets reach nothing, and no error says so."""
 
     lasts = 25.0
     networks: ClassVar[tuple[str, ...]]

@@ -40,6 +40,6 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(summary(lines), indent=2))
         else:
-            colour = self.stdout.isatty() and not options["no_color"]
-            self.stdout.write("\n".join(as_text(lines, colour=colour)))
+            color = self.stdout.isatty() and not options["no_color"]
+            self.stdout.write("\n".join(as_text(lines, color=color)))
         sys.exit(worst(lines))

@@ -9,7 +9,7 @@ from celery import current_app
 from django.core.management.base import BaseCommand, CommandError
 
 from durable.schedules.declare import Schedule, ScheduleError, declared
-from durable.schedules.sync import synchronise
+from durable.schedules.sync import synchronize
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         except ScheduleError as error:
             raise CommandError(str(error)) from error
         self.refuse_unknown_tasks(schedules)
-        for line in synchronise(schedules):
+        for line in synchronize(schedules):
             self.stdout.write(f"  {line}")
         self.stdout.write(f"Schedules: {len(schedules)} declared in code are in place.")
 
