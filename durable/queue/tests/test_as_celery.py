@@ -130,7 +130,7 @@ def test_each_of_many_calls_and_a_retry_are_traced(traced: Any) -> None:
         "00-0",
         "00-1",
     ]
-    Row.objects.last().delete()
+    Row.objects.latest("pk").delete()
     deliver()
     assert loads(Row.objects.get().headers)["traceparent"] == "00-4"
 
