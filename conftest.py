@@ -20,12 +20,13 @@ pytest_plugins = [
 #: Settings of the project, and what libpq reads by itself.
 PREFIXES = (
     *("BACKUP_", "BEAT_", "CELERY_", "DATABASE_", "EMAIL_", "HEARTBEAT_", "LOG_", "DURABLE_"),
-    *("HISTORY_", "OPS_", "PG", "REPORTS_", "RESULTS_", "SECURE_HSTS_", "WEB_", "WORKER_"),
+    *("HISTORY_", "OPS_", "OTEL_", "PG", "REPORTS_", "RESULTS_", "SECURE_HSTS_", "SENTRY_"),
+    *("WEB_", "WORKER_"),
 )
 NAMES = {
     *("ALLOWED_HOSTS", "APP_ROLE", "BROKER_URL", "CSRF_TRUSTED_ORIGINS", "DEBUG", "HTTPS_ONLY"),
     *("METRICS_TOKEN", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "SILENCED_CHECKS", "SITE_HOST"),
-    *("TERMINATION_GRACE_PERIOD", "TRUSTED_PROXIES"),
+    *("SQL_COMMENTS", "TERMINATION_GRACE_PERIOD", "TRUSTED_PROXIES"),
 }
 
 

@@ -19,6 +19,7 @@ from durable import __version__
 from durable.accounts import conf as _accounts
 from durable.environment.reader import ConfigurationError, check
 from durable.environment.time_zones import A_TIME_ZONE, time_zone
+from durable.telemetry import conf as _telemetry
 
 from .celery_settings import *  # noqa: F403 - CELERY_*, each with its reason
 from .delivery_settings import *  # noqa: F403 - DURABLE_*, RESULTS_*, BEAT_*
@@ -73,6 +74,7 @@ INSTALLED_APPS = [
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",
+    "durable.telemetry",  # before what it watches
     "durable.checks",
     "durable.contracts",
     "durable.doctor",
@@ -98,6 +100,7 @@ MIDDLEWARE = [
     # Before the others: a probe must not depend on hosts, sessions, redirects or the database.
     "durable.health.middleware.ProbeMiddleware",
     "durable.metrics.middleware.MetricsMiddleware",
+    "durable.telemetry.middleware.TraceMiddleware",  # OTEL_EXPORTER_OTLP_ENDPOINT
     "durable.web.problems.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
     "durable.static.middleware.StaticFiles",
@@ -264,6 +267,13 @@ HEARTBEAT_MAX_AGE = env.integer("HEARTBEAT_MAX_AGE", 30, least=2)
 
 # Requests with it may read /metrics; without it there is no such page.
 METRICS_TOKEN = env.text("METRICS_TOKEN")
+
+# --- Traces, errors: docs/monitoring.md ----------------------------------------------------------
+
+# OTEL_*, SENTRY_*: declared in durable/telemetry/conf.py.
+globals().update(_telemetry.given(env))
+# Each statement says in a comment which request or task it is of; what is prepared doesn't.
+SQL_COMMENTS = env.boolean("SQL_COMMENTS", False)
 
 # --- Checks: `manage.py check --deploy`, and before a role starts (docs/settings-checks.md) -------
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from durable.logs import context, tracing
+from durable.logs import context
 from durable.queue.worker.task import DurableTask
+from durable.telemetry.carry import carrying
 
 
 class Task(DurableTask):
@@ -21,12 +22,10 @@ class Task(DurableTask):
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
         """Call the task, on commit or at once; it carries the request's id, and the trace."""
-        return super().apply_async(args, kwargs, *rest, **_carrying(options))
+        with carrying(self, context.carrying(options)) as carried:
+            return super().apply_async(args, kwargs, *rest, **carried)
 
     def map_on_commit(self, arguments: Iterable[Any], **options: Any) -> int:
         """Call the task many times; each carries these too."""
-        return super().map_on_commit(arguments, **_carrying(options))
-
-
-def _carrying(options: dict[str, Any]) -> dict[str, Any]:
-    return tracing.carrying(context.carrying(options))
+        with carrying(self, context.carrying(options)) as carried:
+            return super().map_on_commit(arguments, **carried)

@@ -130,8 +130,8 @@ class Stack:
     def remove(self) -> None:
         """Take everything down, with its data."""
         down = ("down", "--volumes", "--remove-orphans", "--timeout", "5")
-        # Without the profile, the backups' volume would stay.
-        self.compose("--profile", "backup", *down, check=False)
+        # Without the profiles, their volumes would stay.
+        self.compose("--profile", "*", *down, check=False)
         run("docker", "image", "rm", "--force", f"{self.name}:before", check=False)
 
     def ids(self, *services: str) -> list[str]:

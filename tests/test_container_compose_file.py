@@ -234,7 +234,7 @@ def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
     # Web is reached by the proxy alone; by `default` a worker sends mail.
     assert parsed["networks"]["front"]["internal"] is True
     assert sorted(parsed["services"]["proxy"]["networks"]) == ["default", "front"]
-    assert sorted(parsed["services"]["web"]["networks"]) == ["backend", "front"]
+    assert sorted(parsed["services"]["web"]["networks"]) == ["backend", "front", "monitoring"]
     assert sorted(parsed["services"]["worker"]["networks"]) == ["backend", "default"]
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-FOLDERS = ("app", "owner", "backup", "postgres", "redis")
+FOLDERS = ("app", "owner", "backup", "postgres", "redis", "monitoring")
 SCRIPT = Path(__file__).parent.parent / "docker" / "generate-secrets"
 
 

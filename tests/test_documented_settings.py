@@ -18,6 +18,7 @@ from durable.environment.reader import Reader
 from durable.journal.conf import HISTORY
 from durable.results.conf import RESULTS
 from durable.schedules.conf import BEAT
+from durable.telemetry import conf as telemetry
 
 ROOT = Path(settings.BASE_DIR)
 
@@ -28,6 +29,7 @@ ELSEWHERE = {
     "WORKER_BATCH", "COMPOSE_PROFILES", "BACKUP_AT", "BACKUP_DATABASE_URL", "BACKUP_DRILL_URL",
     "BACKUP_MOMENTS_DAYS", "BACKUP_STORE_URL", "BACKUP_RECIPIENTS", "BACKUP_IDENTITY",
     "BACKUP_ACCESS_KEY_ID",    "BACKUP_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL",
+    "MONITORING_DAYS", "GRAFANA_PORT", "PROMETHEUS_PORT",
 }  # fmt: skip
 
 PRINT_SETTINGS = """
@@ -48,7 +50,7 @@ def assignments(name: str, before: str = "(?:#(?: e.g. )?)?") -> dict[str, str]:
 def test_every_name_is_read_somewhere(file: str) -> None:
     source = "".join(path.read_text() for path in (ROOT / "proj").glob("*settings.py"))
     parts = (ACCOUNT, BEAT, HISTORY, OPS, RESULTS)
-    declared = {name for part in parts for name in part.given(Reader({}))}
+    declared = {name for part in (*parts, telemetry) for name in part.given(Reader({}))}
     for name in assignments(file):
         celerys = name.removeprefix("CELERY_") in options()
         assert celerys or f'"{name}"' in source or name in ELSEWHERE | declared, name

@@ -43,6 +43,12 @@ start_again() {
 # The name of the image that ran before the one that runs, by the stack's own name.
 before() { echo "$(docker compose config | sed -n 's/^name: //p'):before"; }
 
+# Where the dashboards are, if they run (COMPOSE_PROFILES=monitoring).
+dashboards() {
+  at=$(docker compose port monitoring-proxy 3000 2>/dev/null) || return 0
+  echo "dashboards: http://$at (admin; password: docker compose exec grafana cat /run/secrets/proj/grafana_password)"
+}
+
 # Where people reach the stack.
 address() {
   path=$(docker compose exec -T web printenv SITE_PATH </dev/null | sed 's,^/*,/,')

@@ -1,7 +1,7 @@
 """Facts that only the outside of the containers shows: deploy/doctor gives it, as JSON.
 
 ``{"containers": [{"role": "web", "image": "sha256:…", "state": "running", "health": "healthy"}],
-"disks": [{"name": "/var/lib/docker", "used": 0.5}]}``
+"wanted": ["web", "prometheus"], "disks": [{"name": "/var/lib/docker", "used": 0.5}]}``
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def lines(found: dict[str, Any]) -> Iterator[Line]:
     """Yield a line for each role that is not healthy, for the images, and for the disks."""
     containers = found.get("containers", [])
     if "containers" in found:
-        yield from _containers(containers)
+        yield from _containers(containers, {*ROLES, *found.get("wanted", [])})
         yield _images(containers)
     for each in found.get("disks", []):
         level = graded(each["used"], *DISK)
@@ -30,8 +30,8 @@ def lines(found: dict[str, Any]) -> Iterator[Line]:
                    "make room: `docker system df`, old backups, logs")  # fmt: skip
 
 
-def _containers(containers: list[dict[str, str]]) -> Iterator[Line]:
-    for role in sorted({*ROLES, *(each["role"] for each in containers)}):
+def _containers(containers: list[dict[str, str]], wanted: set[str]) -> Iterator[Line]:
+    for role in sorted(wanted | {each["role"] for each in containers}):
         mine = [each for each in containers if each["role"] == role]
         well = [each for each in mine if each["state"] == "running"
                 and each.get("health") in ("healthy", "", None)]  # fmt: skip

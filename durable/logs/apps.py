@@ -13,6 +13,10 @@ class LogsConfig(AppConfig):
     def ready(self) -> None:
         from . import receivers  # noqa: F401 - they register themselves
 
+        if getattr(settings, "SQL_COMMENTS", False):
+            from . import comments
+
+            comments.install()
         if getattr(settings, "LOG_FORMAT", "text") == "json":
             from .install import install
 

@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from structlog.contextvars import merge_contextvars
 
+from durable.telemetry import carry
+
 Event = MutableMapping[str, Any]
 
 #: What a line may have from ``extra=``, because it is known what stands in it. Celery's own lines
@@ -44,6 +46,13 @@ def add_ids(_: Any, __: str, event: Event) -> Event:
     return event
 
 
+def add_trace(_: Any, __: str, event: Event) -> Event:
+    """Add the ids of the trace, if there are traces."""
+    if carry.ids is not None:
+        event.update(carry.ids())
+    return event
+
+
 def cut_messages(_: Any, __: str, event: Event) -> Event:
     """Cut off where Celery would write a message out, which has its task's arguments."""
     if event["_record"].name.startswith(("celery.worker", "celery.pool")):
@@ -69,6 +78,7 @@ class JsonFormatter(structlog.stdlib.ProcessorFormatter):
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 add_role,
                 add_ids,
+                add_trace,
                 cut_messages,
                 structlog.processors.format_exc_info,
                 structlog.processors.UnicodeDecoder(),

@@ -1,0 +1,143 @@
+"""COMPOSE_PROFILES=monitoring: Prometheus scrapes web, and answers what the dashboards ask."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import pytest
+
+from .containers import ROOT, Stack, inspect, wait_until
+from .ports import free_port
+from .test_container_compose_file import config
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
+
+SERVICES = ("prometheus", "monitoring-proxy")  # Grafana's image is large, and shows what these say
+BOARDS = [
+    json.loads(path.read_text())
+    for path in sorted(ROOT.glob("k8s/components/monitoring/dashboards/*.json"))
+]
+QUERIES = [
+    pytest.param(target["expr"], id=f"{board['uid']}: {panel['title']} {target['refId']}")
+    for board in BOARDS
+    for panel in board["panels"]
+    for target in panel.get("targets", ())
+]
+#: What a person chooses on a dashboard.
+CHOSEN = {"$namespace": ".*", "$task": ".*", "$queue": ".*", "$__range": "5m"}
+
+#: Calls that end well, entries that tell of failures and retries, and a row that alerts.
+LOAD = """
+import time
+from datetime import timedelta
+from django.db.models.functions import Now
+from django.utils import timezone
+from durable.backups.models import Backup
+from durable.journal import minutes
+from durable.journal.models import Entry
+from durable.queue.models import Task
+from proj.celery import debug_task
+now, before = timezone.now(), Entry.objects.count()
+Backup.objects.get_or_create(file="for-monitoring", dumped_at=now, proven_at=now)
+Task.objects.create(task="for-monitoring", queue="default", body="[]", quarantined_at=now)
+for _ in range(20):
+    debug_task.delay_on_commit()
+while Entry.objects.count() < before + 20:
+    time.sleep(0.05)
+mine = Entry.objects.filter(task=debug_task.name)
+mine.update(ended_at=Now() - timedelta(minutes=1))
+history = [{"what": "retry"}, {"what": "the process that ran it died"}]
+for entry in mine.order_by("-id")[:10]:
+    Entry.objects.filter(pk=entry.pk).update(state="FAILURE", history=history)
+minutes.fold()
+"""
+CLEAN = """
+from durable.backups.models import Backup
+from durable.queue.models import Task
+Backup.objects.filter(file="for-monitoring").delete()
+Task.objects.filter(task="for-monitoring").delete()
+"""
+
+
+@pytest.fixture(scope="module")
+def prometheus(stack: Stack) -> Iterator[Any]:
+    """Start it beside the stack, with scrapes each second; give what asks it."""
+    port = free_port()
+    env = {"PROMETHEUS_PORT": str(port), "GRAFANA_PORT": str(free_port())}
+    up = ("--profile", "monitoring", "up", "--detach", "--wait", "--no-deps", *SERVICES)
+    edit = ("sed", "-i", "s/: 15s/: 1s/", "/volumes/monitoring/prometheus.yaml")
+    stack.compose("run", "--rm", "--no-deps", "secrets", *edit)
+
+    def ask(path: str, **words: str) -> Any:
+        address = f"http://127.0.0.1:{port}/api/v1/{path}?{urlencode(words)}"
+        with urlopen(address, timeout=60) as answer:
+            return json.load(answer)["data"]
+
+    def answer(query: str) -> list[float]:
+        found = ask("query", query=query)["result"]
+        return [float(each["value"][1]) for each in found]
+
+    ask.port, ask.answer = port, answer  # type: ignore[attr-defined]
+    try:
+        stack.manage(LOAD)
+        stack.compose(*up, env=env)
+        wait_until(lambda: answer("proj_tasks_failed_total > 0"), "the first round was scraped")
+        stack.manage(LOAD)
+        wait_until(lambda: any(answer("rate(proj_tasks_failed_total[5m])")), "and the second")
+        yield ask
+    finally:
+        stack.manage(CLEAN)
+        stack.compose("--profile", "monitoring", "rm", "--force", "--stop", *SERVICES, env=env)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_each_query_of_the_dashboards_has_an_answer(prometheus: Any, query: str) -> None:
+    for name, value in CHOSEN.items():
+        query = query.replace(name, value)
+    assert [value for value in prometheus.answer(query) if not math.isnan(value)], query
+
+
+def test_it_scrapes_web_and_looks_after_the_alerts(prometheus: Any) -> None:
+    [target] = prometheus("targets")["activeTargets"]
+    assert (target["labels"]["job"], target["labels"]["namespace"]) == ("web", "proj")
+    assert target["health"] == "up", target["lastError"]
+    [group] = prometheus("rules")["groups"]
+    assert {rule["health"] for rule in group["rules"]} == {"ok"}
+
+
+def test_a_page_of_another_name_does_not_reach_it(prometheus: Any) -> None:
+    address = f"http://127.0.0.1:{prometheus.port}/api/v1/targets"
+    with pytest.raises(HTTPError, match="421"):
+        urlopen(Request(address, headers={"Host": "attacker.example"}), timeout=60)
+
+
+def test_it_is_locked_up_without_a_way_out(stack: Stack, prometheus: Any) -> None:
+    [container] = inspect(*stack.ids("prometheus"))
+    assert list(container["NetworkSettings"]["Networks"]) == [f"{stack.name}_monitoring"]
+    routes = stack.compose("exec", "-T", "prometheus", "cat", "/proc/net/route").stdout
+    assert "00000000" not in [line.split()[1] for line in routes.splitlines()[1:]]
+
+
+def test_all_of_it_is_as_locked_down_as_the_others_and_only_on_this_machine(clone: Path) -> None:
+    parsed = config(clone, COMPOSE_PROFILES="monitoring")
+    assert parsed["networks"]["monitoring"]["internal"] is True
+    services = {name: parsed["services"][name] for name in (*SERVICES, "grafana")}
+    for name, service in services.items():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert not service["user"].startswith("0"), name
+        assert int(service["mem_limit"]) <= 1024**3
+        networks = {"default", "monitoring"} if name == "monitoring-proxy" else {"monitoring"}
+        assert set(service["networks"]) == networks
+        published = {port["host_ip"] for port in service.get("ports", ())}
+        assert published == ({"127.0.0.1"} if name == "monitoring-proxy" else set())
+    assert services.keys().isdisjoint(config(clone)["services"])
+    secret = services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"]
+    assert secret == "/run/secrets/proj/grafana_password"

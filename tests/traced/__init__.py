@@ -1,0 +1,1 @@
+"""A page and tasks that are traced; web has it by ``DJANGO_SETTINGS_MODULE``."""
