@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.backends.signals import connection_created
 
 from durable.database.statement import run_prepared
 from durable.logs import comments
@@ -22,7 +23,7 @@ def commented() -> Iterator[None]:
     connection.ensure_connection()
     comments.install()
     yield
-    comments.connection_created.disconnect(comments._watch)
+    connection_created.disconnect(comments._watch)
     connection.execute_wrappers.remove(comments._execute)
 
 
