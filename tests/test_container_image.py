@@ -67,7 +67,7 @@ def test_no_program_gives_its_caller_another_users_rights(image: str) -> None:
     assert run(*command).stdout == ""
 
 
-def test_without_the_example_it_adds_less_than_105_mb_to_its_base(image: str) -> None:
+def test_without_the_example_it_adds_less_than_120_mb_to_its_base(image: str) -> None:
     code = """
 from importlib.metadata import files
 print(sum(f.locate().stat().st_size for n in ('duckdb', 'fsspec') for f in files(n) if
@@ -75,7 +75,8 @@ print(sum(f.locate().stat().st_size for n in ('duckdb', 'fsspec') for f in files
 """
     example = int(inside(image, "python", "-c", code)) if "example" in LOCKS else 0
     added = size(image) - size(BASE) - example
-    assert 0 < added < 105 * MB  # 15 of them carry backups to object storages (obstore)
+    # 15 of them carry backups to object storages (obstore), 13 are for traces and for Sentry.
+    assert 0 < added < 120 * MB
     assert example < 75 * MB
 
 

@@ -236,3 +236,15 @@ def test_every_alert_asks_for_what_is_measured_and_the_page_lists_it() -> None:
     assert set(re.findall(r"^\| `(proj_\w+)", page, re.MULTILINE)) == measured
     for rule in (rule for group in rules() for rule in group["rules"]):
         assert set(re.findall(r"proj_\w+", rule["expr"])) <= measured, rule["alert"]
+
+
+def test_the_sidecar_of_grafana_finds_the_dashboards_by_their_label(
+    rendered: dict[str, Path],
+) -> None:
+    dashboards = one(objects(rendered["prod+monitoring"]), "ConfigMap", "dashboards")
+    assert dashboards["metadata"]["labels"]["grafana_dashboard"] == "1"
+    boards = {name: json.loads(text) for name, text in dashboards["data"].items()}
+    assert {name.removesuffix(".json") for name in boards} == {b["uid"] for b in boards.values()}
+    for board in boards.values():
+        ids = [panel["id"] for panel in board["panels"]]
+        assert len(ids) == len(set(ids))
