@@ -194,12 +194,12 @@ if DATABASE_POOL_MAX_SIZE:
     _database["OPTIONS"]["pool"] = {
         "min_size": DATABASE_POOL_MIN_SIZE,
         "max_size": DATABASE_POOL_MAX_SIZE,
-        # Seconds until a request fails for want of one. With one for each thread, who waits for a
-        # connection waits for a database that is away, and durable/database/postgresql lets only
-        # one do so; with fewer, for another request that is about to end.
-        "timeout": 3 if DATABASE_POOL_MAX_SIZE >= WEB_THREADS else 10,
-        # Seconds. The pool tries again after ever longer pauses; the next request can do better.
-        "reconnect_timeout": 5,
+        # Seconds. With one for each thread, who waits for a connection waits for a database that is
+        # away, and asks again (durable/database/postgresql); with fewer, for another request that
+        # is about to end.
+        "timeout": 1 if DATABASE_POOL_MAX_SIZE >= WEB_THREADS else 10,
+        # The pool itself tries again after ever longer pauses; who asks again can do better.
+        "reconnect_timeout": 1,
     }
 elif ROLE in {"worker", "beat"}:
     _database["CONN_MAX_AGE"] = None  # kept until it breaks; see durable/database/connections.py

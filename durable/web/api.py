@@ -17,6 +17,7 @@ from ninja.openapi.schema import OpenAPISchema
 from durable.database.outage import is_outage
 from durable.database.text import is_unstorable
 
+from .outage import answer_anew_if_cut_off
 from .problems import PROBLEM_JSON, ProblemError, problem
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def _no_database(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
     if is_outage(error):
+        answer_anew_if_cut_off(request, error)
         return _no_database(request, error)
     if is_unstorable(error):
         return problem(400, detail="A text holds a character that can't be stored, such as NUL.")

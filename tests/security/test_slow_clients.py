@@ -42,6 +42,20 @@ def test_slow_connections_hold_no_thread_and_are_ended(web: Web, sends: bytes) -
                 pass
 
 
+def test_slow_chunks_take_no_place_of_an_upload(web: Web) -> None:
+    chunked = HEAD + FORM + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for _ in range(4 * THREADS):
+        web.connect(chunked + b"9\r\na")
+    size = 900_000
+    upload = HEAD + FORM + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size
+    assert web.ask(upload + b"a" * size).startswith(b"HTTP/1.1 403")
+    sock = web.connect(chunked)
+    for part in (b"1;x=y\r\na", b"\r\n2\r\n=b\r", b"\n0\r\n", b"A: b\r\n\r\n"):
+        sock.sendall(part)
+        time.sleep(0.05)
+    assert received(sock).startswith(b"HTTP/1.1 403")
+
+
 def test_drops_of_bytes_buy_no_time(web: Web) -> None:
     sock = web.connect(HEAD + FORM + b"Content-Length: 60000\r\n\r\n")
     sock.settimeout(0.2)

@@ -5,9 +5,9 @@
 - An error says whether the database was lost by it; see errors.py.
 - A second connection beside a transaction, for what must not wait for its end; see ../cache.py.
 - With a pool as large as the process' threads are many, a connection is always free there, so a
-  thread that waits for one waits for a database that is away. Each would wait for the pool's whole
-  timeout, request after request, while visitors queue behind them. Here one at a time waits; the
-  other requests are answered at once.
+  thread that waits for one waits for a database that is away. It does so for ``PATIENCE`` seconds,
+  in which PostgreSQL restarts. From then on one at a time waits, and the other requests are
+  answered at once: else each would wait, request after request, while visitors queue behind them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from .breaker import Breaker
 from .connection import Connection
 from .errors import DatabaseErrors
 
+#: Seconds that a request waits for a database that is away.
+PATIENCE = 10.0
 _breakers: dict[str, Breaker] = {}
 #: When a pool has last given out a connection or got one back, by alias.
 _moved: dict[str, float] = {}
@@ -84,19 +86,27 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if pool.get("max_size", 0) < settings.WEB_THREADS:  # a wait for another thread, perhaps
             connection = super().get_new_connection(conn_params)
         else:
-            breaker = _breakers.setdefault(self.alias, Breaker(float(pool["timeout"])))
-            if not breaker.may_try():
-                raise psycopg.OperationalError(
-                    "the database was away a moment ago, and another request asks"
-                )
+            connection = self._wait_for_connection(conn_params)
+        _moved[self.alias] = time.monotonic()
+        return connection
+
+    def _wait_for_connection(self, conn_params: dict[str, Any]) -> Any:
+        breaker = _breakers.setdefault(self.alias, Breaker(PATIENCE))
+        if not breaker.may_try():
+            raise psycopg.OperationalError(
+                "the database was away a moment ago, and another request asks"
+            )
+        end = time.monotonic() + PATIENCE
+        while True:
             try:
                 connection = super().get_new_connection(conn_params)
             except PoolTimeout:
+                if time.monotonic() < end:
+                    continue
                 breaker.failed()
                 raise
             breaker.succeeded()
-        _moved[self.alias] = time.monotonic()
-        return connection
+            return connection
 
     def close(self) -> None:
         """Close the connection, or give it back to the pool."""

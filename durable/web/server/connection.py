@@ -11,6 +11,7 @@ import errno
 import re
 import select
 import socket
+import sys
 import time
 from typing import Any, NamedTuple
 
@@ -20,7 +21,8 @@ from gunicorn.workers.gthread import TConn
 from . import limits
 
 _LENGTH = re.compile(rb"(?im)^content-length:[ \t]*(\d{1,18})[ \t]*\r$")
-_CHUNKED = re.compile(rb"(?im)^transfer-encoding[ \t]*:")
+_ENCODING = re.compile(rb"(?im)^transfer-encoding[ \t]*:([^\r\n]*)")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
 _EXPECT = re.compile(rb"(?im)^expect:[ \t]*100-continue[ \t]*\r\n")
 _PROBE = re.compile(rb"(?:GET|HEAD) (/livez|/readyz)(?:\?[^ ]*)? HTTP/1\.[01]\r\n")
 
@@ -39,18 +41,20 @@ class Budget:
 class Head(NamedTuple):
     """The form of a request, as its head says. gunicorn's parser alone decides what it means.
 
-    :ivar size: bytes of the whole request, or ``None`` if they are not announced.
+    :ivar end: where the body begins.
+    :ivar size: bytes of the whole request, or ``None`` if they are not announced: it is in chunks.
     :ivar probe: the path of a probe that is asked for, or nothing.
     """
 
+    end: int
     size: int | None
     expects: bool
     probe: str
 
     @property
     def is_upload(self) -> bool:
-        """``True`` if a thread has to read the body while it comes."""
-        return self.size is None or self.size > limits.BUFFER
+        """``True`` if it is announced that a thread has to read the body while it comes."""
+        return self.size is not None and self.size > limits.BUFFER
 
 
 def head_of(received: bytearray) -> Head | None:
@@ -60,10 +64,27 @@ def head_of(received: bytearray) -> Head | None:
         return None
     head = bytes(received[: end + 2])
     lengths = [int(length) for length in _LENGTH.findall(head)]
-    chunked = _CHUNKED.search(head)
-    size = None if chunked else end + 4 + max(lengths, default=0)
+    encodings = [value.strip().lower() for value in _ENCODING.findall(head)]
+    size: int | None = end + 4 + max(lengths, default=0)
+    if encodings:  # beside a length, or another one: for the parser to refuse
+        size = None if encodings == [b"chunked"] and not lengths else sys.maxsize
     probe = _PROBE.match(head) if size == end + 4 else None
-    return Head(size, bool(_EXPECT.search(head)), probe[1].decode() if probe else "")
+    return Head(end + 4, size, bool(_EXPECT.search(head)), probe[1].decode() if probe else "")
+
+
+def past_chunks(received: bytearray, start: int) -> tuple[int, bool]:
+    """Return how far the chunks from *start* on are whole, and whether the last one is among them.
+
+    What is no chunk ends them: gunicorn's parser says what is wrong with it.
+    """
+    while chunk := _CHUNK.match(received, start):
+        size = int(chunk[1], 16)
+        if not size:
+            return start, received.find(b"\r\n\r\n", chunk.end() - 2) >= 0
+        if chunk.end() + size + 2 > len(received):
+            return start, False
+        start = chunk.end() + size + 2
+    return start, received.find(b"\r\n", start) >= 0
 
 
 def without_expectation(received: bytearray) -> bytearray:
@@ -166,11 +187,19 @@ class Connection(TConn):  # type: ignore[misc]
         self.parser = http.get_parser(cfg, self.sock, client)
         self.initialized = self.data_ready = True
         self.received = bytearray()
+        self.walked = 0  # of what was received, past its whole chunks
         self.budget = Budget()
         self.stage: Any = None
         self.since = self.due = 0.0
         self.keep = self.is_upload = False
         self.probe = ""
+
+    def is_whole(self, head: Head) -> bool:
+        """Return whether all of the request that begins with *head* is here."""
+        if head.size is not None:
+            return len(self.received) >= head.size
+        self.walked, whole = past_chunks(self.received, self.walked or head.end)
+        return whole
 
     def moved(self, count: int) -> None:
         """Note that the client moved *count* bytes just now."""

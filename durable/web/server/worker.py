@@ -2,10 +2,10 @@
 
 Of gthread's threads, each is one client's from the first byte of a request to the last of its
 answer; a few that take their time stop the process. Here a thread gets a request of up to
-``BUFFER`` bytes when all of it is there, and is free when the answer is written; the loop waits for
-the client. Larger bodies are read by threads while they come, but by half of them at most. Probes
-have threads of their own. What is too slow is ended (limits.py), and when there are as many
-connections as there may be, the one that has done nothing for longest makes room.
+``BUFFER`` bytes, in chunks or not, when all of it is there, and is free when the answer is written;
+the loop waits for the client. Larger bodies are read by threads while they come, but by half of
+them at most. Probes have threads of their own. What is too slow is ended (limits.py), and when
+there are as many connections as there may be, the one that has done nothing for longest makes room.
 
 docker/gunicorn.conf.py names this class. TLS is the proxy's.
 """
@@ -168,10 +168,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if head is None:
             if len(conn.received) > limits.BUFFER:
                 self._refuse(conn, 431, "The request's headers are too large.")
-        elif head.is_upload or len(conn.received) >= (head.size or 0):
-            self._give_to_thread(conn, head.is_upload, head.probe)
+        elif head.is_upload:
+            self._give_to_thread(conn, True, "")
+        elif conn.is_whole(head):
+            self._give_to_thread(conn, False, head.probe)
+        elif len(conn.received) > limits.BUFFER:  # in chunks
+            self._give_to_thread(conn, True, "")
         elif head.expects:
-            conn.received = without_expectation(conn.received)
+            conn.received, conn.walked = without_expectation(conn.received), 0
             try:
                 conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             except OSError:  # it went away meanwhile
@@ -187,6 +191,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._leave(conn)
         conn.parser.unreader.unread(bytes(conn.received))
         conn.received.clear()
+        conn.walked = 0
         conn.is_upload, conn.probe = is_upload, probe
         conn.sock.readable = is_upload
         self.uploads += is_upload

@@ -1,0 +1,40 @@
+"""The sessions of the server, those of other roles too, without their statements.
+
+PostgreSQL shows a role of another's session little more than that it is there: not since when its
+transaction runs. Who may see that (pg_read_all_stats) sees statements as well, and passwords in
+some of them. So the owner, which has that right where deploy/postgres/roles.sql gave it, lends what
+is harmless by a function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+FUNCTION = "durable_sessions"
+COLUMNS = {
+    "datname": "name",
+    "pid": "integer",
+    "application_name": "text",
+    "backend_type": "text",
+    "state": "text",
+    "state_change": "timestamptz",
+    "xact_start": "timestamptz",
+    "wait_event_type": "text",
+}
+
+_CREATE = f"""CREATE OR REPLACE FUNCTION {FUNCTION}()
+    RETURNS TABLE ({", ".join(map(" ".join, COLUMNS.items()))})
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS 'SELECT {", ".join(COLUMNS)} FROM pg_stat_activity'"""  # noqa: S608 - names from above
+
+
+def lend(cursor: Any) -> None:
+    """Make the function; the caller is the owner, and grants it."""
+    cursor.execute(_CREATE)
+    cursor.execute(f"REVOKE ALL ON FUNCTION {FUNCTION}() FROM PUBLIC")
+
+
+def relation(cursor: Any) -> str:
+    """Return what to select from: the function, or the server's own view where nobody lends it."""
+    cursor.execute("SELECT to_regprocedure(%s) IS NOT NULL", [f"{FUNCTION}()"])
+    return f"{FUNCTION}()" if cursor.fetchone() == (True,) else "pg_stat_activity"
