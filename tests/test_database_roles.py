@@ -125,6 +125,19 @@ def test_the_application_reads_and_writes_rows_of_tables_old_and_new(database: D
     database.run("proj_app", "TRUNCATE durable_journal_0")  # a day that is over
 
 
+def test_the_application_sees_since_when_another_roles_transaction_runs_and_not_what(
+    database: Database,
+) -> None:
+    with psycopg.connect(database.url("proj_backup")) as other:
+        [(pid, _)] = other.execute("SELECT pg_backend_pid(), 'a secret'").fetchall()
+        seen = "SELECT xact_start IS NOT NULL FROM {} WHERE pid = {}"
+        assert database.run("proj_app", seen.format("durable_sessions()", pid)) == [(True,)]
+        hidden = "SELECT query LIKE '%secret%' FROM {} WHERE pid = {}"
+        assert database.run("proj_app", hidden.format("pg_stat_activity", pid)) == [(False,)]
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            database.run("proj_app", "SELECT query FROM durable_sessions()")
+
+
 @pytest.mark.parametrize(
     "attack",
     [

@@ -2,7 +2,7 @@
 --
 -- | role        | used by                 | may                                                    |
 -- | postgres    | nothing outside of here | everything                                             |
--- | proj        | migrate, restore        | what it likes, in its own database; make databases     |
+-- | proj        | migrate, restore        | what it likes, in its own database; make databases; see all sessions |
 -- | proj_app    | web, worker, beat       | read and write rows                                    |
 -- | proj_backup | backup, drill           | read all, its WAL too, write its own list; make databases |
 --
@@ -41,6 +41,9 @@ ALTER ROLE proj_backup LOGIN NOCREATEROLE CREATEDB PASSWORD :'backup';
 GRANT pg_read_all_data TO proj_backup;
 \else
 \warn proj_backup can read nothing yet: this administrator may not grant pg_read_all_data, and dumps need it
+\endif
+\if :super
+GRANT pg_read_all_stats TO proj; -- of which it lends web what is harmless (durable/database/sessions.py)
 \endif
 COMMIT;
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from celery import current_app
 from django.db import connections
 
+from durable.database import sessions
 from durable.queue import conf as queue
 
 #: Seconds that a page waits for the broker's answer, and that an answer is good for.
@@ -43,19 +44,20 @@ class Broker(NamedTuple):
 def postgres() -> Postgres:
     """Return what the server says of itself; it reads memory alone."""
     with connections[queue.alias()].cursor() as cursor:
+        relation = sessions.relation(cursor)
         cursor.execute(
-            """SELECT split_part(current_setting('server_version'), ' ', 1),
-                   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+            f"""SELECT split_part(current_setting('server_version'), ' ', 1),
+                   (SELECT count(*) FROM {relation} WHERE backend_type = 'client backend'),
                    current_setting('max_connections')::int,
                    coalesce(extract(epoch FROM clock_timestamp() - open.xact_start), 0)::float8,
                    coalesce(open.application_name, ''), coalesce(open.pid, 0),
                    pg_database_size(current_database())
                FROM (SELECT 1) AS one LEFT JOIN LATERAL (
-                   SELECT xact_start, application_name, pid FROM pg_stat_activity
+                   SELECT xact_start, application_name, pid FROM {relation}
                    WHERE datname = current_database() AND pid <> pg_backend_pid()
                        AND xact_start IS NOT NULL AND backend_type = 'client backend'
                        AND application_name NOT LIKE 'pg_dump%'
-                   ORDER BY xact_start LIMIT 1) AS open ON true"""
+                   ORDER BY xact_start LIMIT 1) AS open ON true"""  # noqa: S608
         )
         return Postgres(*cursor.fetchone())
 

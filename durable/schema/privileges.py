@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection
 from psycopg import sql
 
+from durable.database import sessions
 from durable.environment.reader import Reader
 
 #: What the application may do, by the kinds of pg_class.
@@ -60,6 +61,8 @@ def give() -> list[str]:
         close_database(cursor, [name for name in (application, backup) if name])
         if application:
             read_and_write(cursor, application)
+            sessions.lend(cursor)
+            execute(cursor, f"GRANT EXECUTE ON FUNCTION {sessions.FUNCTION}() TO {{}}", application)
         for table in WRITTEN_BY_BACKUPS if backup else ():
             cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
             if cursor.fetchone() == (True,):

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from durable.checks.capacity import places
+from durable.database import sessions
 
 from ..line import Level, Line, graded
 
@@ -36,7 +37,7 @@ _SESSIONS = """SELECT count(*) FILTER (WHERE backend_type = 'client backend'),
     coalesce((array_agg(format('pid %s waits for pid %s', pid,
         array_to_string(pg_blocking_pids(pid), ', ')) ORDER BY state_change)
         FILTER (WHERE wait_event_type = 'Lock'))[1], '')
-    FROM pg_stat_activity"""
+    FROM """
 _DEAD = """SELECT relname, n_dead_tup, n_live_tup FROM pg_stat_user_tables
     ORDER BY n_dead_tup DESC LIMIT 1"""
 _SIZE = """SELECT pg_size_pretty(pg_database_size(current_database())), age(datfrozenxid),
@@ -52,7 +53,8 @@ def lines() -> Iterator[Line]:
         [(size, age, version, clock, safe)] = _rows(cursor, _SIZE)
         yield Line("database", "server", Level.OK, f"PostgreSQL {version}, {size}")
         yield clocks("database", before, float(clock), time.time())
-        [(count, longest, who, locked, waits)] = _rows(cursor, _SESSIONS)
+        asked = _SESSIONS + sessions.relation(cursor)
+        [(count, longest, who, locked, waits)] = _rows(cursor, asked)
         allowed = places()
         yield Line("database", "connections", graded(count / allowed, *FULL),
                    f"{count} of {allowed}",
