@@ -51,5 +51,8 @@ HEADER = "durable"
 #: The header with a call's place (limits.py): for its next life, and for people.
 LIMIT = "limit"
 
+#: The header with what a plain call's message says beside its headers: ``eta``, ``properties``.
+MESSAGE = "durable_message"
+
 #: The channel on which a call wakes workers.
 CHANNEL = "durable_task"

@@ -37,6 +37,10 @@ SENDING = frozenset(
 )  # fmt: skip
 
 
+#: Of these, what a task finds in ``self.request.properties``.
+PROPERTIES = ("app_id", "cluster_id", "message_id", "timestamp", "type", "user_id")
+
+
 def refuse_unknown(task: str, options: dict[str, Any]) -> None:
     """Refuse an option that can't be kept.
 

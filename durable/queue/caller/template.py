@@ -23,7 +23,7 @@ from kombu.utils.json import JSONEncoder, loads
 
 from .. import conf, limits
 from ..results import is_transactional
-from .options import MESSAGE, as_json, queue_of, refuse_unfit, refuse_unknown, times_of
+from .options import MESSAGE, PROPERTIES, as_json, queue_of, refuse_unfit, refuse_unknown, times_of
 
 _dumps = JSONEncoder().encode
 
@@ -126,6 +126,9 @@ class Template:
         )  # fmt: skip
         headers = {**message.headers, **(options.get("headers") or {})}
         headers.pop(conf.HEADER, None)
+        headers.pop(conf.MESSAGE, None)
+        if said := _said(options, due_at):
+            headers[conf.MESSAGE] = said
         self._limit = limits.of(task, queue, options)
         if self._limit:
             headers[conf.LIMIT] = _LIMIT
@@ -207,6 +210,14 @@ def refuse_unreadable(task: str, body: str) -> None:
             f"marks a type in JSON, and no worker could read it ({error}); pass it as a text "
             "(json.dumps), or under other names"
         ) from error
+
+
+def _said(options: dict[str, Any], due_at: datetime | None) -> dict[str, Any]:
+    """Return what a message would say beside its headers; a row has waited for its time."""
+    said: dict[str, Any] = {"eta": due_at.isoformat()} if due_at else {}
+    if properties := {name: options[name] for name in PROPERTIES if name in options}:
+        said["properties"] = properties
+    return said
 
 
 def _reply_to(app: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from celery import shared_task
 from celery.app import routes
 from celery.signals import after_task_publish, before_task_publish
 from django.core.exceptions import SynchronousOnlyOperation
+from django.utils import timezone
 from kombu.utils.json import loads
 
 from durable.queue.caller.calls import durable
@@ -96,6 +98,21 @@ def test_a_route_sees_the_task_and_all_options_of_the_call(method: str, route: A
     getattr(effect, method)(["a"], {}, headers={"mine": 1})
     assert seen[0] == (effect.name, ("a",), {}, {"mine": 1}, effect)
     assert given(method, "mail").headers["mine"] == 1
+
+
+@shared_task(bind=True)
+def tells(self: Any) -> list[Any]:
+    """Return what the message says beside its headers."""
+    return [self.request.eta, (self.request.properties or {}).get("app_id")]
+
+
+def test_a_task_knows_its_time_and_the_properties_of_its_call() -> None:
+    when = timezone.now() + timedelta(hours=1)
+    tells.apply_async_on_commit(eta=when, app_id="1234")
+    Row.objects.update(due_at=timezone.now())
+    assert deliver()[0] == [when.isoformat(), "1234"]
+    tells.delay_on_commit()
+    assert deliver()[0] == [None, None]
 
 
 @pytest.fixture

@@ -176,6 +176,9 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         attempt = current(request)
         if attempt is None:
             attempt = attempts.make(self, Ticket.of(request.headers))
+            if said := attempt.ticket and request.headers.get(conf.MESSAGE):
+                request.eta = said.get("eta")
+                request.properties = {**(request.properties or {}), **said.get("properties", {})}
             setattr(request, NAME, attempt)
         return attempt
 
