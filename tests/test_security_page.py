@@ -1,0 +1,62 @@
+"""docs/security.md: each row has a test that exists or a reason, and its counts add up."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .tree import ROOT
+
+PAGE = (ROOT / "docs/security.md").read_text("utf-8")
+SECTIONS = [
+    title
+    for title in re.findall(r"^## (.+)", PAGE, re.MULTILINE)
+    if "ASVS" in title or "CIS" in title
+]
+
+
+def rows(title: str) -> list[list[str]]:
+    """Return the rows of the table below *title*, without its head."""
+    section = PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def named_in(row: list[str]) -> list[tuple[str, str]]:
+    """Return the tests that a row names, as file and function."""
+    return re.findall(r"`([\w/.]+\.py)::(\w+)`", " ".join(row))
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_each_row_names_a_test_that_exists_or_a_reason(title: str) -> None:
+    for row in rows(title):
+        named = named_in(row)
+        assert named or row[-1] not in {"", "–"}, row
+        for file, name in named:
+            assert f"def {name}(" in (ROOT / file).read_text("utf-8"), (file, name)
+
+
+@pytest.mark.parametrize("title", [title for title in SECTIONS if "CIS" in title])
+def test_the_rows_of_a_benchmark_are_counted(title: str) -> None:
+    found = rows(title)
+    met = sum(bool(named_in(row)) for row in found)
+    section = PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    assert (
+        f"{len(found)} groups, {met} met by what a test shows, {len(found) - met} with a reason."
+        in section
+    )
+
+
+def test_what_asvs_asks_is_met_or_named_with_its_reason() -> None:
+    (title,) = (title for title in SECTIONS if "ASVS" in title)
+    *chapters, total = rows(title)
+    sums = [0, 0, 0]
+    for chapter, asked, met, rest, _ in chapters:
+        number = re.findall(r"V(\d+)", chapter)[0]
+        left = re.findall(rf"\b{number}\.\d+\.\d+", rest)
+        assert len(left) == len(set(left)), chapter
+        assert int(asked) == int(met) + len(left), (chapter, len(left))
+        sums = [a + b for a, b in zip(sums, (int(asked), int(met), len(left)), strict=True)]
+    assert total[1:3] == [str(sums[0]), str(sums[1])]
+    assert total[3].startswith(f"{sums[2]} ")
