@@ -20,7 +20,7 @@ from .cluster.kubectl import Kubectl, name
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-ROLES = ("web", "worker", "beat", "postgres", "redis", "secrets", "backup")
+ROLES = ("web", "worker", "beat", "postgres", "redis", "secrets", "backup", "archive")
 STRANGER = "stranger"  # a pod of the namespace that is none of the product's
 OUTSIDE = "outside"  # a pod of another namespace, without policies
 HTTP, POSTGRES, REDIS, HTTPS, MAIL = 8000, 5432, 6379, 443, 587
@@ -35,12 +35,12 @@ API_SERVER, DNS = ("the API server", 443), ("DNS", 53)
 
 #: Every flow that passes within the namespace; what is not here is refused.
 ALLOWED = {
-    *((role, "postgres", POSTGRES) for role in ("web", "worker", "beat", "backup")),
+    *((role, "postgres", POSTGRES) for role in ("web", "worker", "beat", "backup", "archive")),
     *((role, "redis", REDIS) for role in ("web", "worker", "beat")),
 }
 #: What the component network-stores adds: managed stores at a private address.
 STORES: dict[str, set[int]] = {
-    **{role: {POSTGRES, REDIS} for role in ("web", "worker", "beat", "backup")},
+    **{role: {POSTGRES, REDIS} for role in ("web", "worker", "beat", "backup", "archive")},
     **{role: set() for role in ("postgres", "redis", STRANGER)},
 }
 
