@@ -11,8 +11,9 @@ import pytest
 from celery import states
 from django.db import connection
 
-from durable.queue import conf
-from durable.queue.models import Task
+from durable.queue import conf, store
+from durable.queue.endings import cancel
+from durable.queue.models import Task, Worker
 from proj.celery import app
 from tests import durable_tasks as tasks
 from tests.fixtures_durable import (
@@ -22,7 +23,7 @@ from tests.fixtures_durable import (
     send,
     started,
 )
-from tests.fixtures_worker import StartRole, wait_for
+from tests.fixtures_worker import PATIENCE, StartRole, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -133,6 +134,28 @@ def test_a_task_that_a_person_terminates_is_gone_with_its_process(
     after.get(timeout=180)
     assert result.state == states.REVOKED
     assert tasks.effects() == {"a was revoked": 1, "after": 1}
+
+
+@pytest.mark.parametrize("batch", ["0", "10"], ids=["prefork", "a batch worker"])
+def test_a_worker_ends_what_is_cancelled_and_stops_if_its_row_says_so_without_a_broker(
+    start_role: StartRole, tmp_path: Path, batch: str
+) -> None:
+    alone = {"WORKER_BATCH": batch, "CELERY_BROKER_URL": "", "DURABLE_DELAY": "true"}
+    role = start_role("worker", **TASKS, **alone)
+    [result] = send(tasks.gate, ["a"], str(tmp_path))
+    pid = process_of(wait_for(started(tmp_path, 1), "it runs"))
+    assert cancel.cancel(Task.objects.get().pk, "root")
+    wait_for(lambda: not psutil.pid_exists(pid), "its process is gone")
+    (tmp_path / "go").touch()
+    [after] = send(tasks.effect, ["after"])
+    after.get(timeout=180)
+    assert (result.state, all_done()) == (states.REVOKED, True)
+    assert tasks.effects() == {"a was revoked": 1, "after": 1}
+    worker = Worker.objects.get().id
+    assert store.order_stop(worker, "root")
+    assert not store.order_stop(worker, "somebody else")
+    assert role.process.wait(PATIENCE) == 0
+    assert "told to stop by root" in role.output()
 
 
 @pytest.mark.parametrize("task", [tasks.gate, tasks.plain_gate], ids=["ours", "Celery's own"])

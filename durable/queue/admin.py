@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.http import HttpRequest
-from django.utils.functional import cached_property
+
+from durable.database.admin import ReadOnlyAdmin
 
 from . import overview
 from .endings import quarantine
@@ -31,48 +30,27 @@ class StateFilter(admin.SimpleListFilter):
         name = self.value()
         if name not in STATES:
             return queryset
-        queryset = queryset.filter(STATES[name].columns)
-        if name == "scheduled":
-            return queryset.filter(due_at__gt=Now())
-        return queryset.filter(due_at__lte=Now()) if name == "ready" else queryset
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts as many rows as a person pages through, and not the whole table."""
-
-    @cached_property
-    def count(self) -> int:
-        """The number of rows, ``overview.CAP`` at most."""
-        rows: Any = self.object_list
-        return int(rows.order_by().values("pk")[: overview.CAP].count())
-
-
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that only the queue writes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return [field.name for field in self.model._meta.fields]
+        if name in ("ready", "scheduled"):  # which are told apart by the time alone
+            return queryset.filter(pk__in=overview.ids_of(name))
+        return queryset.filter(STATES[name].columns)
 
 
 @admin.register(Task)
-class EntryAdmin(ReadOnly):
+class EntryAdmin(ReadOnlyAdmin):
     """Unfinished tasks; those in quarantine can be started again, all but what runs given up."""
 
     list_display = ("task", "error", "queue", "priority", "key", "attempt", "worker", "due_at",
                     "task_id")  # fmt: skip
     # By name, queue, arguments or error the console finds (/ops/tasks/), in bounded steps.
     list_filter = (StateFilter,)
-    ordering = ("-id",)
-    sortable_by = ()
-    paginator = CappedPaginator
-    show_full_result_count = False
     actions = ("requeue", "discard")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the person may do the actions; there is nothing else to change."""
+        return admin.ModelAdmin.has_change_permission(self, request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [field.name for field in self.model._meta.fields]
 
     @admin.action(description="Start again (quarantined tasks)", permissions=["change"])
     def requeue(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
@@ -102,7 +80,7 @@ class EntryAdmin(ReadOnly):
 
 
 @admin.register(Worker)
-class WorkerAdmin(ReadOnly):
+class WorkerAdmin(ReadOnlyAdmin):
     """Workers that give signs of life."""
 
     list_display = ("hostname", "pid", "slots", "started_at", "seen_at")

@@ -19,7 +19,7 @@ class QueueConfig(AppConfig):
         from celery.signals import beat_init, celeryd_init
 
         from . import checks  # noqa: F401 - it registers itself
-        from .worker import receivers  # noqa: F401 - they too
+        from .worker import log, receivers  # noqa: F401 - they too
 
         # Before its first use: revoke() ends the rows that wait.
         if current_app.control_cls == Celery.control_cls:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -144,14 +145,20 @@ class Pace(models.Model):
 
 
 class Pause(models.Model):
-    """A queue from which no worker takes rows until it is resumed."""
+    """A queue, or a task, of which no worker takes rows until it is resumed."""
 
-    queue = models.CharField(primary_key=True, max_length=255)
+    kind = models.CharField(max_length=5, choices=[("queue", "queue"), ("task", "task")])
+    name = models.CharField(max_length=255)
     since = models.DateTimeField(db_default=Now())
     who = models.CharField(max_length=150)
 
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "name"], name="durable_pause_one_each")
+        ]
+
     def __str__(self) -> str:
-        return self.queue
+        return f"{self.kind} {self.name}"
 
 
 class Worker(models.Model):
@@ -165,6 +172,9 @@ class Worker(models.Model):
     version = models.TextField(db_default="", help_text="of the project that it runs")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
+    #: What people want of it: it learns that by its next sign of life.
+    stop_by = models.TextField(db_default="", help_text="who wants it to stop")
+    cancelled = ArrayField(models.BigIntegerField(), default=list, help_text="ids of its rows")
 
     def __str__(self) -> str:
         return f"{self.hostname} ({self.pid})"

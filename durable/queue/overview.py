@@ -12,10 +12,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from django.db.models.expressions import RawSQL
+
 from . import conf, store
 from .states import FAR, STATES
 
 CAP = 10_000
+#: Rows that the admin shows of a state which no index tells apart.
+FIRST = 1_000
 #: Lanes that are looked at, in the order of their names: whatever queues somebody calls, a page and
 #: a scrape stay short.
 LANES = 200
@@ -57,6 +61,8 @@ class Worker(NamedTuple):
     started_at: datetime
     seen_at: datetime
     alive: bool
+    #: Who wants it to stop; empty: none does.
+    stop_by: str
     running: int
     held: int
 
@@ -98,21 +104,37 @@ def keys() -> list[tuple[str, int, int, int | None, float | None]]:
     return [(row[0], row[1], row[2], row[3], row[4]) for row in found]
 
 
+def ids_of(state: str) -> RawSQL:
+    """Return the ids of the ``FIRST`` ready or scheduled rows of a lane, as a subquery."""
+    lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
+    now = "statement_timestamp()"
+    due = {"ready": f"due_at <= {now}", "scheduled": f"due_at > {now} AND due_at < '{FAR}'"}[state]
+    return RawSQL(  # noqa: S611 - as above
+        f"""{_LANE.format(of="")} SELECT one.id FROM lane, LATERAL (
+                SELECT id {lane} AND {due}
+                ORDER BY due_at LIMIT {FIRST}) AS one LIMIT {FIRST}""",
+        [],
+    )
+
+
+#: Every lane with its first row, in as many steps in the index as there are lanes.
+_LANE = f"""WITH RECURSIVE lane AS (
+        (SELECT queue, priority, due_at FROM durable_task WHERE {_FREE} {{of}}
+            ORDER BY queue, priority, due_at LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM lane, LATERAL (
+            SELECT queue, priority, due_at FROM durable_task WHERE {_FREE} {{of}}
+                AND (queue, priority) > (lane.queue, lane.priority)
+            ORDER BY queue, priority, due_at LIMIT 1) AS following)"""
+
+
 def _lanes(of: str, named: list[str]) -> list[tuple[str, int, int, int, datetime | None]]:
     lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
     now = "statement_timestamp()"
     # In order, or a plan made for the longest lane reads the whole table for the shortest.
     in_order = f"ORDER BY due_at LIMIT {CAP}"
     found = store.run(
-        f"""WITH RECURSIVE lane AS (
-                (SELECT queue, priority, due_at FROM durable_task WHERE {_FREE} {of}
-                    ORDER BY queue, priority, due_at LIMIT 1)
-                UNION ALL
-                SELECT following.* FROM lane, LATERAL (
-                    SELECT queue, priority, due_at FROM durable_task WHERE {_FREE} {of}
-                        AND (queue, priority) > (lane.queue, lane.priority)
-                    ORDER BY queue, priority, due_at LIMIT 1) AS following)
-            SELECT queue, priority,
+        f"""{_LANE.format(of=of)} SELECT queue, priority,
                 (SELECT count(*) FROM (SELECT 1 {lane} AND due_at <= {now} {in_order}) AS c)::int,
                 (SELECT count(*) FROM (SELECT 1 {lane} AND due_at > {now} AND due_at < '{FAR}'
                     {in_order}) AS c)::int,
@@ -166,10 +188,10 @@ def running(limit: int = 500) -> list[Running]:
     return [Running(*row) for row in found]
 
 
-def paused() -> dict[str, tuple[datetime, str]]:
-    """Return the queues that are paused: since when, and by whom."""
-    found = store.run("SELECT queue, since, who FROM durable_pause")
-    return {row[0]: (row[1], row[2]) for row in found}
+def paused(kind: str = "queue") -> dict[str, tuple[datetime, str]]:
+    """Return the queues, or tasks, that are paused: since when, and by whom."""
+    sql = "SELECT name, since, who FROM durable_pause WHERE kind = %s ORDER BY name LIMIT %s"
+    return {row[0]: (row[1], row[2]) for row in store.run(sql, [kind, LANES])}
 
 
 def quarantined() -> list[tuple[str, str, int]]:
@@ -190,7 +212,7 @@ def workers() -> list[Worker]:
     """Return the workers that have signed on, and what each has in hand."""
     found = store.run(
         """SELECT worker.id, hostname, pid, slots, queues, version, worker.started_at, seen_at,
-               seen_at > clock_timestamp() - %s * interval '1 s',
+               seen_at > clock_timestamp() - %s * interval '1 s', stop_by,
                count(task.started_at)::int, (count(task.id) - count(task.started_at))::int
            FROM durable_worker AS worker LEFT JOIN durable_task AS task
                ON task.worker IS NOT NULL AND split_part(task.worker, '#', 1) = worker.id

@@ -26,7 +26,7 @@ MOST = 100
 BURST = 0.1
 
 _LIMITED = "eligible_at IS NOT NULL AND quarantined_at IS NULL"
-_DUE = "eligible_at <= statement_timestamp()"
+_DUE = f"eligible_at <= statement_timestamp() AND {store.NOT_PAUSED}"
 _ORDER = "priority, eligible_at, id"
 
 _EVERY = f"""looked AS (
@@ -44,8 +44,8 @@ _EVERY = f"""looked AS (
 _NAMED = "looked AS (SELECT name AS queue, key FROM open, unnest(%(keys)s::text[]) AS key)"
 
 _ADMIT = f"""WITH open AS (
-    SELECT name FROM unnest(%(queues)s::text[]) AS name
-    WHERE NOT EXISTS (SELECT 1 FROM durable_pause WHERE queue = name)),
+    SELECT given.name FROM unnest(%(queues)s::text[]) AS given(name) WHERE NOT EXISTS (
+        SELECT 1 FROM durable_pause AS pause WHERE kind = 'queue' AND pause.name = given.name)),
 {{some}},
 head AS (
     SELECT looked.queue, looked.key, first.*,

@@ -258,15 +258,21 @@ class Lane(NamedTuple):
 
 _FREE = "worker IS NULL AND quarantined_at IS NULL"
 
+#: Of no task that is paused. PostgreSQL takes half of all rows to pass ``NOT IN``, and so goes on
+#: to read a lane in its order; it reads the table of pauses once for a statement.
+NOT_PAUSED = "task NOT IN (SELECT name FROM durable_pause WHERE kind = 'task')"
+
 _PICK = f"""WITH picked AS (
     SELECT free.id FROM (
         SELECT * FROM unnest(%(queues)s::text[], %(priorities)s::int2[], %(since)s::timestamptz[])
             AS given(queue, priority, since)
-        WHERE NOT EXISTS (SELECT 1 FROM durable_pause WHERE queue = given.queue)) AS lane,
+        WHERE NOT EXISTS (
+            SELECT 1 FROM durable_pause WHERE kind = 'queue' AND name = given.queue)) AS lane,
     LATERAL (
         SELECT id, due_at FROM durable_task task
         WHERE task.queue = lane.queue AND task.priority = lane.priority
             AND due_at >= lane.since AND due_at <= statement_timestamp() AND {_FREE}
+            AND task.{NOT_PAUSED}
             AND (expires IS NULL OR expires > statement_timestamp())
         ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS free
     ORDER BY lane.priority, free.due_at LIMIT %(limit)s)"""
@@ -315,9 +321,11 @@ def _picked(
 def lanes(queues: Sequence[str]) -> list[Lane]:
     """Return the lanes of *queues* in which free rows wait, each from its first row or now on.
 
-    A loose scan: as many steps in the index as there are lanes, however long they are.
+    A loose scan: as many steps in the index as there are lanes, however long they are; only rows of
+    a paused task at the head of one are walked over.
     """
-    first = f"SELECT queue, priority, due_at FROM durable_task WHERE {_FREE}"
+    free = f"{_FREE} AND {NOT_PAUSED}"
+    first = f"SELECT queue, priority, due_at FROM durable_task WHERE {free}"
     order = "ORDER BY queue, priority, due_at LIMIT 1"
     found = run(
         f"""WITH RECURSIVE lane AS (
@@ -660,17 +668,43 @@ def delete(ids: list[int], ends: Sequence[tuple[int, End | None]] = ()) -> None:
 # --- Workers -------------------------------------------------------------------------------------
 
 
-def beat(worker: str, hostname: str, pid: int, slots: int, queues: Iterable[str] = ()) -> None:
-    """Write a worker's sign of life.
+class Orders(NamedTuple):
+    """What people want of a worker, since it began."""
+
+    #: Who wants it to stop; empty: none does.
+    stop: str
+    #: Rows whose tasks were cancelled while it ran them.
+    cancelled: list[int]
+
+
+def beat(worker: str, hostname: str, pid: int, slots: int, queues: Iterable[str] = ()) -> Orders:
+    """Write a worker's sign of life; return what is wanted of it.
 
     :param queues: those that it takes from.
     """
-    run(
-        """INSERT INTO durable_worker (id, hostname, pid, slots, queues, version)
-           VALUES (%s, %s, %s, %s, %s, %s)
+    [row] = run(
+        """INSERT INTO durable_worker (id, hostname, pid, slots, queues, version, cancelled)
+           VALUES (%s, %s, %s, %s, %s, %s, '{}')
            ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), slots = excluded.slots,
-               queues = excluded.queues""",
+               queues = excluded.queues
+           RETURNING stop_by, cancelled""",
         [worker, hostname, pid, slots, ",".join(sorted(queues)), entry.version()],
+    )
+    return Orders(*row)
+
+
+def order_stop(worker: str, who: str) -> bool:
+    """Want a worker to stop; return whether it is there, and was not told before."""
+    sql = "UPDATE durable_worker SET stop_by = %s WHERE id = %s AND stop_by = '' RETURNING id"
+    return bool(run(sql, [who, worker]))
+
+
+def order_end(row_id: int, worker: str) -> None:
+    """Want a worker to end the process that runs a row; *worker* as it stands in the row."""
+    run(
+        """UPDATE durable_worker SET cancelled = cancelled || %s::bigint
+           WHERE id = split_part(%s, '#', 1)""",
+        [row_id, worker],
     )
 
 

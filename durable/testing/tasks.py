@@ -162,8 +162,12 @@ class Tasks:
             self._calls |= {row.pk: _called(row) for row in over}
             over.update(expires=F("created_at"))  # by PostgreSQL's clock, the janitor's
             janitor.revoke_expired()
-        paused = Pause.objects.using(conf.alias()).values("queue")
-        free = rows.filter(worker=None, quarantined_at=None).exclude(queue__in=paused)
+        paused = Pause.objects.using(conf.alias())
+        free = (
+            rows.filter(worker=None, quarantined_at=None)
+            .exclude(queue__in=paused.filter(kind="queue").values("name"))
+            .exclude(task__in=paused.filter(kind="task").values("name"))
+        )
         now = timezone.now()
         waiting = [(max(_due_at(row) or now, now), row) for row in free]
         if not waiting:

@@ -141,7 +141,7 @@ def test_ready_tasks_that_no_worker_takes_are_told_apart() -> None:
     entry()
     entry(queue="mail")
     entry(queue="paused")
-    Pause.objects.create(queue="paused", who="root")
+    Pause.objects.create(kind="queue", name="paused", who="root")
     Worker.objects.create(id="w", hostname="h", pid=1, slots=3, queues="default", version="2")
     found = measured()
     assert found["proj_tasks_untaken{default}"] == 0

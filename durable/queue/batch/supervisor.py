@@ -63,6 +63,7 @@ class Supervisor:
         self._file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
         self._signed_at = 0.0
         self._away = False  # the database, and the log says so
+        self._orders = store.Orders("", [])
 
     def run(self) -> int:
         """Serve rows until told to stop; return the exit status.
@@ -202,7 +203,7 @@ class Supervisor:
         self._signed_at = time.monotonic()
         try:
             host, pid = socket.gethostname(), os.getpid()
-            store.beat(self.worker_id, host, pid, self.concurrency, self.queues)
+            self._obey(store.beat(self.worker_id, host, pid, self.concurrency, self.queues))
             janitor.sweep()
             self._away = False
         except Exception as error:
@@ -212,6 +213,19 @@ class Supervisor:
             connections[conf.alias()].close()
         if self._left:
             self._release()
+
+    def _obey(self, orders: store.Orders) -> None:
+        """Do what people want of this worker, and was not done yet."""
+        before, self._orders = self._orders, orders
+        if orders.stop and not before.stop:
+            logger.warning("told to stop by %s", orders.stop)
+            os.kill(os.getpid(), signal.SIGTERM)  # as by a supervisor, which starts another one
+        for row_id in orders.cancelled[len(before.cancelled) :]:
+            for child in self._children:
+                running = child.slot.running
+                if child.status is None and running and running[0] == row_id:
+                    logger.warning("process %d is ended: its task was cancelled", child.pid)
+                    self._kill(child)
 
     # --- The stop --------------------------------------------------------------------------------
 

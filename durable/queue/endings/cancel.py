@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from functools import partial
-
-from celery import current_app, states
-from celery.app.control import Control
+from celery import states
 from django.db import transaction
 
 from durable.journal import entry
@@ -15,16 +11,14 @@ from .. import conf, results, store
 from ..models import Task
 from . import revoked
 
-logger = logging.getLogger(__name__)
-
 
 def cancel(row_id: int, who: str) -> bool:
     """End a task that runs now; return whether it was still there.
 
     Its row is deleted and its result REVOKED in one transaction. From then on the attempt finds no
     row to end, in whatever pool: its last effects are rolled back. What a task with
-    ``atomic=False`` has committed before stays. Its process is told to end as well, by the broker
-    if there is one; without one it works on for nothing.
+    ``atomic=False`` has committed before stays. Its worker ends its process by the next sign of
+    life, and needs no broker for it; a thread works on for nothing.
 
     :param who: who wants it, for the result.
     """
@@ -42,13 +36,5 @@ def cancel(row_id: int, who: str) -> bool:
         revoked.store(request, why)
         how = entry.failure(row.task, states.REVOKED, why, *call)
         store.finish([(row.pk, row.attempt)], end=how)
-        transaction.on_commit(partial(_tell, row), using=conf.alias(), robust=True)
+        store.order_end(row.pk, row.worker or "")
     return True
-
-
-def _tell(row: Task) -> None:
-    try:
-        # Celery's own: ours would look for a row first.
-        Control(current_app).revoke(row.task_id, terminate=True)
-    except Exception as error:
-        logger.warning("%s: its process could not be told to end: %s", row, error)

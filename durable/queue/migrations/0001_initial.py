@@ -1,5 +1,6 @@
 import datetime
 
+import django.contrib.postgres.fields
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
@@ -23,6 +24,8 @@ class Migration(migrations.Migration):
                 ('version', models.TextField(db_default='', help_text='of the project that it runs')),
                 ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('stop_by', models.TextField(db_default='', help_text='who wants it to stop')),
+                ('cancelled', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), default=list, help_text='ids of its rows', size=None)),
             ],
         ),
         migrations.CreateModel(
@@ -54,10 +57,15 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Pause',
             fields=[
-                ('queue', models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('queue', 'queue'), ('task', 'task')], max_length=5)),
+                ('name', models.CharField(max_length=255)),
                 ('since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('who', models.CharField(max_length=150)),
             ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('kind', 'name'), name='durable_pause_one_each')],
+            },
         ),
         migrations.CreateModel(
             name='Task',

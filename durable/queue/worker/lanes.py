@@ -77,11 +77,12 @@ class Lanes:
         }
         # Where none waits now, one may be due before the next rescan: a retry, a countdown. Neither
         # wakes anybody.
+        new = datetime.now(UTC) - SLACK
         for queue in queues:
-            lanes.setdefault((queue, 0), store.Lane(queue, 0, datetime.now(UTC) - SLACK))
+            lanes.setdefault((queue, 0), store.Lane(queue, 0, new))
         for known, lane in self._lanes.items():
             if lane.queue in queues:
-                lanes.setdefault(known, lane)
+                lanes.setdefault(known, lane._replace(since=max(lane.since, new)))
         for called in self._called:  # while this has looked
             lanes.setdefault(called, store.Lane(*called, EVER))
         self._lanes = lanes

@@ -52,6 +52,7 @@ class RowMessage(Message):
         self.row, self._hand = row, hand
         self.request: Any = None  # Celery's, made of it
         self.died = False  # the process that ran it
+        self.cancelled = False  # by a person, who has ended the row
         super().__init__(  # type: ignore[no-untyped-call]
             body=row.body,
             content_type="application/json",
@@ -199,6 +200,12 @@ class Request(CelerysRequest):  # type: ignore[misc]
         Celery's own stores REVOKED whatever became of the task: but another worker may have begun
         the row meanwhile, or have ended it.
         """
+        if self.is_row and self.message.cancelled:  # REVOKED is stored, and the project was told
+            task_ready(self)
+            self.send_event("task-revoked", terminated=True, signum=signum, expired=False)
+            self.acknowledge()
+            self._already_revoked = True
+            return
         if terminated or not self.is_row:
             super()._announce_revoked(reason, terminated, signum, expired)
             return

@@ -12,6 +12,7 @@ import atexit
 import logging
 import os
 import select
+import signal
 import socket
 import threading
 import time
@@ -76,6 +77,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         self._jobs: deque[Callable[[], Any]] = deque()
         self._lanes = Lanes(lambda: worker.app.amqp.queues.consume_from)
         self._missed: set[tuple[int, int]] = set()
+        self._orders = store.Orders("", [])
         self._ended = 0
         self._rate, self._rate_at = 0.0, time.monotonic()
         self._thread: threading.Thread | None = None
@@ -297,7 +299,8 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
     def _beat(self) -> None:
         """Give a sign of life; let go of rows of this worker that it neither holds nor runs."""
         queues = self.worker.app.amqp.queues.consume_from
-        store.beat(self.worker_id, socket.gethostname(), os.getpid(), self.slots, queues)
+        host, pid = socket.gethostname(), os.getpid()
+        self._obey(store.beat(self.worker_id, host, pid, self.slots, queues))
         self.seen_at = time.monotonic()
         stale = []
         if self._ahead and time.monotonic() - self._ahead[0][0] > STALE:
@@ -328,6 +331,26 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
                 "its end could not be recorded",
             )  # fmt: skip
         janitor.sweep()
+
+    def _obey(self, orders: store.Orders) -> None:
+        """Do what people want of this worker, and was not done yet."""
+        before, self._orders = self._orders, orders
+        if orders.stop and not before.stop:
+            logger.warning("told to stop by %s", orders.stop)
+            os.kill(os.getpid(), signal.SIGTERM)  # as by a supervisor, which starts another one
+        for row_id in orders.cancelled[len(before.cancelled) :]:
+            if message := self.in_hand.get(row_id):
+                self.worker.consumer.call_soon(partial(self._end, message))
+
+    def _end(self, message: RowMessage) -> None:
+        """End the process of a task that was cancelled; on the event loop."""
+        if message.request is None or message.row.id not in self.in_hand:
+            return
+        message.cancelled = True
+        try:
+            message.request.terminate(self.worker.pool, signal="TERM")
+        except NotImplementedError:  # a pool of threads
+            logger.warning("%s was cancelled, and works on for nothing", message.request)
 
     def _release_held(self, where: str, params: dict[str, Any]) -> None:
         mine = {"me": self.worker_id, **params}

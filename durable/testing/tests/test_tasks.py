@@ -13,7 +13,7 @@ from django.test import TestCase
 from django.utils import timezone
 
 from durable.queue.caller.calls import durable
-from durable.queue.endings.pause import pause
+from durable.queue.endings.pause import Kind, pause
 from durable.queue.models import Task as Row
 from durable.testing.tasks import Tasks, TasksMixin
 
@@ -156,9 +156,10 @@ def test_a_task_that_calls_itself_without_end_is_named(
         tasks.run()
 
 
-def test_a_paused_queue_waits(tasks: Tasks) -> None:
+@pytest.mark.parametrize(("kind", "name"), [("queue", "default"), ("task", say.name)])
+def test_what_is_paused_waits(tasks: Tasks, kind: Kind, name: str) -> None:
     say.delay_on_commit("x")
-    pause("default", "a person")
+    pause(kind, name, "a person")
     assert tasks.run() == []
 
 

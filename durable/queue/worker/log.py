@@ -1,0 +1,33 @@
+"""Gives the log lines of each attempt of a row to the journal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import signals
+
+from durable.journal import lines
+
+from .attempt import Ticket, call_of, current
+
+#: The attribute of Celery's request that holds them.
+NAME = "durable_lines"
+
+
+@signals.task_prerun.connect
+def begin(task: Any, **kwargs: Any) -> None:
+    """Collect the lines of a row's attempt from here on."""
+    request = task.request
+    if not request.is_eager and Ticket.of(request.headers):
+        setattr(request, NAME, lines.collect())
+
+
+@signals.task_postrun.connect
+def end(task: Any, **kwargs: Any) -> None:
+    """Keep the lines of the attempt that has ended."""
+    found = task.request.__dict__.pop(NAME, None)
+    ticket = Ticket.of(task.request.headers) if found is not None else None
+    if ticket is not None:
+        attempt = current(task.request)
+        number = attempt.number if attempt else 0
+        lines.keep(found, ticket.row_id, number, task.name, *call_of(task.request))
