@@ -14,7 +14,8 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from durable.console import stores
+from durable.database.server import server
+from durable.schedules import broker_state
 
 from .parts import certificate, disk, schedules
 
@@ -47,18 +48,18 @@ def metrics() -> Gauges:
 
 
 def _database() -> Gauges:
-    server = stores.postgres()
-    count, most = float(server.connections), float(server.most)
+    found = server(DEFAULT_DB_ALIAS)
+    count, most = float(found.connections), float(found.most)
     yield "proj_database_connections", "Connections to PostgreSQL.", (), {(): count}
     yield "proj_database_connections_limit", "Connections that it takes.", (), {(): most}
     longest = "Seconds that the oldest transaction is open; a dump's doesn't count."
-    yield "proj_database_transaction_seconds", longest, (), {(): server.oldest}
+    yield "proj_database_transaction_seconds", longest, (), {(): found.oldest}
     missing = float(len(pending()))
     yield "proj_migrations_pending", "Migrations of web that the schema lacks.", (), {(): missing}
 
 
 def _broker() -> Gauges:
-    broker = stores.broker()
+    broker = broker_state.read()
     if broker.state == "none":
         return
     up = float(broker.state == "ok")

@@ -114,15 +114,12 @@ def test_the_log_is_read_in_the_admin_and_changed_nowhere(
     assert client.post(f"/admin/durable_accounts/event/{event}/delete/").status_code == 403
 
 
-def test_no_page_of_the_log_counts_the_whole_table() -> None:
-    from durable.accounts.admin import Capped
+def test_no_page_of_the_log_counts_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    from durable.database import admin
 
     Event.objects.bulk_create(Event(event="old") for _ in range(30))
-    Capped.ROWS, rows = 20, Capped.ROWS
-    try:
-        assert Capped(Event.objects.all(), 10).num_pages == 2
-    finally:
-        Capped.ROWS = rows
+    monkeypatch.setattr(admin, "CAP", 20)
+    assert admin.CappedPaginator(Event.objects.all(), 10).num_pages == 2
 
 
 def test_lines_older_than_the_setting_are_deleted(settings: Settings) -> None:

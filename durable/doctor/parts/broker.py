@@ -10,7 +10,7 @@ from celery import current_app
 from django.conf import settings
 
 from durable.checks.facts import conf
-from durable.schedules import broker
+from durable.schedules import broker, broker_state
 
 from ..line import Level, Line, graded
 from .database import clocks
@@ -35,24 +35,21 @@ def lines() -> Iterator[Line]:
 
 def of_redis(client: Any) -> Iterator[Line]:
     """Yield the lines of a Redis or Valkey server; a managed one may hide some of it."""
-    info, before = client.info(), time.time()
+    found, before = broker_state.Redis.of(client), time.time()
     seconds, micros = client.time()
     after = time.time()
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    version = info.get("valkey_version") or info.get("redis_version")
-    yield Line("broker", "server", Level.OK, f"{name} {version}, {info['used_memory_human']}")
+    yield Line("broker", "server", Level.OK, f"{found.name}, {found.used / 1e6:,.1f} MB")
     yield clocks("broker", before, float(seconds) + float(micros) / 1e6, after)
-    kept = bool(info.get("aof_enabled"))
-    failed = "err" in (info.get("aof_last_write_status"), info.get("rdb_last_bgsave_status"))
-    yield Line("broker", "persistence", Level.FAIL if failed else Level.OK if kept else Level.WARN,
-               "its last write to disk failed" if failed else "writes each message to its file"
-               if kept else "appendonly is off: a restart loses plain messages",
-               "make room on its disk" if failed else "set appendonly yes")  # fmt: skip
-    policy = info.get("maxmemory_policy", "noeviction")
-    yield Line("broker", "policy", Level.OK if policy == "noeviction" else Level.FAIL, policy,
+    level = Level.FAIL if found.failed else Level.OK if found.kept else Level.WARN
+    yield Line("broker", "persistence", level,
+               "its last write to disk failed" if found.failed else "writes each message to its"
+               " file" if found.kept else "appendonly is off: a restart loses plain messages",
+               "make room on its disk" if found.failed else "set appendonly yes")  # fmt: skip
+    keeps = found.policy == "noeviction"
+    yield Line("broker", "policy", Level.OK if keeps else Level.FAIL, found.policy,
                "set maxmemory-policy noeviction: a full one throws messages away")  # fmt: skip
-    if most := info.get("maxmemory"):
-        share = info["used_memory"] / most
+    if found.limit:
+        share = found.used / found.limit
         yield Line("broker", "memory", graded(share, *MEMORY), f"{share:.0%} of maxmemory",
                    "raise maxmemory, or start workers: `celery -A "
                    f"{current_app.main} inspect active_queues`")  # fmt: skip

@@ -8,8 +8,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from durable.checks.capacity import places
-from durable.database import sessions
+from durable.database.server import server
 
 from ..line import Level, Line, graded
 
@@ -26,22 +25,9 @@ DEAD = (100_000, 10_000_000)
 #: Seconds between this clock and another.
 CLOCK = (2, 30)
 
-_SESSIONS = """SELECT count(*) FILTER (WHERE backend_type = 'client backend'),
-    coalesce(extract(epoch FROM max(clock_timestamp() - xact_start)
-        FILTER (WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())), 0)::float8,
-    coalesce((array_agg(format('%s, pid %s, %s', application_name, pid, state) ORDER BY xact_start)
-        FILTER (WHERE xact_start IS NOT NULL AND backend_type = 'client backend'
-            AND pid <> pg_backend_pid()))[1], ''),
-    coalesce(extract(epoch FROM max(clock_timestamp() - state_change)
-        FILTER (WHERE wait_event_type = 'Lock')), 0)::float8,
-    coalesce((array_agg(format('pid %s waits for pid %s', pid,
-        array_to_string(pg_blocking_pids(pid), ', ')) ORDER BY state_change)
-        FILTER (WHERE wait_event_type = 'Lock'))[1], '')
-    FROM """
 _DEAD = """SELECT relname, n_dead_tup, n_live_tup FROM pg_stat_user_tables
     ORDER BY n_dead_tup DESC LIMIT 1"""
-_SIZE = """SELECT pg_size_pretty(pg_database_size(current_database())), age(datfrozenxid),
-    current_setting('server_version'), extract(epoch FROM clock_timestamp())::float8,
+_AGE = """SELECT age(datfrozenxid), extract(epoch FROM clock_timestamp())::float8,
     current_setting('fsync') || current_setting('full_page_writes')
     FROM pg_database WHERE datname = current_database()"""
 
@@ -50,21 +36,21 @@ def lines() -> Iterator[Line]:
     """Yield a line for each; one connection, four statements."""
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         before = time.time()
-        [(size, age, version, clock, safe)] = _rows(cursor, _SIZE)
-        yield Line("database", "server", Level.OK, f"PostgreSQL {version}, {size}")
-        yield clocks("database", before, float(clock), time.time())
-        asked = _SESSIONS + sessions.relation(cursor)
-        [(count, longest, who, locked, waits)] = _rows(cursor, asked)
-        allowed = places()
-        yield Line("database", "connections", graded(count / allowed, *FULL),
-                   f"{count} of {allowed}",
+        [(age, clock, safe)] = _rows(cursor, _AGE)
+        after, found = time.time(), server(DEFAULT_DB_ALIAS)
+        size = f"{found.bytes / 1e6:,.0f} MB"
+        yield Line("database", "server", Level.OK, f"PostgreSQL {found.version}, {size}")
+        yield clocks("database", before, float(clock), after)
+        yield Line("database", "connections", graded(found.connections / found.most, *FULL),
+                   f"{found.connections} of {found.most}",
                    "fewer WEB_THREADS, WEB_CONCURRENCY or workers; or raise max_connections"
                    " (manage.py check --deploy --database default adds them up)")  # fmt: skip
-        yield Line("database", "transactions", graded(longest, *LONG),
-                   f"the longest runs for {longest:.0f} s" + (f": {who}" if who else ""),
+        who = f": {found.oldest_name}, pid {found.oldest_pid}, {found.oldest_state}"
+        yield Line("database", "transactions", graded(found.oldest, *LONG),
+                   f"the longest runs for {found.oldest:.0f} s" + (who if found.oldest_pid else ""),
                    "SELECT pg_terminate_backend(pid); no dead row goes before it")  # fmt: skip
-        yield Line("database", "locks", graded(locked, *LOCKED),
-                   f"{waits} for {locked:.0f} s" if waits else "none waits",
+        yield Line("database", "locks", graded(found.locked, *LOCKED),
+                   f"{found.waits} for {found.locked:.0f} s" if found.waits else "none waits",
                    "end the one that holds it: SELECT pg_terminate_backend(pid)")  # fmt: skip
         for table, dead, live in _rows(cursor, _DEAD):
             level = graded(dead, *DEAD) if dead > live else Level.OK

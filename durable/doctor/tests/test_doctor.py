@@ -23,6 +23,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from durable.backups.models import Backup
 from durable.database import locks
+from durable.database.server import server
 from durable.doctor import outside
 from durable.doctor.examine import examine
 from durable.doctor.line import Level, Line
@@ -142,7 +143,8 @@ def test_a_long_transaction_and_who_waits_for_its_lock_are_named(
 
 
 def test_too_few_places_for_connections_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("durable.doctor.parts.database.places", lambda: 1)
+    few = server("default")._replace(most=1)
+    monkeypatch.setattr("durable.doctor.parts.database.server", lambda _: few)
     assert levels("database")["database connections"].level == Level.FAIL
 
 
