@@ -10,6 +10,8 @@ HISTORY = Declared(
     "HISTORY",
     # Days that an ended task can be looked at and started again. 0 keeps no journal at all.
     DAYS=Setting(7),
+    # KiB of an attempt's last log lines that are kept with it. 0 keeps none.
+    LOG_KB=Setting(64),
     # Arguments of these names are not kept, nor is a task with one started again.
     REDACT=Setting(
         "password,passwd,passphrase,secret,token,api_key,apikey,private_key,authorization,cookie,"

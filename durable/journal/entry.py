@@ -101,7 +101,8 @@ def _body(found: Redacted | None) -> str | None:
 
 # --- The statement -------------------------------------------------------------------------------
 
-_SLOT = f"(extract(epoch FROM statement_timestamp())::int8 / 86400 %% {conf.SLOTS})::int2"
+#: The part of the table for the day on which a statement runs.
+SLOT = f"(extract(epoch FROM statement_timestamp())::int8 / 86400 %% {conf.SLOTS})::int2"
 
 #: Of the row that is deleted, as the query ``mine`` returns it.
 COLUMNS = (
@@ -117,7 +118,7 @@ _INTO = """INSERT INTO durable_journal (slot, ended_at, id, task_id, task, queue
 _HEADERS = """CASE WHEN {0}redacted IS NULL THEN headers
     ELSE (headers::jsonb - 'argsrepr' - 'kwargsrepr')::text END"""
 
-_SELECT = f"""SELECT {_SLOT}, statement_timestamp(), mine.id, task_id, task, queue, priority,
+_SELECT = f"""SELECT {SLOT}, statement_timestamp(), mine.id, task_id, task, queue, priority,
     created_at, due_at, started_at, attempt, nullif(history, '[]'), {{headers}},
     CASE WHEN octet_length(body) <= {conf.LARGEST_BODY} THEN coalesce({{0}}redacted, body) END,
     {{0}}redacted IS NOT NULL, {{0}}state, {{0}}result, {{0}}error, {{0}}place, {{0}}traceback,

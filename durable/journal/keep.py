@@ -28,6 +28,7 @@ def drop_old() -> int:
     for slot in sorted(set(range(conf.SLOTS)) - live):
         try:
             emptied += _empty(f"durable_journal_{slot}")
+            _empty(f"durable_log_{slot}")
         except OperationalError as error:
             if not isinstance(error.__cause__, LockNotAvailable):  # in whatever language
                 raise

@@ -137,7 +137,7 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
     def _can_not_be_sent(self, entry: ScheduleEntry, error: Exception) -> None:
         logger.exception("beat: %s can't be sent, until its next time: %s", entry.name, error)
         self._read_at = 0.0
-        ticks.pass_over(entry)
+        ticks.pass_over(entry, error)
 
     def reserve(self, entry: ScheduleEntry) -> ScheduleEntry:
         """Return the entry of the next run; there is nothing to write later."""

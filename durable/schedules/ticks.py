@@ -6,13 +6,16 @@ can't both find the schedule's row as they know it.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from celery.utils.log import get_logger
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router, transaction
+from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from durable.journal import periodic
 from durable.queue import conf as queue
 from durable.queue.worker.task import DurableTask
 
@@ -54,7 +57,8 @@ def commit(entry: Entry) -> bool:
             cursor.execute(_BOUNDS)
         if not conf.get("RUN_MISSED") and (late := entry.missed_by()) > conf.LATE:
             logger.warning("beat: %s was due %.0f s ago; it is skipped", entry.name, late)
-            entry.write(last_run_at=model.last_run_at)
+            if entry.write(last_run_at=model.last_run_at):
+                _missed(entry, late, f"due {late:.0f} s before beat came to it (BEAT_RUN_MISSED)")
             return False
         mine = entry.write(last_run_at=model.last_run_at, total_run_count=model.total_run_count)
         if mine:
@@ -62,9 +66,16 @@ def commit(entry: Entry) -> bool:
         return mine
 
 
-def pass_over(entry: Entry) -> None:
+def pass_over(entry: Entry, error: Exception) -> None:
     """Note that a run was due which can't be sent, so that it isn't tried again until the next."""
-    entry.write(last_run_at=entry.model.last_run_at)
+    with transaction.atomic(using=queue.alias()):
+        if entry.write(last_run_at=entry.model.last_run_at):
+            _missed(entry, 0.0, f"it can't be sent: {error}")
+
+
+def _missed(entry: Entry, late: float, why: str) -> None:
+    due_at = timezone.now() - timedelta(seconds=late)
+    periodic.missed(entry.name, entry.task, entry.options.get("queue") or "", due_at, why)
 
 
 def _send(entry: Entry) -> None:

@@ -26,9 +26,18 @@ CREATE INDEX durable_journal_failed ON durable_journal (ended_at)
     WHERE state IN ('FAILURE', 'REJECTED');
 CREATE INDEX durable_journal_failed_id ON durable_journal (id)
     WHERE state IN ('FAILURE', 'REJECTED');
+CREATE INDEX durable_journal_periodic ON durable_journal
+    ((substring(headers from '"periodic_task_name": "((?:[^"\\]|\\.)*)"')), id)
+    WHERE headers LIKE '%"periodic_task_name": "%';
+
+CREATE TABLE durable_log (
+    slot int2 NOT NULL, attempt int4 NOT NULL, row_id int8 NOT NULL, lines text NOT NULL
+) PARTITION BY LIST (slot);
+CREATE INDEX durable_log_row ON durable_log (row_id);
 """
 PARTS = "\n".join(
-    f"CREATE TABLE durable_journal_{slot} PARTITION OF durable_journal FOR VALUES IN ({slot});"
+    f"CREATE TABLE {table}_{slot} PARTITION OF {table} FOR VALUES IN ({slot});"
+    for table in ("durable_journal", "durable_log")
     for slot in range(SLOTS)
 )
 
@@ -122,5 +131,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('task', 'queue'), name='durable_total_one_each')],
             },
         ),
-        migrations.RunSQL(TABLE + PARTS, "DROP TABLE durable_journal"),
+        migrations.RunSQL(TABLE + PARTS, "DROP TABLE durable_journal, durable_log"),
     ]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from celery import chain, shared_task, states
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
-from durable.journal import conf, entry, keep, redaction
+from durable.journal import conf, entry, keep, lines, redaction
 from durable.journal.models import Entry
 from durable.queue import store
 from durable.queue.batch.shared import Batch, SharedAttempt
@@ -24,12 +25,21 @@ from durable.queue.tests.delivery import begin, deliver
 from durable.queue.worker.attempt import Outcome, Phase, Ticket
 from tests.durable_tasks import add, effect, fails
 
+logger = logging.getLogger("shop")
+
 pytestmark = pytest.mark.usefixtures("effect_table")
 
 
 @shared_task(sensitive=("holder",))
 def pays(holder: str, order: dict[str, Any], card: str = "") -> None:
     raise ValueError(f"{holder} can't pay with {card or order['customer_card']}")
+
+
+@shared_task(bind=True, max_retries=1)
+def logs(self: Any, lines: int, token: str) -> None:
+    for number in range(lines):
+        logger.warning("line %d with %s", number, token)
+    raise self.retry(countdown=0)
 
 
 def entry_of(call: Any) -> Entry:
@@ -151,3 +161,29 @@ def test_old_days_are_dropped_and_the_last_ones_stay(monkeypatch: pytest.MonkeyP
         assert keep.drop_old() == 0, "what is read now is left to the next run"
     assert keep.drop_old() == 1
     assert Entry.objects.get().pk == kept.pk
+
+
+def test_the_last_log_lines_of_each_attempt_are_kept_without_secrets(settings: Any) -> None:
+    settings.HISTORY_LOG_KB = 1
+    logs.delay_on_commit(3, "my-token")
+    row = Task.objects.get()
+    deliver(row)
+    logger.warning("of no task")
+    with transaction.atomic():  # as in a batch
+        deliver()
+        assert len(lines.of(row.pk)) == 1
+    (first, text), (second, _) = lines.of(row.pk)
+    assert (first, second) == (1, 2)
+    assert text.count("WARNING shop: line") == 3
+    assert f"line 2 with {redaction.MARK}" in text
+    assert "of no task" not in text
+    logs.delay_on_commit(500, "my-token")
+    row = Task.objects.get()
+    deliver(row)
+    [(_, text)] = lines.of(row.pk)
+    assert text.startswith(lines.CUT)
+    assert "line 499" in text
+    assert len(text) < 2000
+    settings.HISTORY_LOG_KB = 0
+    deliver()
+    assert len(lines.of(row.pk)) == 1

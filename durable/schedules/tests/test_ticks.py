@@ -8,9 +8,16 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from durable.journal import periodic as runs
+
 from .scheduling import StartBeat, periodic, sent, tick
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def why_missed(name: str) -> str:
+    """Return what the journal says of the newest run of a periodic task, which was missed."""
+    return runs.outcomes([name])[name][0].says
 
 
 class TestMissed:
@@ -31,6 +38,7 @@ class TestMissed:
         task.refresh_from_db()
         assert task.total_run_count == 0
         assert task.last_run_at > timezone.now() - timedelta(minutes=1)
+        assert why_missed("p").startswith("missed: due ")
 
     def test_the_first_run_after_its_start_time_was_not_missed(
         self, beat: StartBeat, settings: Settings
@@ -63,3 +71,4 @@ class TestWhatCanNotBeSent:
         wrong.refresh_from_db()
         assert wrong.total_run_count == 0
         assert wrong.last_run_at > timezone.now() - timedelta(minutes=1)
+        assert why_missed("wrong").startswith("missed: it can't be sent: ")
