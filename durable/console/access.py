@@ -31,7 +31,8 @@ PERMISSIONS = {
 
 #: The pages, in the order of their tabs.
 TABS = (
-    "now", "tasks", "failures", "queues", "workers", "schedules", "names", "backups", "audit",
+    "now", "tasks", "failures", "queues", "workers", "schedules", "names", "backups", "checks",
+    "audit",
 )  # fmt: skip
 
 

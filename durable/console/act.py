@@ -16,6 +16,7 @@ from django_celery_beat.models import PeriodicTask, PeriodicTasks
 from kombu.utils.json import loads
 
 from durable.queue import conf as queue
+from durable.queue import store
 from durable.queue.caller.calls import durable
 from durable.queue.endings import pause
 
@@ -71,7 +72,11 @@ def do(request: HttpRequest, viewer: Viewer, what: str) -> HttpResponse:
 
 def _do(what: str, who: str, given: Any) -> str:
     if what in ("pause", "resume"):
-        return _pause(what, who, given["queue"])
+        kind: pause.Kind = "task" if "task" in given else "queue"
+        changed = deeds.pause(what, who, kind, given[kind])
+        return f"{given[kind]} is {what}d{'' if changed else ' already'}."
+    if what == "stop":
+        return _stop(who, given["worker"])
     if what in ("run", "enable", "disable"):
         return _schedule(what, who, given["schedule"])
     if what not in deeds.STATES:
@@ -88,12 +93,12 @@ def _do(what: str, who: str, given: Any) -> str:
     return deed.note or "Nothing was changed: the task is further by now."
 
 
-def _pause(what: str, who: str, name: str) -> str:
+def _stop(who: str, worker: str) -> str:
     with transaction.atomic(using=queue.alias()):
-        changed = pause.pause(name, who) if what == "pause" else pause.resume(name)
-        if changed:
-            deeds.note(what, who, name)
-    return f"{name} is {'paused' if what == 'pause' else 'resumed'}."
+        if not store.order_stop(worker, who):
+            return f"{worker} is gone, or was told to stop before."
+        deeds.note("stop", who, worker)
+    return f"{worker} stops with its next sign of life; its supervisor starts another one."
 
 
 def _schedule(what: str, who: str, name: str) -> str:

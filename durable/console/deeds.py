@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
+from celery import current_app
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -12,6 +14,7 @@ from durable.queue import conf as queue
 from durable.queue import overview
 from durable.queue.caller.replay import replay
 from durable.queue.endings import cancel as cancelling
+from durable.queue.endings import pause as pausing
 from durable.queue.endings import quarantine
 from durable.queue.endings.discard import discard
 
@@ -43,6 +46,33 @@ def note(what: str, who: str, target: str) -> Deed:
     return Deed.objects.using(queue.alias()).create(
         who=who, what=what, target=target, found=1, done=1, finished_at=timezone.now()
     )
+
+
+def pause(what: str, who: str, kind: pausing.Kind, name: str) -> bool:
+    """Pause or resume a queue or a task; return whether that changed anything.
+
+    :raises FilterError: a task of this name is not known.
+    """
+    with transaction.atomic(using=queue.alias()):
+        if what == "resume":
+            changed = pausing.resume(kind, name)
+        else:
+            if kind == "task":
+                _known(name)
+            changed = pausing.pause(kind, name, who)
+        if changed:
+            note(what, who, name)
+    return changed
+
+
+def _known(name: str) -> None:
+    current_app.loader.import_default_modules()
+    if name not in current_app.tasks:
+        near = difflib.get_close_matches(name, list(current_app.tasks), 1)
+        raise filters.FilterError(
+            f"no task is named {name}"
+            + (f"; {near[0]} is" if near else "; the page Names has some")
+        )
 
 
 def of_many(what: str, who: str, text: str, found: int) -> Deed:

@@ -124,6 +124,17 @@ def _quarantine(now: Snapshot) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _paused(now: Snapshot) -> Iterator[Finding]:
+    for name, (since, who) in now.paused.items():
+        yield Finding(
+            "warn",
+            f"{name} is paused by {who} for {duration((now.at - since).total_seconds())}: its "
+            f"calls wait.",
+            f"Resume it on the page Queues, or by manage.py tasks resume --task {name}",
+            f"task:={name}",
+        )
+
+
 def _failing(now: Snapshot) -> Iterator[Finding]:
     for one in now.queues:
         if one.failed >= 3 and one.failed * 5 > one.ended:
@@ -178,8 +189,8 @@ def _backup(now: Snapshot) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
-    _no_worker, _stuck, _failing, _quarantine, _beat, _broker, _backlog, _slow, _versions, _leaks,
-    _backup,
+    _no_worker, _stuck, _failing, _quarantine, _beat, _broker, _paused, _backlog, _slow, _versions,
+    _leaks, _backup,
 )  # fmt: skip
 
 

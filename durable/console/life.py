@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from kombu.utils.json import loads
 
-from durable.journal import redaction
+from durable.journal import lines, redaction
 from durable.journal.models import Entry
 from durable.queue import conf as queue
 from durable.queue.models import Task
@@ -45,7 +45,7 @@ class Life:
         )  # fmt: skip
         self.called_at = row.called_at if self.ended else row.created_at
         self.due_at = row.due_at if self.ended else row.wanted_at
-        self.headers = _loaded(row.headers, {})
+        self.headers = loaded(row.headers, {})
         self.args, self.kwargs, self.embed = _call(row)
         self.hidden = not sees_arguments
         self.events = list(_with_pauses(self._events()))
@@ -118,6 +118,11 @@ class Life:
         return rows.filter(task_id=self.row.task_id).order_by("-pk").first()
 
     @property
+    def log(self) -> list[tuple[int, str]]:
+        """The attempts that have left log lines, each with these."""
+        return [] if self.hidden else lines.of(self.row.pk)
+
+    @property
     def origin(self) -> str:
         """The caller."""
         said = self.headers
@@ -171,12 +176,13 @@ def _with_pauses(events: Iterator[tuple[datetime | None, str, str]]) -> Iterator
 
 
 def _call(row: Any) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    args, kwargs, embed = _loaded(row.body, ((), {}, {}))
+    args, kwargs, embed = loaded(row.body, ((), {}, {}))
     found = redaction.redact(row.task, args, kwargs, embed)
     return (found.args, found.kwargs, found.embed) if found else (list(args), kwargs, embed)
 
 
-def _loaded(text: str | None, otherwise: Any) -> Any:
+def loaded(text: str | None, otherwise: Any) -> Any:
+    """Return what a JSON text holds, or *otherwise* if it can't be read."""
     try:
         return loads(text) if text else otherwise
     except Exception:

@@ -15,13 +15,13 @@ from django_celery_beat.models import PeriodicTask
 
 from durable.backups.metrics import proven_age
 from durable.database import locks
+from durable.database.server import Server, server
 from durable.journal.minutes import BOUNDS
 from durable.journal.models import Entry, Minute
 from durable.queue import conf as queue
 from durable.queue import metrics, overview
+from durable.schedules import broker_state
 from durable.schedules.entry import Entry as Periodic
-
-from . import stores
 
 #: Seconds that an answer is good for.
 KEEP = 1.0
@@ -85,8 +85,8 @@ class Snapshot(NamedTuple):
     failures: list[Failures]
     late: list[Late]
     leader: str
-    postgres: stores.Postgres
-    broker: stores.Broker
+    postgres: Server
+    broker: broker_state.State
     backup: float | None
     #: Minutes of the last hour in which workers of a version began.
     marks: list[int]
@@ -95,6 +95,8 @@ class Snapshot(NamedTuple):
     died: int
     #: Tasks whose processes have grown: KiB an hour ago, and now.
     grown: list[tuple[str, int, int]]
+    #: Tasks that are paused: since when, and by whom.
+    paused: dict[str, tuple[datetime, str]]
 
 
 def take() -> Snapshot:
@@ -102,7 +104,7 @@ def take() -> Snapshot:
 
     :raises django.db.Error: the database is away, or slow.
     """
-    broker = stores.broker()
+    broker = broker_state.read()
     with transaction.atomic(using=queue.alias()):
         with connections[queue.alias()].cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT:d}")
@@ -118,9 +120,10 @@ def take() -> Snapshot:
             now, _queues(now, workers, running, minutes), workers, running,
             overview.quarantined(), _failures(now), _late(),
             f"{holder.name} at {holder.address}" if holder else "",
-            stores.postgres(), broker, proven_age(now), _marks(workers, now), _slower(minutes, now),
+            server(queue.alias()), broker, proven_age(now), _marks(workers, now),
+            _slower(minutes, now),
             sum(one.died for one in minutes if one.minute > now - timedelta(minutes=10)),
-            _grown(minutes, now),
+            _grown(minutes, now), overview.paused("task"),
         )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ _pages = [
     path("schedules/", views.schedules, name="schedules"),
     path("names/", views.names, name="names"),
     path("backups/", views.backups, name="backups"),
+    path("checks/", views.checks, name="checks"),
     path("audit/", views.audit, name="audit"),
     path("audit/<int:deed_id>/stop/", act.stop_deed, name="stop_deed"),
     path("confirm/<str:what>/", act.confirm, name="confirm"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,12 +13,15 @@ from django.views.decorators.http import require_GET
 from django_celery_beat.models import PeriodicTask
 
 from durable.backups.models import Backup
-from durable.journal import minutes
+from durable.database.asked import Asked
+from durable.doctor.examine import examine
+from durable.doctor.line import Line
+from durable.journal import minutes, periodic
 from durable.queue import conf as queue
 from durable.queue import overview
 from durable.schedules.entry import Entry as Periodic
 
-from . import charts, diagnosis, filters, groups, life, listing
+from . import charts, diagnosis, filters, groups, life, listing, tree
 from .access import Viewer, page
 from .models import Deed
 from .snapshot import Snapshot, keeper
@@ -100,7 +104,9 @@ def task(request: HttpRequest, viewer: Viewer, row_id: int) -> HttpResponse:
         text = "There is no such task: it was called elsewhere, or ended too long ago."
         return _render(request, "missing", viewer, 404, says=text)
     can = [what for what in ("retry", "discard", "cancel") if found.can(what) and viewer.may(what)]
-    return _render(request, "task", viewer, life=found, can=can)
+    nodes = tree.of(found)
+    drawing = charts.tree(nodes, found.row.task_id) if nodes else ""
+    return _render(request, "task", viewer, life=found, can=can, drawing=drawing)
 
 
 @page
@@ -124,7 +130,10 @@ def queues(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         label = f"{one.name}: ends of the last hour"
         chart = charts.hour(one.ends, one.failures, snapshot.marks if snapshot else (), label)
         lines.append((one, chart, paused.get(one.name), overview.ages(one.name)))
-    return _render(request, "queues", viewer, lines=lines, bounds=overview.AGES, away=bool(error))
+    return _render(
+        request, "queues", viewer, lines=lines, tasks=overview.paused("task"),
+        bounds=overview.AGES, away=bool(error),
+    )  # fmt: skip
 
 
 @page
@@ -145,14 +154,32 @@ def schedules(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Show the periodic tasks: the last and the next run of each."""
     lines = []
     related = ("interval", "crontab", "solar", "clocked")
-    for model in PeriodicTask.objects.select_related(*related).order_by("name")[:500]:
+    models = list(PeriodicTask.objects.select_related(*related).order_by("name")[:500])
+    ended = periodic.outcomes([model.name for model in models])
+    for model in models:
         try:
             late: float | None = Periodic(model).missed_by() if model.enabled else None
             wrong = ""
         except Exception as error:
             late, wrong = None, str(error)
-        lines.append((model, model.scheduler if model.scheduler else "", late, wrong))
+        when = model.scheduler if model.scheduler else ""
+        lines.append((model, when, late, wrong, *_runs(ended[model.name])))
     return _render(request, "schedules", viewer, lines=lines)
+
+
+def _runs(ended: list[periodic.Outcome]) -> tuple[Any, list[periodic.Outcome]]:
+    """Return the last runs as a picture, and the newest that were not done."""
+    if not ended:
+        return "", []
+    kinds = [
+        "missed" if one.says.startswith(periodic.MISSED)
+        else listing.STATE_OF.get(one.state, "done")
+        for one in ended
+    ]  # fmt: skip
+    counts = ", ".join(f"{number} {kind}" for kind, number in Counter(kinds).items())
+    label = f"The last {len(kinds)} runs: {counts}"
+    not_done = [one for one, kind in zip(ended, kinds, strict=True) if kind != "done"]
+    return charts.outcomes(kinds, label), not_done[:2]
 
 
 @page
@@ -161,9 +188,10 @@ def names(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Show each task's waits, runs, failures and memory of the last hours."""
     hours = {"1": 1, "24": 24, "168": 168}.get(request.GET.get("hours", ""), 24)
     since = timezone.now() - timedelta(hours=hours)
-    lines = minutes.by_task(since)
+    lines, paused = minutes.by_task(since), overview.paused("task")
     for one in lines:
         histograms = (one["waits"], one["runs"])
+        one["paused"] = one["name"] in paused
         one["quantiles"] = [minutes.quantile(all_, p) for all_ in histograms for p in (0.5, 0.95)]
     return _render(request, "names", viewer, lines=lines, hours=hours)
 
@@ -173,6 +201,25 @@ def names(request: HttpRequest, viewer: Viewer) -> HttpResponse:
 def backups(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Show the dumps, and which of them are proven."""
     return _render(request, "backups", viewer, lines=Backup.objects.all()[:100])
+
+
+def _examine() -> tuple[list[Line], datetime]:
+    # The worst first; within a level as the doctor has them.
+    return sorted(examine(), key=lambda line: -line.level), timezone.now()
+
+
+#: Seconds that the table of the checks is shown, and that a page waits for a new one.
+CHECKS_KEEP, CHECKS_PATIENCE = 30.0, 0.1
+_examined = Asked(_examine, CHECKS_KEEP, CHECKS_PATIENCE)
+
+
+@page
+@require_GET
+def checks(request: HttpRequest, viewer: Viewer) -> HttpResponse:
+    """Show the doctor's table, as it was a moment ago."""
+    answer, _ = _examined.read()
+    lines, at = answer or ([], None)
+    return _render(request, "checks", viewer, lines=lines, at=at, keep=CHECKS_KEEP)
 
 
 @page

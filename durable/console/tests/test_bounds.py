@@ -11,6 +11,7 @@ from django.test import Client
 
 from bench.console_tables import PATHS, empty, fill
 from durable.console import conf, groups, snapshot
+from durable.database import admin
 from durable.metrics import gauges
 from durable.queue import overview
 
@@ -33,7 +34,9 @@ def rows_read() -> int:
 def test_no_page_reads_more_than_a_part_of_the_tables(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((conf, "SCAN"), (overview, "CAP"), (groups, "MOST")):
+    for module, name in (
+        (conf, "SCAN"), (overview, "CAP"), (groups, "MOST"), (admin, "CAP")
+    ):  # fmt: skip
         monkeypatch.setattr(module, name, 500)
     monkeypatch.setattr(snapshot, "KEEP", 0.0)
     task_id = fill(ROWS)

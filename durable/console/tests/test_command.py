@@ -42,7 +42,12 @@ def test_a_shell_can_do_what_the_console_does() -> None:
     assert Task.objects.get().task_id == ended.task_id
     assert Deed.objects.latest("id").who == "me"
     tasks("pause", "mail")
-    assert Pause.objects.get().queue == "mail"
+    assert Pause.objects.get().name == "mail"
     assert tasks("resume", "mail") == "mail is resumed\n"
+    tasks("pause", "--task", effect.name)
+    assert Pause.objects.get().kind == "task"
+    assert tasks("resume", "--task", effect.name) == f"{effect.name} is resumed\n"
+    with pytest.raises(CommandError, match=f"; {effect.name} is"):
+        tasks("pause", "--task", f"{effect.name}s")
     with pytest.raises(CommandError, match="the words are"):
         tasks("list", "color:red")

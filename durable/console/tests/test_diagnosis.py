@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from durable.console import diagnosis, stores
+from durable.console import diagnosis
 from durable.console.snapshot import Failures, Late, Queue, Snapshot
+from durable.database.server import Server
 from durable.queue.overview import Worker
+from durable.schedules import broker_state
 
 NOW = timezone.now()
 QUIET = Queue("mail", 0, 0, 0, None, 0, 0, 0, [], [], 1, False)
-WORKER = Worker("w", "h", 1, 2, "mail", "1.0", NOW, NOW, True, 0, 0)
-SERVER = stores.Postgres("18", 10, 100, 1.0, "proj-worker", 77, 1)
+WORKER = Worker("w", "h", 1, 2, "mail", "1.0", NOW, NOW, True, "", 0, 0)
+SERVER = Server("18", 1, 10, 100, 1.0, 77, "proj-worker", "active", 0.0, "")
 WELL = Snapshot(
     NOW, [QUIET], [WORKER], [], [], [], [], "proj-beat at this machine", SERVER,
-    stores.Broker("ok", "Redis 8", 10, 100), 3600.0, [], [], 0, [],
+    broker_state.State("ok", "Redis 8", 10, 100), 3600.0, [], [], 0, [], {},
 )  # fmt: skip
 LONG = timedelta(minutes=12).total_seconds()
 
@@ -45,9 +47,9 @@ def mail(**changes: Any) -> list[Queue]:
          "shop/tasks.py:3 charge."),
         ({"slower": [("shop.charge", 12.0, 0.5)]},
          "shop.charge takes 12 s, 24 times as long as in the last hour."),
-        ({"broker": stores.Broker("ok", "Redis 8", 95, 100)},
+        ({"broker": broker_state.State("ok", "Redis 8", 95, 100)},
          "The broker is 95 % full: beyond its limit it refuses plain calls."),
-        ({"broker": stores.Broker("away", "no answer for 0.5 s", 0, 0)},
+        ({"broker": broker_state.State("away", "no answer for 0.5 s", 0, 0)},
          "The broker does not answer (no answer for 0.5 s): plain calls wait, durable go on."),
         ({"late": [Late("nightly", LONG)]}, "The periodic task “nightly” is 12 min late."),
         ({"leader": ""}, "No beat leads: no periodic task is called."),

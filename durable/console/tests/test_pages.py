@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import group
 from django.contrib.auth.models import Permission, User
 from django.db import connections
 from django.db.models.functions import Now
@@ -19,6 +20,7 @@ from durable.console.models import Deed
 from durable.journal import minutes
 from durable.journal.models import Entry
 from durable.queue import store
+from durable.queue.caller.calls import durable
 from durable.queue.endings import quarantine
 from durable.queue.models import Pause, Task
 from durable.queue.tests.delivery import begin, deliver, hold
@@ -82,11 +84,11 @@ class TestNow:
     ) -> None:
         for _ in range(3):
             add.apply_async_on_commit((1,), queue="mail")
-        Task.objects.update(due_at=Now() - timedelta(minutes=12))
-        assert "3 tasks of mail wait for 12 min: no worker is alive." in read(admin_client, "now")
+        Task.objects.update(due_at=Now() - timedelta(hours=3))
+        assert "3 tasks of mail wait for 3 h: no worker is alive." in read(admin_client, "now")
         store.beat("w", "host", 1, 2, ["default"])
         page = read(admin_client, "now")
-        assert "3 tasks of mail wait for 12 min: no worker takes from it." in page
+        assert "3 tasks of mail wait for 3 h: no worker takes from it." in page
 
     def test_says_that_nothing_is_wrong_if_nothing_is(
         self, admin_client: Client, monkeypatch: pytest.MonkeyPatch
@@ -156,6 +158,31 @@ class TestTasks:
         assert seen == sorted(seen, reverse=True)
 
 
+def test_what_belongs_together_is_drawn_with_states_and_links(admin_client: Client) -> None:
+    with durable():
+        (add.s(1, 2) | group(add.s(number) for number in range(10)) | add.s()).delay()
+    first = Task.objects.get()
+    page = read(admin_client, "task", first.pk)
+    assert "to come" in page
+    deliver(first)
+    members = list(Task.objects.order_by("pk"))
+    deliver(members[0])
+    for pk in (first.pk, members[0].pk, members[9].pk):
+        page = read(admin_client, "task", pk)
+        assert page.count('class="node') == 9, page
+        assert "4 more" in page
+        assert f"{add.name}: done" in page
+        assert "to come" in page
+    for row in members[1:]:
+        deliver(row)
+    body = Task.objects.get()
+    assert ">ready<" in read(admin_client, "task", first.pk)
+    deliver(body)
+    page = read(admin_client, "task", body.pk)
+    assert "to come" not in page
+    assert reverse("console:task", args=[first.pk]) in page
+
+
 class TestDeeds:
     def test_a_failed_task_is_started_again_once_under_its_id(self, admin_client: Client) -> None:
         call = fails.delay_on_commit("a")
@@ -218,6 +245,35 @@ class TestDeeds:
         assert "paused" in read(admin_client, "queues")
         admin_client.post(reverse("console:do", args=["resume"]), {"queue": "default"})
         assert len(hold()) == 1
+
+    def test_a_paused_task_waits_in_its_queue_while_others_are_taken(
+        self, admin_client: Client
+    ) -> None:
+        add.delay_on_commit(1, 2)
+        effect.delay_on_commit("a")
+        admin_client.post(reverse("console:do", args=["pause"]), {"task": add.name})
+        assert f"{add.name} is paused by admin" in read(admin_client, "now")
+        [row] = hold()
+        assert row.task == effect.name
+        assert [lane.queue for lane in store.lanes(["default"])] == []
+        assert "Resume" in read(admin_client, "queues")
+        admin_client.post(reverse("console:do", args=["resume"]), {"task": add.name})
+        [row] = hold()
+        assert row.task == add.name
+
+    def test_a_worker_is_told_once_to_stop_and_that_is_written_down(
+        self, admin_client: Client
+    ) -> None:
+        store.beat("w", "host", 1, 2, ["default"])
+        assert "Stop it" in read(admin_client, "workers")
+        for expected in ("stops with its next sign of life", "was told to stop before"):
+            answer = admin_client.post(
+                reverse("console:do", args=["stop"]), {"worker": "w"}, follow=True
+            )
+            assert expected in answer.content.decode()
+        assert store.beat("w", "host", 1, 2, ["default"]).stop == "admin"
+        assert "admin wants it to" in read(admin_client, "workers")
+        assert Deed.objects.get().target == "w"
 
     def test_nothing_can_be_done_while_it_is_read_only(
         self, admin_client: Client, settings: Any

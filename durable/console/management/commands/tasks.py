@@ -8,18 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 
 from durable.console import deeds, filters, life, listing
-from durable.queue import conf as queue
 from durable.queue import overview
-from durable.queue.endings import pause
+from durable.queue.endings import pause as pausing
 
 COLUMNS = ("id", "state", "task", "queue", "at", "attempt", "says")
 
 
 class Command(BaseCommand):
-    """Lists and shows tasks, starts them again, discards and cancels them, pauses queues.
+    """Lists and shows tasks, starts them again, discards and cancels them, pauses queues and tasks.
 
     FILTER is that of the console: task:mail state:failed older:1h
     """
@@ -32,8 +30,12 @@ class Command(BaseCommand):
             "what",
             choices=("list", "show", "retry", "discard", "cancel", "pause", "resume", "queues"),
         )
-        parser.add_argument("words", nargs="*", metavar="FILTER, ID or QUEUE")
+        parser.add_argument("words", nargs="*", metavar="FILTER, ID or NAME")
         parser.add_argument("--json", action="store_true", help="for programs")
+        parser.add_argument(
+            "--task", action="append", default=[], metavar="NAME",
+            help="a task to pause or to resume, in whatever queue it is called",
+        )  # fmt: skip
         parser.add_argument("--limit", type=int, default=50, help="of a list")
         parser.add_argument(
             "--yes", action="store_true", help="do it; without this, say what would be done"
@@ -51,7 +53,11 @@ class Command(BaseCommand):
             elif what == "show":
                 self._show(words, options["json"])
             elif what in ("pause", "resume"):
-                self._pause(what, words, options["who"] or _who())
+                who = options["who"] or _who()
+                self._pause(what, [("queue", one) for one in words], who)
+                self._pause(what, [("task", one) for one in options["task"]], who)
+                if not (words or options["task"]):
+                    raise CommandError(f"what? manage.py tasks {what} mail, or --task NAME")
             else:
                 self._do(what, words, options)
         except filters.FilterError as error:
@@ -98,14 +104,9 @@ class Command(BaseCommand):
             elif value not in (None, ""):
                 self.stdout.write(f"{name}: {value}")
 
-    def _pause(self, what: str, words: list[str], who: str) -> None:
-        if not words:
-            raise CommandError(f"name the queues to {what}: manage.py tasks {what} mail")
-        for name in words:
-            with transaction.atomic(using=queue.alias()):
-                changed = pause.pause(name, who) if what == "pause" else pause.resume(name)
-                if changed:
-                    deeds.note(what, who, name)
+    def _pause(self, what: str, named: list[tuple[pausing.Kind, str]], who: str) -> None:
+        for kind, name in named:
+            changed = deeds.pause(what, who, kind, name)
             self.stdout.write(f"{name} is {what}d{'' if changed else ' already'}")
 
     def _do(self, what: str, words: list[str], options: dict[str, Any]) -> None:
