@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,17 @@ def test_it_scrapes_web_and_looks_after_the_alerts(prometheus: Any) -> None:
     assert target["health"] == "up", target["lastError"]
     [group] = prometheus("rules")["groups"]
     assert {rule["health"] for rule in group["rules"]} == {"ok"}
+
+
+def test_make_up_says_where_the_dashboards_are(stack: Stack, prometheus: Any) -> None:
+    said = stack.run(
+        "sh", "-c", ". deploy/compose/running.sh; dashboards",
+        env={"COMPOSE_PROFILES": "monitoring"},
+    ).stdout  # fmt: skip
+    assert re.match(r"dashboards: http://127\.0\.0\.1:\d+ \(admin; password: docker compose", said)
+    password = "/volumes/secrets/monitoring/grafana_password"
+    kept = stack.compose("run", "--rm", "--no-deps", "secrets", "wc", "-c", password).stdout
+    assert int(kept.split()[0]) > 40
 
 
 def test_a_page_of_another_name_does_not_reach_it(prometheus: Any) -> None:

@@ -225,5 +225,8 @@ def test_from_outside_a_role_that_is_down_and_two_images_are_named() -> None:
     assert (found["beat"].level, found["beat"].says) == (Level.FAIL, "none runs")
     assert found["worker"].says == "1 of 2 well (running healthy, running unhealthy)"
     assert found["image"].says == "web, worker: 1; worker: 2"
+    asked = {"containers": roles, "wanted": ["web", "prometheus"]}
+    found = {line.name: line for line in outside.lines(asked)}
+    assert (found["prometheus"].level, found["prometheus"].says) == (Level.FAIL, "none runs")
     [disk] = outside.lines({"disks": [{"name": "/", "used": 0.9}]})
     assert disk.level == Level.WARN
