@@ -15,6 +15,7 @@ from celery import shared_task, signals
 from celery.exceptions import Reject
 from django.db import Error, connection, transaction
 
+from durable.queue import progress
 from durable.queue.batch import process
 from durable.queue.endings.cancel import cancel
 from durable.queue.models import Task
@@ -132,6 +133,23 @@ def long(self: Any, label: str, fail: str = "") -> str:
     if fail == "after":
         raise ValueError(label)
     return "not used"
+
+
+@shared_task(bind=True)
+def tells_how_far(self: Any, label: str) -> str:
+    """Return what another connection sees of its progress."""
+    write(label)
+    self.progress(1, 2, "half")
+    seen, task_id = [], self.request.id  # another thread has another request
+
+    def look() -> None:
+        seen.append(progress.look(task_id).message)
+        connection.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    return seen[0]
 
 
 @shared_task

@@ -147,6 +147,7 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
         lambda: group([more.beside.s().set(concurrency_key="L")] * 4).delay(),
         "SUCCESS 1, SUCCESS 1, SUCCESS 1, SUCCESS 1", [],
     ),
+    "progress": (lambda: more.tells_how_far.delay("N"), "SUCCESS 'half'", ["N"]),
     "cancelled": (lambda: more.cancels_itself.delay("J"), "REVOKED TaskRevokedError", []),
     "cancelled, atomic=False": (
         lambda: more.cancels_itself_in_steps.delay("K"), "REVOKED TaskRevokedError", ["K before"],

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import content_disposition_header
@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_safe
 
+from durable.queue import events
 from durable.web.problems import problem
 
 from .errors import UploadError
@@ -90,19 +91,22 @@ def detail(request: HttpRequest, report_id: UUID) -> HttpResponse:
 @never_cache
 @login_required
 @require_safe
-def progress(request: HttpRequest, report_id: UUID) -> HttpResponse:
-    """Return the progress as JSON, for the page that shows it live; a cheap query."""
-    report = (
-        reports_of(request.user)
-        .filter(pk=report_id)
-        .only("state", "chunks_done", "chunks_total")
-        .first()
-    )
-    if report is None:
+def progress(request: HttpRequest, report_id: UUID) -> HttpResponseBase:
+    """Tell the progress to the page that shows it live, as events or as JSON; a cheap query."""
+
+    def look() -> dict[str, Any] | None:
+        reports = reports_of(request.user).filter(pk=report_id)
+        report = reports.only("state", "chunks_done", "chunks_total").first()
+        if report is None:
+            return None
+        return {
+            "state": report.state, "finished": report.is_finished, "progress": report.progress,
+        }  # fmt: skip
+
+    found = look()
+    if found is None:
         return problem(404, detail="The report was deleted.")
-    return JsonResponse(
-        {"state": report.state, "finished": report.is_finished, "progress": report.progress}
-    )
+    return events.answer(request, look, found)
 
 
 @never_cache

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django_celery_results.models import ChordCounter, GroupResult, TaskResult
 
 from durable.journal import keep
-from durable.queue.models import Pace, Seen
+from durable.queue.models import Pace, Progress, Seen
 
 from .batches import delete_older
 
@@ -60,8 +60,9 @@ def _newest_expired_chord(limit: object) -> int | None:
 
 @shared_task
 def purge_seen() -> int:
-    """Delete what is over: calls that may be written again, rates that nothing was held back by."""
+    """Delete what is over: calls that may be written again, old rates, progress of old tasks."""
     now = timezone.now()
+    delete_older(Progress._meta.db_table, "task_id", "at", now - timedelta(days=1))
     delete_older(Pace._meta.db_table, "key", "since_at", now - timedelta(days=1))
     return delete_older(Seen._meta.db_table, "id", "until", now)
 

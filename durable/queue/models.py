@@ -144,6 +144,25 @@ class Pace(models.Model):
         return self.key
 
 
+class Progress(models.Model):
+    """How far a task is, as it has last said."""
+
+    task_id = models.CharField(primary_key=True, max_length=255)
+    row_id = models.BigIntegerField(null=True)
+    attempt = models.IntegerField()
+    done = models.FloatField()
+    total = models.FloatField(null=True)
+    message = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "durable_progress"
+        indexes = [models.Index("at", name="durable_progress_at")]
+
+    def __str__(self) -> str:
+        return f"{self.task_id} {self.done}"
+
+
 class Pause(models.Model):
     """A queue, or a task, of which no worker takes rows until it is resumed."""
 

@@ -23,7 +23,7 @@ from durable.journal import entry
 from durable.journal.entry import End
 
 from . import conf
-from .states import FAR, STATES
+from .states import CASE, FAR, STATES
 
 
 def run(sql: str, params: Any = ()) -> list[tuple[Any, ...]]:
@@ -402,6 +402,12 @@ def drop(row_id: int, worker: str, end: End | None = None) -> None:
             SELECT id FROM mine""",
         {"the_row": row_id, "the_worker": worker, **ending},
     )
+
+
+def state(row_id: int) -> tuple[str, int] | None:
+    """Return the state of a row and its attempts, if it is there."""
+    rows = run(f"SELECT {CASE}, attempt FROM durable_task WHERE id = %s", [row_id])
+    return (rows[0][0], rows[0][1]) if rows else None
 
 
 def is_newest(row_id: int, attempt: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from celery.exceptions import Ignore
 from django.db import connections, transaction
+from django.db.models.query import ModelIterable, QuerySet
 
 from .. import conf, store
 from . import eager, notify, publishing, template, unique
@@ -134,7 +135,8 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
     """Write the rows of many calls of *task*, ``CHUNK`` by one statement; return how many.
 
     :param arguments: a tuple or list of positional arguments, a dict of named ones, or any other
-        value as the only argument; a queryset's ``iterator()`` is read a chunk at a time.
+        value as the only argument. A queryset is read by a cursor of the server, a chunk at a time,
+        and not kept; of models, the argument is the primary key.
     """
     app, count = task.app, 0
     if unique.of(task, options):
@@ -143,9 +145,9 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
             "no dedupe=; call the task once for each: `task.unique(…).delay_on_commit(…)`"
         )
     here, shared = bool(app.conf.task_always_eager), template.is_shared(task, options)
-    source = iter(arguments)
     _drop_if_cut()
     with atomic_unless_already():
+        source = iter(_read(arguments))
         while chunk := list(islice(source, CHUNK)):
             calls, made = [], None
             for item in chunk:
@@ -167,6 +169,14 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
                     notify.after_commit(name)
             count += len(calls)
     return count
+
+
+def _read(arguments: Iterable[Any]) -> Iterable[Any]:
+    if not isinstance(arguments, QuerySet):
+        return arguments
+    if issubclass(arguments._iterable_class, ModelIterable):
+        arguments = arguments.values_list("pk", flat=True)
+    return arguments.iterator(chunk_size=CHUNK)
 
 
 def _split(item: Any) -> tuple[Any, Any]:

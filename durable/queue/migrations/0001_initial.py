@@ -55,6 +55,22 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Progress',
+            fields=[
+                ('task_id', models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ('row_id', models.BigIntegerField(null=True)),
+                ('attempt', models.IntegerField()),
+                ('done', models.FloatField()),
+                ('total', models.FloatField(null=True)),
+                ('message', models.TextField()),
+                ('at', models.DateTimeField()),
+            ],
+            options={
+                'db_table': 'durable_progress',
+                'indexes': [models.Index(models.F('at'), name='durable_progress_at')],
+            },
+        ),
+        migrations.CreateModel(
             name='Pause',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

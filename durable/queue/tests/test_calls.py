@@ -12,6 +12,7 @@ from celery import chord
 from celery.app import routes
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
+from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -273,6 +274,23 @@ class TestMany:
         assert set(Task.objects.values_list("queue", flat=True)) == {"mail"}
         assert Task.objects.filter(due_at__gt=timezone.now()).count() == 7
         assert Task.objects.values("task_id").distinct().count() == 7
+
+    def test_a_queryset_is_read_by_a_cursor_of_the_server(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(calls, "CHUNK", 3)
+        groups = Group.objects.bulk_create(Group(name=str(number)) for number in range(7))
+        insert_many, cursors, held = store.insert_many, [], Group.objects.order_by("name")
+
+        def insert(*rows: Any) -> None:
+            cursors.append(store.run("SELECT count(*) FROM pg_cursors")[0][0])
+            insert_many(*rows)
+
+        monkeypatch.setattr(store, "insert_many", insert)
+        assert effect.map_on_commit(held) == 7
+        assert cursors == [1, 1, 0], "with the last row it has ended"
+        assert held._result_cache is None, "nothing of it is kept"
+        assert [args for args, _ in args_of_rows()] == [[group.pk] for group in groups]
 
     @pytest.mark.parametrize("shared", [True, False])
     def test_write_the_rows_that_each_call_alone_would(

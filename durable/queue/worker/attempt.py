@@ -114,6 +114,7 @@ class Attempt:
         self.keeps: frozenset[str] = frozenset()  # columns that a retry leaves as they are
         self.replacement: Any = None  # what replace() was called with
         self._asked_at = time.monotonic()
+        self.told_at = float("-inf")  # how far it is
         self._is_asking = self._is_gone = False  # its row is gone, or is another attempt's
 
     @property

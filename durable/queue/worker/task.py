@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -14,7 +15,7 @@ from celery.exceptions import Ignore, Retry
 from celery.result import AsyncResult
 from celery.utils import uuid
 
-from .. import conf, results
+from .. import conf, progress, results
 from ..caller import calls, publishing, template, unique
 from ..caller.options import refuse_too_large
 from ..limits import Limit
@@ -86,7 +87,7 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         Each is a tuple or list of arguments, a dict of named ones, or one argument alone. One
         statement writes a thousand rows, and no more than these are held in memory::
 
-            remind.map_on_commit(Customer.objects.values_list("pk").iterator())
+            remind.map_on_commit(Customer.objects.filter(is_late=True))  # by their primary keys
 
         :param options: of ``apply_async()``, for each call.
         """
@@ -110,6 +111,20 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         :param within: instead: so long after the other call, whatever has become of it.
         """
         return unique.Unique(self, unique.once(self.name, key, while_, within))
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the task is; others see it at once, though its transaction is open.
+
+        Written twice a second at most, and once it is all done; between two of these it costs
+        nothing. Called as a function, the task tells nobody.
+        """
+        attempt = current(self.request)
+        now = time.monotonic()
+        if attempt is None or (now - attempt.told_at < progress.EVERY and done != total):
+            return
+        attempt.told_at = now
+        row_id = attempt.row_id if attempt.ticket else None
+        progress.tell(self.request.id, row_id, attempt.number, done, total, message)
 
     def cancelled(self) -> bool:
         """Return whether this attempt is to end: it was cancelled, or taken over by another.

@@ -1,10 +1,8 @@
-// Shows how the work on a report gets on, and the report once it is there.
+// Shows how the work on a report gets on, and the report once it is there; events.js brings the news.
 
-const SECOND = 1000;
 const section = document.getElementById("progress");
 const find = (name) => document.getElementById(`progress-${name}`);
 const bar = find("bar");
-let failures = 0;
 let spoken = -1;
 
 function show({ state, progress: { done, total } }) {
@@ -26,28 +24,8 @@ function show({ state, progress: { done, total } }) {
   }
 }
 
-async function poll() {
-  try {
-    const response = await fetch(section.dataset.url, { headers: { Accept: "application/json" } });
-    if (!response.ok) throw new Error(response.status);
-    const body = await response.json();
-    failures = 0;
-    if (body.finished) {
-      location.reload();
-      return;
-    }
-    show(body);
-  } catch (error) {
-    failures += 1;
-    if (error.message === "404") {
-      location.reload();
-      return;
-    }
-    find("text").textContent = "The server does not answer; trying again…";
-  }
-  // Not while nobody looks, and ever more rarely while the server doesn't answer.
-  const wait = Math.min(SECOND * 2 ** failures, 30 * SECOND);
-  setTimeout(() => (document.hidden ? addEventListener("visibilitychange", poll, { once: true }) : poll()), wait);
-}
-
-poll();
+section.addEventListener("events:data", ({ detail }) => (detail.finished ? location.reload() : show(detail)));
+section.addEventListener("events:gone", () => location.reload());
+section.addEventListener("events:away", () => {
+  find("text").textContent = "The server does not answer; trying again…";
+});
