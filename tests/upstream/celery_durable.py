@@ -17,9 +17,6 @@ call_command("migrate", verbosity=0)
 call_command("createcachetable", verbosity=0)
 settings.DURABLE_DELAY = True
 
-BACKEND = "durable.results.backend:DatabaseBackend"
-
-
 #: Their tests want Redis for what each backend can do; some classes of them test Redis alone.
 FOR_ALL = ("test_canvas.py", "test_tasks.py", "test_group_chains.py")
 
@@ -39,7 +36,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Put the backend where Celery's conftest reads it."""
     from t.integration import conftest as celerys  # type: ignore[import-not-found]
 
-    celerys.TEST_BACKEND = AsRedis(BACKEND)
+    celerys.TEST_BACKEND = AsRedis(celerys.TEST_BACKEND)
 
 
 @pytest.fixture(scope="session")

