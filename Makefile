@@ -71,6 +71,10 @@ restore: ## put a dump in the database's place: FROM=file, or a second: AT="2026
 rotate-secret: ## replace a password or key: NAME=secret_key (postgres, redis; compose: metrics_token); ENV=prod for a cluster's
 	@$(if $(ENV),$(PYTHON) deploy/k8s/rotate-secret "$(ENV)",deploy/compose/rotate-secret) "$(NAME)"
 
+.PHONY: upgrade-postgres
+upgrade-postgres: ## move compose's database to another version: TO=19; back: TO=18 FORCE=1; delete what was kept: FORGET=18
+	@deploy/compose/upgrade-postgres $(if $(FORGET),forget "$(FORGET)","$(TO)")
+
 .PHONY: doctor
 doctor: ## show the state of all parts, and what to do: compose's, else `make run`'s; ENV=prod for a cluster's; JSON=1
 	@$(PYTHON) deploy/doctor "$(ENV)" $(if $(JSON),--json)

@@ -13,6 +13,7 @@ import warnings
 from importlib.util import find_spec
 from typing import Any
 
+import django
 from csp.constants import NONE, SELF
 
 from durable import __version__
@@ -70,7 +71,7 @@ INSTALLED_APPS = [
     "ninja",  # serves Swagger UI from here instead of from a CDN
     "django_celery_results",
     "django_celery_beat",
-    "django_tasks",  # Django 6's framework for tasks; Django 6 itself needs no entry
+    *(["django_tasks"] if django.VERSION < (6,) else []),  # Django 6's framework for tasks
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import Group
-from django_tasks import TaskContext, task
+from typing import Any
 
+from django.contrib.auth.models import Group
+
+from durable.django_tasks.tests.api import TaskContext, task
 from tests.durable_tasks import write
 
 
 @task(takes_context=True)
-def tells(context: TaskContext, label: str) -> list[str]:
+def tells(context: TaskContext[..., Any], label: str) -> list[str]:
     """Write an effect, and return who runs it."""
     write(label)
     return context.task_result.worker_ids

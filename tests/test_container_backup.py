@@ -46,8 +46,8 @@ def started(stack: Stack) -> set[tuple[str, str]]:
 
 
 @contextmanager
-def load(stack: Stack) -> Iterator[None]:
-    """Have a user created, and a task called with each, again and again."""
+def load(stack: Stack, name: str = "load") -> Iterator[None]:
+    """Have a user created, *name* and a number, and a task called with each, again and again."""
     code = (
         "import itertools\n"
         "from proj.celery import debug_task\n"
@@ -55,7 +55,7 @@ def load(stack: Stack) -> Iterator[None]:
         "from django.db import transaction\n"
         "for number in itertools.count():\n"
         "    with transaction.atomic():\n"
-        "        User.objects.create(username=f'load-{number}')\n"
+        f"        User.objects.create(username=f'{name}-{{number}}')\n"
         "        debug_task.delay_on_commit()\n"
         "    if not number: print('goes', flush=True)\n"
     )

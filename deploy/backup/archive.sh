@@ -94,6 +94,11 @@ take_base_if_due() {
 # Deletes what leads to no second of the last BACKUP_MOMENTS_DAYS.
 trim() {
   limit=$(date -u -d "$BACKUP_MOMENTS_DAYS days ago" +%Y%m%dT%H%M%SZ)
+  # Of a server that is no more: of another machine, or of the version before.
+  for path in "$BACKUP_DIR"/archive/*; do
+    [ "$path" != "$ARCHIVE" ] && [ -z "$(find "$path" -type f -mtime "-$BACKUP_MOMENTS_DAYS" | head -n 1)" ] || continue
+    rm -rf "${path:?}"
+  done
   oldest=$(bases | cut -d / -f 3 | awk -v limit="$limit" '$0 <= limit { last = $0 } NR == 1 { first = $0 } END { print last != "" ? last : first }')
   [ -n "$oldest" ] || return 0
   for name in $(bases | cut -d / -f 3); do

@@ -24,7 +24,7 @@ service() {
   grep -q '^connect_timeout=' "$TEMP/url" || echo connect_timeout=10 >>"$TEMP/services"
 }
 
-# Makes `sql live ...` and `sql drill ...` work, and sets DATABASE to the name of the roles' own.
+# Makes `sql live ...`, `sql drill ...` and `sql next ...` work, and sets DATABASE to the name of the roles' own.
 use_database() {
   from=BACKUP_DATABASE_URL
   url=$(setting BACKUP_DATABASE_URL)
@@ -44,6 +44,12 @@ use_database() {
     service drill "$url" BACKUP_DRILL_URL
     # shellcheck disable=SC2034
     DRILL_ON=drill
+  fi
+  # Its certificate, if it has one, is for the name in the URL.
+  if [ -n "${BACKUP_NEXT_ADDRESS:-}" ]; then
+    service next "$(setting "$from")" "$from"
+    echo "hostaddr=$BACKUP_NEXT_ADDRESS" >>"$TEMP/services"
+    DRILL_ON=next
   fi
   attempt sql live "$DATABASE" -c 'SELECT 1' >/dev/null && return
   # A database that isn't there (yet) can be restored.

@@ -32,6 +32,11 @@ recover() {
   mkdir -m 0700 "$MOMENT"
   say "recovering $text UTC from the base backup $base"
   attempt tar -xzf "$BACKUP_DIR/archive/$base/base.tar.gz" -C "$MOMENT" || explain "the base backup $base can't be unpacked"
+  version=$(cat "$MOMENT/PG_VERSION")
+  case $("$programs/postgres" --version) in
+  *" $version."* | *" $version"[a-z]*) ;;
+  *) fail "AT='$text' (UTC): the server was of PostgreSQL $version then, and only that can recover it: POSTGRES_VERSION=$version make restore AT='$text'" ;;
+  esac
   : >"$MOMENT/recovery.signal"
   echo 'local all all trust' >"$TEMP/hba"
   : >"$TEMP/ident"
@@ -109,6 +114,9 @@ moment() {
 drill_moment() {
   # shellcheck source=archive.sh
   . "$HERE/archive.sh"
+  [ -d "$BACKUP_DIR/archive" ] || return 0
+  # Not of the server before an upgrade, which another version would have to recover.
+  SYSTEM=$(on_server 'SELECT system_identifier FROM pg_control_system()')
   first=$(bases | head -n 1 | cut -d / -f 3)
   [ -n "$first" ] || return 0
   began=$(date +%s)

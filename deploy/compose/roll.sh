@@ -11,7 +11,7 @@ lock_stack() {
   [ -z "${STACK_LOCKED:-}" ] && command -v flock >/dev/null || return 0
   exec 9<compose.yaml
   flock --nonblock 9 || {
-    echo "$1: another up, rollback or rotate-secret is at work here; waiting for it" >&2
+    echo "$1: another up, rollback, rotate-secret or upgrade-postgres is at work here; waiting for it" >&2
     flock 9
   }
   export STACK_LOCKED=true

@@ -6,7 +6,8 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
-from django_tasks import TaskContext, task
+
+from .api import TaskContext, task
 
 
 @task()
@@ -21,7 +22,7 @@ def first() -> None:
 
 
 @task(takes_context=True)
-def context(context: TaskContext, *, context_of: str = "") -> Any:
+def context(context: TaskContext[..., Any], *, context_of: str = "") -> Any:
     """Return what it is told of itself."""
     told = context.task_result
     return [context.attempt, told.id, told.status, told.kwargs, len(told.worker_ids)]

@@ -13,15 +13,24 @@ from django.contrib.auth.models import Group
 from django.core.checks import run_checks
 from django.db import transaction
 from django.utils import timezone
-from django_tasks import TaskResultStatus, default_task_backend, task, task_backends
-from django_tasks.exceptions import InvalidTaskError, TaskResultDoesNotExist, TaskResultMismatch
-from django_tasks.signals import task_enqueued, task_finished, task_started
 
 from durable.journal.models import Entry
 from durable.queue.models import Task as Row
 from durable.testing.tasks import Tasks
 
 from . import tasks as own
+from .api import (
+    InvalidTask,
+    TaskResultDoesNotExist,
+    TaskResultMismatch,
+    TaskResultStatus,
+    default_task_backend,
+    task,
+    task_backends,
+    task_enqueued,
+    task_finished,
+    task_started,
+)
 
 
 @pytest.fixture
@@ -163,7 +172,7 @@ def test_one_in_quarantine_has_failed_until_a_person_decides(tasks: Tasks) -> No
 
 
 def test_a_task_inside_of_a_function_is_refused() -> None:
-    with pytest.raises(InvalidTaskError, match="module level"):
+    with pytest.raises(InvalidTask, match="module level"):
 
         @task()
         def local() -> None: ...
@@ -182,7 +191,7 @@ def test_options_are_those_of_celerys_tasks(settings: Any) -> None:
     made = task(backend="long")(function)
     celerys = current_app.tasks[made.module_path]
     assert (celerys.atomic, celerys.max_retries) == (False, 7)
-    with pytest.raises(InvalidTaskError, match="Queue 'mail'"):
+    with pytest.raises(InvalidTask, match="Queue 'mail'"):
         made.using(queue_name="mail", backend="default")
 
 

@@ -94,11 +94,10 @@ class SecretRotated(Verb):
 
 
 class PostgresPassword(Verb):
-    """The password of PostgreSQL: the old one is good for no new connection from then on."""
+    """The password of PostgreSQL."""
 
     name = "postgres-password"
     what = "`make rotate-secret` of PostgreSQL"
-    noticed = True
 
     def inject(self, scene: Scene) -> None:
         if not scene.stack.script("deploy/compose/rotate-secret", "postgres"):
