@@ -49,7 +49,7 @@ def started(stack: Stack) -> set[tuple[str, str]]:
 def load(stack: Stack, name: str = "load") -> Iterator[None]:
     """Have a user created, *name* and a number, and a task called with each, again and again."""
     code = (
-        "import itertools\n"
+        "import itertools, time\n"
         "from proj.celery import debug_task\n"
         "from django.contrib.auth.models import User\n"
         "from django.db import transaction\n"
@@ -57,6 +57,7 @@ def load(stack: Stack, name: str = "load") -> Iterator[None]:
         "    with transaction.atomic():\n"
         f"        User.objects.create(username=f'{name}-{{number}}')\n"
         "        debug_task.delay_on_commit()\n"
+        "    time.sleep(0.02)\n"
         "    if not number: print('goes', flush=True)\n"
     )
     command = ["docker", "compose", "exec", "-T", "web", "python", "manage.py", "shell"]
