@@ -27,7 +27,7 @@ CREATE INDEX durable_journal_failed ON durable_journal (ended_at)
 CREATE INDEX durable_journal_failed_id ON durable_journal (id)
     WHERE state IN ('FAILURE', 'REJECTED');
 CREATE INDEX durable_journal_periodic ON durable_journal
-    ((substring(headers from '"periodic_task_name": "((?:[^"\\]|\\.)*)"')), id)
+    ((substring(headers from '"periodic_task_name": "((?:[^"\\\\]|\\\\.)*)"')), id)
     WHERE headers LIKE '%"periodic_task_name": "%';
 
 CREATE TABLE durable_log (
