@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
 from celery.signals import before_task_publish
 from django.db import connection
 
 from . import record
+from .mode import BASELINE
+
+if TYPE_CHECKING:  # the two have the same types
+    from django.tasks import task
+else:
+    try:
+        from django.tasks import task
+    except ImportError:  # Django 5.2
+        from django_tasks import task
 
 SENT_AT = "chaos_sent_at"
 
@@ -21,6 +30,14 @@ def effect(operation: str, seconds: float) -> None:
     """Work for a while, then append a row; all of it is one transaction."""
     time.sleep(seconds)
     record.executed(operation)
+
+
+if not BASELINE:  # Django's API, which the documentation's settings don't have
+
+    @task()
+    def short_effect(operation: str, seconds: float) -> None:
+        """The same, called by Django's own API for tasks."""
+        effect.run(operation, seconds)
 
 
 @shared_task(bind=True, atomic=False)

@@ -56,6 +56,14 @@ def _call(task: Any, *args: Any, **options: Any) -> None:
         task.apply_async_on_commit(args, **options)
 
 
+def _call_short(each: dict[str, Any]) -> None:
+    """Call 7 of 10 by Django's API for tasks: with what else is called, half of the load."""
+    if BASELINE or int(each["id"][-1]) >= 7:
+        _call(tasks.effect, each["id"], each["seconds"])
+    else:
+        tasks.short_effect.enqueue(each["id"], each["seconds"])
+
+
 def _call_chain(each: dict[str, Any]) -> None:
     both = chain(
         tasks.effect.si(each["id"], each["seconds"]),
@@ -72,7 +80,7 @@ def _call_chain(each: dict[str, Any]) -> None:
 
 #: What enqueues an operation of each kind.
 CALLS: dict[str, Callable[[dict[str, Any]], None]] = {
-    "short": lambda each: _call(tasks.effect, each["id"], each["seconds"]),
+    "short": _call_short,
     "long": lambda each: _call(tasks.long_effect, each["id"], each["seconds"]),
     "later": lambda each: _call(tasks.effect, each["id"], each["seconds"], countdown=5),
     "retry": lambda each: _call(tasks.second_try, each["id"]),

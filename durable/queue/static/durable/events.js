@@ -49,7 +49,7 @@ function follow(element) {
   addEventListener("pagehide", () => source && source.close());
 }
 
-function show({ currentTarget: element, detail: { state, done, total, message } }) {
+function show({ target: element, detail: { state, done, total, message } }) {
   const bar = element.querySelector("progress");
   if (total) bar.max = total;
   if (done !== null) bar.value = done;
