@@ -161,6 +161,23 @@ def test_what_retention_deletes_goes_from_the_storage_too_and_the_proven_one_sta
         assert len(there) == 2
 
 
+def test_the_other_half_waits_where_there_is_no_storage_and_ends_when_it_is_told(
+    tmp_path: Path,
+) -> None:
+    """As in the pod of k8s/components/archive, whose volume may be all that there is."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "durable.backups.serve"],
+        cwd=ROOT, env={"PATH": os.environ["PATH"], "BACKUP_DIR": str(tmp_path)},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    said = process.stdout.readline()
+    process.terminate()
+    assert said == "backup: BACKUP_STORE_URL is not set: nothing leaves this volume\n"
+    assert process.wait(60) == 0
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_the_other_half_the_script_says_which_service_is_missing(
     backups: Backups, s3: dict[str, str]
 ) -> None:
