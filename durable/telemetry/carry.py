@@ -6,8 +6,8 @@ OpenTelemetry and Sentry add their headers where Celery sends a message; a row t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 #: ``spans.ids`` and ``spans.call``, if there are spans.
@@ -15,17 +15,13 @@ ids: Callable[[], dict[str, str]] | None = None
 call: Callable[[Any, dict[str, Any]], AbstractContextManager[dict[str, Any]]] | None = None
 
 
-@contextmanager
-def carrying(task: Any, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the options of a call of *task* with the current trace among its headers.
+def carrying(task: Any, options: dict[str, Any]) -> AbstractContextManager[dict[str, Any]]:
+    """Hold the span of a call of *task*; its options have the current trace among their headers.
 
     What is there already stays: that of a retry.
     """
-    if call is None:
-        yield _with_sentrys(options)
-        return
-    with call(task, options) as traced:
-        yield _with_sentrys(traced)
+    options = _with_sentrys(options)
+    return nullcontext(options) if call is None else call(task, options)
 
 
 def _with_sentrys(options: dict[str, Any]) -> dict[str, Any]:

@@ -113,6 +113,9 @@ def call(task: Any, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with _span(f"send {task.name}", SpanKind.PRODUCER, attributes):
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
+        if isinstance(inner := headers.get("headers"), dict):
+            # Sentry's, which hide those outside from the task (celery#4875).
+            headers = {**headers, "headers": {**inner, **carrier}}
         yield {**options, "headers": {**headers, **carrier}}
 
 
