@@ -115,7 +115,7 @@ def _box(node: Node, place: tuple[int, int], here: bool) -> SafeString:
     if node.id is None or here:
         return box
     to = reverse("console:task", args=[node.id])
-    return format_html('<a href="{}" aria-label="{}">{}</a>', to, label, box)
+    return format_html('<a href="{}">{}</a>', to, box)
 
 
 def outcomes(kinds: Sequence[str], label: str) -> SafeString:
