@@ -5,6 +5,9 @@ settings.py takes these over. docs/delivery.md says what they are about.
 
 from __future__ import annotations
 
+from durable.alerts.conf import ALERT as _ALERT
+from durable.alerts.conf import PING as _PING
+from durable.canary.conf import CANARY as _CANARY
 from durable.console.conf import OPS as _OPS
 from durable.journal.conf import HISTORY as _HISTORY
 from durable.results.conf import RESULTS as _RESULTS
@@ -27,5 +30,6 @@ DURABLE_MESSAGE_MAX_BYTES = env.integer("DURABLE_MESSAGE_MAX_BYTES", 512 * 1024)
 # --- Results, beat, journal: declared in the conf.py of each, below durable/ ---------------------
 
 _declared = _OPS.given(env) | _HISTORY.given(env) | _RESULTS.given(env) | _BEAT.given(env)
+_declared |= _ALERT.given(env) | _PING.given(env) | _CANARY.given(env)
 globals().update(_declared)
 DURABLE_PREPARE = _declared["RESULTS_PREPARE"]  # the same statements and connections; and LISTEN

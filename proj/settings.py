@@ -85,6 +85,8 @@ INSTALLED_APPS = [
     "durable.health",
     "durable.metrics",
     "durable.schedules",
+    "durable.canary",
+    "durable.alerts",
     "durable.schema",
     "durable.static",
     "durable.housekeeping",
@@ -102,6 +104,7 @@ MIDDLEWARE = [
     "durable.health.middleware.ProbeMiddleware",
     "durable.metrics.middleware.MetricsMiddleware",
     "durable.telemetry.middleware.TraceMiddleware",  # OTEL_EXPORTER_OTLP_ENDPOINT
+    "durable.metrics.requests.RequestMetrics",
     "durable.web.problems.ApiProblems",
     "django.middleware.security.SecurityMiddleware",
     "durable.static.middleware.StaticFiles",

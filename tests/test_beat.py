@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
+from durable.alerts.models import Alert
+from durable.alerts.tests.receiver import listening
+from durable.canary.models import Canary
 from durable.health.tests.healthcheck import Health, healthcheck
+from durable.queue.models import Task
 
 from .cable import Cable, through
 from .fixtures_worker import StartRole, database_url, wait_for
@@ -49,12 +55,26 @@ def beat_health(tmp_path: Path) -> Callable[..., Health]:
     return check
 
 
+@pytest.fixture
+def half_said() -> None:
+    """A task in quarantine, which a leader before has seen for an hour, and then died."""
+    now = timezone.now()
+    Task.objects.create(task="t", queue="mail", body="[]", quarantined_at=now)
+    hour = now - timedelta(hours=1)
+    Alert.objects.create(rule="TasksInQuarantine", labels={"queue": "mail"}, value=1, since=hour)
+
+
 def test_a_schedule_fires_and_a_change_in_the_admin_is_picked_up(
-    start_role: StartRole, every_second: PeriodicTask, admin_client: Client
+    start_role: StartRole, every_second: PeriodicTask, admin_client: Client, half_said: None
 ) -> None:
     start_role("worker", **PROBES)
-    start_role("beat", **PROBES)
-    wait_for(lambda: ran("5") >= 3, "the task ran three times")
+    with listening() as receiver:
+        urls = {"ALERT_URL": f"{receiver.url}/hook", "HEARTBEAT_PING_URL": f"{receiver.url}/ping"}
+        start_role("beat", **PROBES, **urls)
+        wait_for(lambda: ran("5") >= 3, "the task ran three times")
+        wait_for(lambda: receiver.pings, "the leader has looked")
+        assert receiver.said == [("firing", ["TasksInQuarantine"])]
+    wait_for(Canary.objects.exclude(done_at=None).exists, "the canary came to its end")
 
     url = f"/admin/django_celery_beat/periodictask/{every_second.pk}/change/"
     initial = admin_client.get(url).context["adminform"].form.initial

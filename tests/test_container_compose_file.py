@@ -244,6 +244,16 @@ def test_with_a_server_elsewhere_every_role_has_a_way_out(clone: Path, name: str
     assert all("default" in services[role]["networks"] for role in ROLES)
 
 
+@pytest.mark.parametrize("names", [("ALERT_URL",), ("ALERT_EMAIL", "HEARTBEAT_PING_URL")])
+def test_beat_alone_has_a_way_out_if_it_is_to_say_alerts(
+    clone: Path, names: tuple[str, ...]
+) -> None:
+    services = config(clone, **dict.fromkeys(names, "x://elsewhere"))["services"]
+    assert sorted(services["beat"]["networks"]) == ["backend", "default"]
+    assert list(services["migrate"]["networks"]) == ["backend"]
+    assert "x://elsewhere" not in str(services["beat"])
+
+
 def test_another_projects_image_is_never_run_and_this_one_is_that_of_the_tree(clone: Path) -> None:
     def image(**env: str) -> tuple[str, str]:
         service = config(clone, **env)["services"]["secrets"]

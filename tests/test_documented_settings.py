@@ -12,6 +12,8 @@ import pytest
 from django.conf import settings
 
 from durable.accounts.conf import ACCOUNT
+from durable.alerts.conf import ALERT, PING
+from durable.canary.conf import CANARY
 from durable.console.conf import OPS
 from durable.environment.celery_settings import options
 from durable.environment.reader import Reader
@@ -50,7 +52,7 @@ def assignments(name: str, before: str = "(?:#(?: e.g. )?)?") -> dict[str, str]:
 @pytest.mark.parametrize("file", [".env.example", "k8s/base/app.env"])
 def test_every_name_is_read_somewhere(file: str) -> None:
     source = "".join(path.read_text() for path in (ROOT / "proj").glob("*settings.py"))
-    parts = (ACCOUNT, BEAT, HISTORY, OPS, RESULTS)
+    parts = (ACCOUNT, ALERT, PING, CANARY, BEAT, HISTORY, OPS, RESULTS)
     declared = {name for part in (*parts, telemetry) for name in part.given(Reader({}))}
     for name in assignments(file):
         celerys = name.removeprefix("CELERY_") in options()

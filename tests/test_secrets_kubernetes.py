@@ -35,6 +35,8 @@ APP = {
     "celery_broker_url",
     "email_url",
     "metrics_token",
+    "alert_url",
+    "heartbeat_ping_url",
     "owner_database_url",
     "backup_database_url",
     "backup_drill_url",
@@ -90,6 +92,8 @@ def test_what_is_missing_is_made_and_fits_together(kubectl: Kubectl, api: Api) -
         "secret_key_fallbacks",
         "beat_database_url",
         "email_url",
+        "alert_url",
+        "heartbeat_ping_url",
         "backup_drill_url",
     }
     made = {app["secret_key"], app["metrics_token"], postgres["password"], redis["password"]}

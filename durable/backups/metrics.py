@@ -10,6 +10,10 @@ from django.utils import timezone
 
 from .models import Backup, Moment
 
+#: Seconds, from which on a proven dump, or one off the machine, is old: a night that went wrong and
+#: half of the next day. And the archive, which is written each minute.
+OLD, ARCHIVE_OLD = 129_600, 900
+
 
 def proven_age(now: datetime | None = None) -> float | None:
     """Return how many seconds of work a restore of the last proven backup would lose.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from durable.backups.metrics import OLD
+from durable.canary.conf import LATE as CANARY_LATE
+
 from .snapshot import Snapshot
 from .words import duration, many, size
 
 #: Seconds. A row that is ready for so long is late; a transaction open for so long is stuck.
 LATE, STUCK = 30.0, 300.0
-#: Seconds, from which on a backup is old.
-BACKUP = 26 * 3600.0
 #: Parts of a limit.
 NEAR = 0.85
 
@@ -47,6 +48,19 @@ def _no_worker(now: Snapshot) -> Iterator[Finding]:
                     f"Add {one.name} to WORKER_QUEUES of a worker, or start one for it.",
                     f"queue:={one.name} state:ready",
                 )  # fmt: skip
+
+
+def _canaries(now: Snapshot) -> Iterator[Finding]:
+    for one in now.queues:
+        # One that waits behind others is their matter (_backlog).
+        if one.canary and one.canary > CANARY_LATE and one.takers and not one.ready:
+            yield Finding(
+                "bad",
+                f"The canary of {one.name} has not come to its end for {duration(one.canary)}: "
+                f"workers take from it, and their tasks do not end.",
+                "See what runs the longest, and a worker's log; stop one that stands still.",
+                f"queue:={one.name} state:running",
+            )  # fmt: skip
 
 
 def _stuck(now: Snapshot) -> Iterator[Finding]:
@@ -179,7 +193,7 @@ def _leaks(now: Snapshot) -> Iterator[Finding]:
 
 
 def _backup(now: Snapshot) -> Iterator[Finding]:
-    if now.backup is not None and now.backup > BACKUP:
+    if now.backup is not None and now.backup > OLD:
         says = (
             "There are backups, and none of them is proven."
             if now.backup == float("inf")
@@ -189,8 +203,8 @@ def _backup(now: Snapshot) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
-    _no_worker, _stuck, _failing, _quarantine, _beat, _broker, _paused, _backlog, _slow, _versions,
-    _leaks, _backup,
+    _no_worker, _canaries, _stuck, _failing, _quarantine, _beat, _broker, _paused, _backlog, _slow,
+    _versions, _leaks, _backup,
 )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
 
 from durable.backups.metrics import proven_age
+from durable.canary import metrics as canary
 from durable.database import locks
 from durable.database.server import Server, server
 from durable.journal.minutes import BOUNDS
@@ -21,7 +21,7 @@ from durable.journal.models import Entry, Minute
 from durable.queue import conf as queue
 from durable.queue import metrics, overview
 from durable.schedules import broker_state
-from durable.schedules.entry import Entry as Periodic
+from durable.schedules.late import Late, late
 
 #: Seconds that an answer is good for.
 KEEP = 1.0
@@ -48,6 +48,8 @@ class Queue(NamedTuple):
     failures: list[int]
     takers: int
     paused: bool
+    #: Seconds that its canary takes; ``None``: it has none.
+    canary: float | None = None
 
     @property
     def empty_in(self) -> float | None:
@@ -65,13 +67,6 @@ class Failures(NamedTuple):
     times: int
     last: datetime
     id: int
-
-
-class Late(NamedTuple):
-    """A periodic task that should have run."""
-
-    name: str
-    seconds: float
 
 
 class Snapshot(NamedTuple):
@@ -118,7 +113,7 @@ def take() -> Snapshot:
         )
         return Snapshot(
             now, _queues(now, workers, running, minutes), workers, running,
-            overview.quarantined(), _failures(now), _late(),
+            overview.quarantined(), _failures(now), late(),
             f"{holder.name} at {holder.address}" if holder else "",
             server(queue.alias()), broker, proven_age(now), _marks(workers, now),
             _slower(minutes, now),
@@ -150,7 +145,7 @@ def _queues(
             ends[one.queue][place] += one.done + one.failed + one.revoked
             failures[one.queue][place] += one.failed
     taken = [one.queues.split(",") for one in workers if one.alive]
-    paused = overview.paused()
+    paused, canaries = overview.paused(), canary.seconds()
     names = {*metrics.queues(), *waiting, *ends, *ended, *(one.queue for one in running)}
     found = []
     for name in sorted(names):
@@ -160,7 +155,7 @@ def _queues(
             Queue(
                 name, here.ready, here.scheduled, sum(one.queue == name for one in running),
                 oldest, called[name], ended[name], failed[name], ends[name], failures[name],
-                sum(name in one for one in taken), name in paused,
+                sum(name in one for one in taken), name in paused, canaries.get(name),
             )
         )  # fmt: skip
     return found
@@ -179,20 +174,6 @@ def _failures(now: datetime) -> list[Failures]:
         group[0] += 1
     found = [Failures(*kind, *group) for kind, group in groups.items()]
     return sorted(found, key=lambda one: -one.times)[:8]
-
-
-def _late() -> list[Late]:
-    found = []
-    for model in PeriodicTask.objects.filter(enabled=True).select_related(
-        "interval", "crontab", "solar", "clocked"
-    ):
-        try:
-            seconds = Periodic(model).missed_by()
-        except Exception:  # noqa: S112 - a schedule that makes no sense; beat says so
-            continue
-        if seconds > 60:
-            found.append(Late(model.name, seconds))
-    return sorted(found, key=lambda one: -one.seconds)
 
 
 def _marks(workers: list[overview.Worker], now: datetime) -> list[int]:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 from django_celery_beat.models import PeriodicTask
 
+from durable.backups.metrics import OLD
 from durable.backups.models import Backup
 from durable.database.asked import Asked
 from durable.doctor.examine import examine
@@ -73,6 +74,7 @@ def _now(
         request, "now", viewer, status, snapshot=snapshot, away=bool(error), findings=found,
         calm=diagnosis.calm(snapshot) if snapshot else "", lines=lines,
         alive=[one for one in snapshot.workers if one.alive] if snapshot else [],
+        backup_old=OLD,
     )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connections
+
 FUNCTION = "durable_sessions"
 COLUMNS = {
     "datname": "name",
@@ -38,3 +40,23 @@ def relation(cursor: Any) -> str:
     """Return what to select from: the function, or the server's own view where nobody lends it."""
     cursor.execute("SELECT to_regprocedure(%s) IS NOT NULL", [f"{FUNCTION}()"])
     return f"{FUNCTION}()" if cursor.fetchone() == (True,) else "pg_stat_activity"
+
+
+#: Applications that are told apart.
+APPLICATIONS = 20
+
+
+def by_application(alias: str) -> dict[tuple[str, ...], float]:
+    """Return how many sessions of the database *alias* each application has, by its name.
+
+    :raises django.db.Error: it is away.
+    """
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            f"""SELECT coalesce(nullif(application_name, ''), 'other'), count(*)
+               FROM {relation(cursor)}
+               WHERE datname = current_database() AND backend_type = 'client backend'
+               GROUP BY 1 ORDER BY 2 DESC LIMIT %s""",  # noqa: S608 - a name from above
+            [APPLICATIONS],
+        )
+        return {(name,): float(count) for name, count in cursor.fetchall()}

@@ -6,21 +6,18 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from functools import cache
-from itertools import islice
-from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
+from django.db import DEFAULT_DB_ALIAS
 
 from durable.database.server import server
+from durable.database.sessions import by_application
 from durable.schedules import broker_state
+from durable.schema.missing import missing as missing_migrations
 
-from .parts import certificate, disk, schedules
+from .parts import certificate, disk
 
-#: Late schedules that are counted at most, and seconds that the ends of certificates are kept.
-MOST, KEEP = 1_000, 3600.0
+#: Seconds that the ends of certificates are kept.
+KEEP = 3600.0
 
 Gauges = Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...], float]]]
 
@@ -29,13 +26,6 @@ def metrics() -> Gauges:
     """Yield the gauges; nothing waits for another server for longer than the console does."""
     yield from _database()
     yield from _broker()
-    late = float(sum(1 for _ in islice(schedules.late_tasks(), MOST)))
-    yield (
-        "proj_schedules_late",
-        "Periodic tasks that were due, and were not called.",
-        (),
-        {(): late},
-    )
     used: dict[tuple[str, ...], float] = {(folder,): share for folder, share in disk.shares()}
     yield "proj_disk_used_ratio", "Share of a disk of web that is in use.", ("folder",), used
     ends = "When the certificate of a name ends, in seconds since 1970; 0: it is not valid."
@@ -52,9 +42,11 @@ def _database() -> Gauges:
     count, most = float(found.connections), float(found.most)
     yield "proj_database_connections", "Connections to PostgreSQL.", (), {(): count}
     yield "proj_database_connections_limit", "Connections that it takes.", (), {(): most}
+    by_name = "Sessions in this database by who holds them, as PostgreSQL lists them."
+    yield "proj_database_sessions", by_name, ("application",), by_application(DEFAULT_DB_ALIAS)
     longest = "Seconds that the oldest transaction is open; a dump's doesn't count."
     yield "proj_database_transaction_seconds", longest, (), {(): found.oldest}
-    missing = float(len(pending()))
+    missing = float(len(missing_migrations()))
     yield "proj_migrations_pending", "Migrations of web that the schema lacks.", (), {(): missing}
 
 
@@ -70,20 +62,6 @@ def _broker() -> Gauges:
         yield "proj_broker_memory_bytes", "Memory that it uses.", (), {(): memory}
         yield "proj_broker_memory_limit_bytes", "Its maxmemory; 0: none.", (), {(): limit}
         yield "proj_broker_evicted_total", "Messages thrown away for want of it.", (), {(): evicted}
-
-
-@cache
-def _on_disk() -> dict[tuple[str, str], Any]:
-    return MigrationLoader(None, ignore_no_migrations=True).disk_migrations
-
-
-def pending() -> list[tuple[str, str]]:
-    """Return the migrations of this code that were not applied; one statement."""
-    applied = set(MigrationRecorder(connections[DEFAULT_DB_ALIAS]).applied_migrations())
-    return sorted(
-        key for key, migration in _on_disk().items()
-        if key not in applied and not (migration.replaces and {*migration.replaces} <= applied)
-    )  # fmt: skip
 
 
 class _Certificates:

@@ -18,8 +18,9 @@ class Setting(NamedTuple):
 
     default: bool | int | float | str
     least: int = 0
-    #: A text that is the URL of a database.
+    #: A text that is the URL of a database, or one by HTTP.
     url: bool = False
+    web: bool = False
 
 
 class Declared:
@@ -50,4 +51,6 @@ def _read(reader: Reader, name: str, setting: Setting) -> bool | int | float | s
         return reader.integer(name, default, least)
     if isinstance(default, float):
         return reader.number(name, default, least)
+    if setting.web:
+        return reader.web_url(name)
     return reader.database_url(name) if setting.url else reader.text(name, default)

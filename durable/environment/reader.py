@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -207,6 +208,20 @@ class Reader:
             if url.count("@") > 1:  # for libpq the first one ends the password
                 raise wrong(name, url, f"{POSTGRESQL} ({addresses.ESCAPES})")
         return url or ""
+
+    def web_url(self, name: str) -> str:
+        """Return *name*, a URL that is asked for by HTTP; empty when it is not set."""
+
+        def parse(value: str) -> str:
+            found = urlsplit(value)
+            if found.scheme not in {"http", "https"} or not found.hostname:
+                raise ValueError(value)
+            found.port  # noqa: B018 - raises ValueError, too
+            if not value.isascii() or any(sign.isspace() for sign in value):
+                raise ValueError(value)
+            return value
+
+        return self.get(name, "", parse, "https://HOST/PATH or http://HOST/PATH")
 
     def database(self, name: str, hint: str) -> dict[str, Any]:
         """Return Django's connection settings from the URL in *name*; PostgreSQL only."""

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from celery import states
+from celery import current_app, states
 from celery.utils.nodenames import gethostname
 from django.conf import settings
 from kombu.utils.json import dumps
@@ -44,10 +44,12 @@ class End(NamedTuple):
 def success(task: str, result: Any, encoded: str | None, *call: Any) -> End | None:
     """Return the end of a task that has succeeded; ``None`` if there is no journal.
 
+    Nor is there an entry for a task that is declared with ``journal=False``; its failures have one.
+
     :param encoded: the result as it is stored; ``None`` of one that is not.
     :param call: its arguments, named arguments, and what hangs on it (``body()``).
     """
-    if not conf.days():
+    if not conf.days() or not getattr(current_app.tasks.get(task), "journal", True):
         return None
     found = redact(task, *call)
     if encoded is not None:

@@ -1,5 +1,7 @@
 """The app's place in Django."""
 
+from typing import Any
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,14 @@ class SchedulesConfig(AppConfig):
 
     name = "durable.schedules"
     label = "durable_schedules"
+
+    def ready(self) -> None:
+        from celery.signals import beat_init
+
+        beat_init.connect(_start_chores)
+
+
+def _start_chores(sender: Any, **kwargs: Any) -> None:
+    from .chores import Chores
+
+    Chores(sender).start()

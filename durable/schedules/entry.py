@@ -106,14 +106,32 @@ class Entry(ModelEntry):  # type: ignore[misc]
         model.enabled = False
 
     def missed_by(self) -> float:
-        """Return how many seconds ago the task should have run.
+        """Return how many seconds ago the task should have run; 0 or less: it is not late.
 
-        0 for one with a single time, and for one that has never run: upstream counts its last run
-        as 30 years ago, so that it starts at its ``start_time``.
+        The first run counts from the task's last change on, as beat counts it, or is at its
+        ``start_time``.
         """
-        if self.model.one_off or self.model.clocked_id or self.stored[0] is None:
+        model, (last_run_at, count) = self.model, self.stored
+        now = timezone.now()
+        if not model.enabled or (model.expires and model.expires <= now):
             return 0.0
-        return -self._remaining(self.last_run_at).total_seconds()
+        if (model.one_off or model.clocked_id) and count:
+            return 0.0
+        since = last_run_at or model.date_changed
+        if since is None:
+            return 0.0
+        late: float = -self._remaining(since).total_seconds()
+        if model.start_time is None:
+            return late
+        begun: float = (now - model.start_time).total_seconds()
+        if last_run_at is None and not model.clocked_id:
+            return min(begun, (now - since).total_seconds())
+        return min(late, begun)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a missed run may be skipped: it has run, and will have another time."""
+        return not (self.model.one_off or self.model.clocked_id or self.stored[0] is None)
 
     def save(self) -> None:
         """Do nothing: each tick has written what there is."""

@@ -223,6 +223,11 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
         super().close()
         self.leader.close()
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the database could not be reached in the last tick."""
+        return self._outage
+
     def _database_failed(self, error: Error) -> None:
         self._reached = False
         if only_reads(error):

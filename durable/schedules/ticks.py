@@ -55,7 +55,8 @@ def commit(entry: Entry) -> bool:
     with transaction.atomic(using=alias, durable=True):
         with connections[alias].cursor() as cursor:
             cursor.execute(_BOUNDS)
-        if not conf.get("RUN_MISSED") and (late := entry.missed_by()) > conf.LATE:
+        skips = entry.repeats and not conf.get("RUN_MISSED")
+        if skips and (late := entry.missed_by()) > conf.LATE:
             logger.warning("beat: %s was due %.0f s ago; it is skipped", entry.name, late)
             if entry.write(last_run_at=model.last_run_at):
                 _missed(entry, late, f"due {late:.0f} s before beat came to it (BEAT_RUN_MISSED)")

@@ -9,10 +9,11 @@ import pytest
 from django.utils import timezone
 
 from durable.console import diagnosis
-from durable.console.snapshot import Failures, Late, Queue, Snapshot
+from durable.console.snapshot import Failures, Queue, Snapshot
 from durable.database.server import Server
 from durable.queue.overview import Worker
 from durable.schedules import broker_state
+from durable.schedules.late import Late
 
 NOW = timezone.now()
 QUIET = Queue("mail", 0, 0, 0, None, 0, 0, 0, [], [], 1, False)
@@ -36,6 +37,9 @@ def mail(**changes: Any) -> list[Queue]:
          "3 tasks of mail wait for 12 min: no worker takes from it."),
         ({"queues": mail(ready=3, oldest=LONG, takers=0), "workers": []},
          "3 tasks of mail wait for 12 min: no worker is alive."),
+        ({"queues": mail(canary=LONG)},
+         "The canary of mail has not come to its end for 12 min: workers take from it, and their "
+         "tasks do not end."),
         ({"queues": mail(ready=900, oldest=LONG, called=60, ended=90)},
          "mail is behind: 900 tasks, the oldest ready for 12 min; 60 come and 90 end a minute, "
          "empty in 30 min."),

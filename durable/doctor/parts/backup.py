@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from durable.backups.metrics import proven_age
+from durable.backups import metrics
 from durable.backups.models import Backup
 
 from ..line import Level, Line, graded
 
-#: Seconds: 36 hours, as the alert has it, and a week.
-OLD = (129_600, 604_800)
+#: Seconds: as the alert has it, and a week.
+OLD = (metrics.OLD, 604_800)
 
 
 def lines() -> Iterator[Line]:
     """Yield its age; where no backup is made at all, that is the line."""
     do = "`make backup`, then `make restore-drill`; each night: docs/backups.md"
-    age = proven_age()
+    age = metrics.proven_age()
     if age is None:
         yield Line("backup", "", Level.WARN, "none is made here", do)
         return

@@ -6,10 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.db.migrations.exceptions import InconsistentMigrationHistory
-from django.db.migrations.executor import MigrationExecutor
 
 from durable.database.session import reason
+from durable.schema.missing import missing
 from durable.schema.progress import Progress, add_wait_option
 
 
@@ -33,17 +32,15 @@ class Command(BaseCommand):
 
     def missing(self) -> str:
         """Return what is missing, or nothing."""
-        connection = connections[DEFAULT_DB_ALIAS]
         try:
-            executor = MigrationExecutor(connection)
-            plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        except (DatabaseError, InconsistentMigrationHistory) as error:
-            connection.close()
+            found = missing()
+        except DatabaseError as error:
+            connections[DEFAULT_DB_ALIAS].close()
             return f"the database: {reason(error)}"
-        if not plan:
+        if not found:
             return ""
-        first = f"{plan[0][0].app_label}.{plan[0][0].name}"
+        from_ = f"{len(found)} from {'.'.join(found[0])} on"
         return (
-            f"migrations, {len(plan)} from {first} on: `docker/entrypoint.sh migrate` applies them "
+            f"migrations, {from_}: `docker/entrypoint.sh migrate` applies them "
             "(compose: the service migrate; Kubernetes: kubectl logs deploy/web -c schema)"
         )

@@ -1,0 +1,37 @@
+"""The settings of this app: ``ALERT_<NAME>`` and ``HEARTBEAT_PING_URL``."""
+
+from __future__ import annotations
+
+from durable.environment.declared import Declared, Setting
+
+ALERT = Declared(
+    "ALERT",
+    # Where a JSON is sent to: Alertmanager's webhook, with Slack's `text` (send.py).
+    URL=Setting("", web=True),
+    # Addresses, with commas, that get a mail.
+    EMAIL=Setting(""),
+    # Hours until an alert that goes on is said again.
+    REPEAT_HOURS=Setting(24, least=1),
+)
+PING = Declared(
+    "HEARTBEAT",
+    # Asked for each minute while all is well: who is not asked any more raises the alarm.
+    PING_URL=Setting("", web=True),
+)
+
+get = ALERT.get
+
+
+def ping_url() -> str:
+    """Return the URL that is asked for while all is well; empty: none."""
+    return str(PING.get("PING_URL"))
+
+
+def addresses() -> list[str]:
+    """Return whom a mail is sent to."""
+    return [part.strip() for part in str(get("EMAIL")).split(",") if part.strip()]
+
+
+def asked() -> bool:
+    """Return whether anything is to be looked at: there is one to be told."""
+    return bool(get("URL") or addresses() or ping_url())
