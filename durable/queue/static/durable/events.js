@@ -1,4 +1,5 @@
-// Follows what an element's data-events names: by server-sent events, or by asking now and then. The
+// Follows what an element's data-events names: by server-sent events, or by asking now and then where as
+// many streams are open as there may be. Not by EventSource, to which that answer would be an error. The
 // element gets "events:data" with each word, "events:away" while there is none, and "events:gone".
 
 const SECOND = 1000;
@@ -6,47 +7,54 @@ const SECOND = 1000;
 function follow(element) {
   const url = element.dataset.events;
   const say = (name, detail) => element.dispatchEvent(new CustomEvent(`events:${name}`, { detail }));
+  const leaving = new AbortController();
   let failures = 0;
-  let source = null;
+  let finished = false;
 
-  // Not while nobody looks, and ever more rarely while the server doesn't answer.
-  function later(go) {
-    const wait = Math.min(SECOND * 2 ** failures, 30 * SECOND);
-    setTimeout(() => (document.hidden ? document.addEventListener("visibilitychange", go, { once: true }) : go()), wait);
+  function tell(body) {
+    finished = body.finished;
+    say("data", body);
   }
 
-  async function poll() {
+  async function read(stream) {
+    const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (!finished) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const events = (text + value).split("\n\n");
+      text = events.pop();
+      for (const event of events) {
+        const line = event.split("\n").find((one) => one.startsWith("data: "));
+        if (line) tell(JSON.parse(line.slice("data: ".length)));
+      }
+    }
+    await reader.cancel();
+  }
+
+  async function ask() {
     try {
-      const response = await fetch(url, { headers: { Accept: "application/json" } });
+      const headers = { Accept: "text/event-stream, application/json" };
+      const response = await fetch(url, { headers, signal: leaving.signal });
       if (response.status === 404) return say("gone");
       if (!response.ok) throw new Error(response.status);
-      const body = await response.json();
       failures = 0;
-      say("data", body);
-      if (body.finished) return;
+      const streams = response.headers.get("Content-Type").startsWith("text/event-stream");
+      await (streams ? read(response.body) : response.json().then(tell));
     } catch {
+      if (leaving.signal.aborted) return;
       failures += 1;
       say("away");
     }
-    later(poll);
+    if (finished) return;
+    // Not while nobody looks, and ever more rarely while the server doesn't answer.
+    const wait = Math.min(SECOND * 2 ** failures, 30 * SECOND);
+    setTimeout(() => (document.hidden ? document.addEventListener("visibilitychange", ask, { once: true }) : ask()), wait);
   }
 
-  function stream() {
-    source = new EventSource(url);
-    source.onmessage = (event) => {
-      const body = JSON.parse(event.data);
-      say("data", body);
-      if (body.finished) source.close();
-    };
-    // It comes again by itself, unless the answer is no stream: as many as there may be are open.
-    source.onerror = () => {
-      if (source.readyState === EventSource.CLOSED) poll();
-    };
-  }
-
-  if (window.EventSource) stream();
-  else poll();
-  addEventListener("pagehide", () => source && source.close());
+  addEventListener("pagehide", () => leaving.abort());
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
+  ask();
 }
 
 function show({ target: element, detail: { state, done, total, message } }) {
