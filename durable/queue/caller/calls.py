@@ -11,7 +11,7 @@ from typing import Any
 
 from celery.exceptions import Ignore
 from django.db import connections, transaction
-from django.db.models.query import ModelIterable, QuerySet
+from django.db.models.query import QuerySet
 
 from .. import conf, store
 from . import eager, notify, publishing, template, unique
@@ -174,7 +174,7 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
 def _read(arguments: Iterable[Any]) -> Iterable[Any]:
     if not isinstance(arguments, QuerySet):
         return arguments
-    if issubclass(arguments._iterable_class, ModelIterable):
+    if not arguments.query.has_select_fields:
         arguments = arguments.values_list("pk", flat=True)
     return arguments.iterator(chunk_size=CHUNK)
 

@@ -19,6 +19,10 @@ pytestmark = pytest.mark.django_db
 HALF_AN_HOUR, HOUR = 1800.0, 3600.0
 
 
+#: Before the test, which may begin minutes after all of them were collected.
+Ago = timedelta
+
+
 def ago(seconds: float) -> Any:
     return timezone.now() - timedelta(seconds=seconds)
 
@@ -33,14 +37,14 @@ def changed(seconds: float, **fields: Any) -> None:
     ("fields", "seconds"),
     [
         ({}, HALF_AN_HOUR),
-        ({"last_run_at": ago(HALF_AN_HOUR + 30)}, None),
+        ({"last_run_at": Ago(seconds=HALF_AN_HOUR + 30)}, None),
         ({"enabled": False}, None),
-        ({"expires": ago(10)}, None),
-        ({"start_time": ago(-10)}, None),
-        ({"start_time": ago(600)}, 600),
+        ({"expires": Ago(seconds=10)}, None),
+        ({"start_time": Ago(seconds=-10)}, None),
+        ({"start_time": Ago(seconds=600)}, 600),
         ({"last_run_at": None}, HALF_AN_HOUR),
-        ({"last_run_at": None, "start_time": ago(600)}, 600),
-        ({"last_run_at": None, "start_time": ago(9000)}, HOUR),
+        ({"last_run_at": None, "start_time": Ago(seconds=600)}, 600),
+        ({"last_run_at": None, "start_time": Ago(seconds=9000)}, HOUR),
         ({"one_off": True, "total_run_count": 1}, None),
         ({"one_off": True, "last_run_at": None}, HALF_AN_HOUR),
     ],
@@ -51,7 +55,9 @@ def changed(seconds: float, **fields: Any) -> None:
 def test_a_task_is_late_from_the_time_that_beat_would_have_called_it(
     fields: dict[str, Any], seconds: float | None
 ) -> None:
-    changed(HOUR, **fields)
+    now = timezone.now()
+    at = {name: now - one if isinstance(one, Ago) else one for name, one in fields.items()}
+    changed(HOUR, **at)
     found = [one.seconds for one in late()]
     assert found == ([] if seconds is None else [pytest.approx(seconds, abs=120)])
 
