@@ -106,7 +106,7 @@ RULES = [
     Rule("TasksWaitTooLong", Above("proj_oldest_ready_seconds", 600, ("queue",)), 5, CRITICAL,
          "A task in queue {queue} has waited for {value:duration}."),
     Rule("CanaryLate", Above("proj_canary_seconds", CANARY_LATE, ("queue",)), 5, CRITICAL,
-         "The canary of queue {queue} has not come to its end for {value:duration}."),
+         "The canary of queue {queue} is late by {value:duration}."),
     Rule("TasksFail",
          Share("proj_tasks_failed_total", ("proj_tasks_failed_total", "proj_tasks_done_total"),
                5, 0.2, _OF_TASK, ("task",)), 5, WARNING,
