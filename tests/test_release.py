@@ -26,7 +26,7 @@ ROOT = Path(settings.BASE_DIR)
 #: What may be shipped. LGPL is linked to, never changed: psycopg, python-crontab.
 ALLOWED = {
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "LGPL-3.0-only", "MIT", "MPL-2.0",
-    "3-Clause BSD License", "PSF-2.0", "Unlicense",
+    "PSF-2.0", "Unlicense",
 }  # fmt: skip
 
 

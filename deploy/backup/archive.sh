@@ -9,13 +9,6 @@ SLOT=proj_backup
 on_server() { sql live "$DATABASE" -c "$1"; }
 
 archive() {
-  # A cluster starts all at once: an end would count as a crash, each after a longer pause.
-  tries=0
-  until pg_isready --quiet --dbname service=live || [ "$((tries += 1))" -gt 150 ]; do
-    [ "$tries" -ne 1 ] || say "waiting for PostgreSQL"
-    sleep 2 &
-    wait "$!" || true
-  done
   attempt on_server 'SELECT system_identifier FROM pg_control_system()' >"$TEMP/system" || explain "the server's number can't be read"
   SYSTEM=$(cat "$TEMP/system")
   ARCHIVE=$BACKUP_DIR/archive/$SYSTEM

@@ -51,12 +51,23 @@ use_database() {
     echo "hostaddr=$BACKUP_NEXT_ADDRESS" >>"$TEMP/services"
     DRILL_ON=next
   fi
+  [ "$action" != archive ] || wait_for_server
   attempt sql live "$DATABASE" -c 'SELECT 1' >/dev/null && return
   # A database that isn't there (yet) can be restored.
   # shellcheck disable=SC2154
   if [ "$action" != restore ] || ! grep -q 'database ".*" does not exist' "$TEMP/error"; then
     explain "$DATABASE can't be reached"
   fi
+}
+
+# A service is started with its server: an end would count as a crash, each after a longer pause.
+wait_for_server() {
+  tries=0
+  until pg_isready --quiet --dbname service=live || [ "$((tries += 1))" -gt 150 ]; do
+    [ "$tries" -ne 1 ] || say "waiting for PostgreSQL"
+    sleep 2 &
+    wait "$!" || true
+  done
 }
 
 # sql SERVICE DATABASE [psql's options]: values come out bare, separated by tabs.

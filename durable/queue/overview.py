@@ -92,18 +92,6 @@ def limited() -> dict[str, int]:
     return {row[0]: row[1] for row in found}
 
 
-def keys() -> list[tuple[str, int, int, int | None, float | None]]:
-    """Return the keys with most rows: key, how many have a place and wait, at once, a second."""
-    found = store.run(
-        f"""SELECT key, count(*) FILTER (WHERE eligible_at IS NULL)::int,
-                count(eligible_at)::int, min(at_once), min(rate)
-            FROM (SELECT key, eligible_at, at_once, rate FROM durable_task
-                WHERE key IS NOT NULL AND quarantined_at IS NULL LIMIT {CAP}) AS first
-            GROUP BY 1 ORDER BY 3 DESC, 2 DESC, 1 LIMIT 50"""
-    )
-    return [(row[0], row[1], row[2], row[3], row[4]) for row in found]
-
-
 def ids_of(state: str) -> RawSQL:
     """Return the ids of the ``FIRST`` ready or scheduled rows of a lane, as a subquery."""
     lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
