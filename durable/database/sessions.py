@@ -37,7 +37,7 @@ def lend(cursor: Any) -> None:
 
 
 def relation(cursor: Any) -> str:
-    """Return what to select from: the function, or the server's own view where nobody lends it."""
+    """Return what to select from: the function if it is there, else the server's own view."""
     cursor.execute("SELECT to_regprocedure(%s) IS NOT NULL", [f"{FUNCTION}()"])
     return f"{FUNCTION}()" if cursor.fetchone() == (True,) else "pg_stat_activity"
 

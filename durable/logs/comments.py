@@ -4,7 +4,7 @@ In front: PostgreSQL cuts off the end of long ones, in `pg_stat_activity` and in
 
     /* request_id=8f0c… task_id=61b2… task=apps.shop.tasks.charge */ SELECT …
 
-Statements that are prepared go without: each would be another one, which nobody runs again. Those
+Statements that are prepared go without: each would be another one, which is never run again. Those
 are the queue's own, and all of a connection that has ``prepare_threshold`` in its OPTIONS.
 """
 

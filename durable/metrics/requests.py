@@ -30,7 +30,7 @@ BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 INTERVAL = 10.0
 #: Routes with a label of their own, the first to come; all later ones are one.
 LABELS, OTHER = 100, "other"
-#: Routes that nobody has asked for in so many days are not shown.
+#: Routes without a request in so many days are not shown.
 DAYS = 14
 
 _ADD = """INSERT INTO durable_metrics_requests AS known

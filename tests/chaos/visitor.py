@@ -53,7 +53,7 @@ class Visitor:
         self._connection.close()
 
     def _was_closed(self) -> bool:
-        """Return whether the server has said something though nobody asked: that it closes."""
+        """Return whether the server has said something unasked: that it closes."""
         sock = self._connection.sock
         if sock is None:
             return False

@@ -158,7 +158,7 @@ def test_the_leader_says_that_the_database_is_away_from_its_memory(
     assert receiver.said[1:] == [("resolved", ["NoMetrics"])]
 
 
-def test_nothing_is_looked_at_where_nobody_is_to_be_told(untaken: Task, settings: Any) -> None:
+def test_nothing_is_looked_at_where_no_channel_is_set(untaken: Task, settings: Any) -> None:
     settings.ALERT_URL = settings.ALERT_EMAIL = settings.HEARTBEAT_PING_URL = ""
     rounds(0, 5)
     assert not Alert.objects.exists()

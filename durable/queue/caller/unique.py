@@ -1,7 +1,7 @@
 """Calls that are written once: while another one waits or runs, for a time, or for an event.
 
 The database's own unique indexes decide, in the caller's transaction: no lock outlives a crash, and
-a call that is rolled back stands in nobody's way.
+a call that is rolled back blocks no other one.
 """
 
 from __future__ import annotations

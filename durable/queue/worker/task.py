@@ -116,7 +116,7 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         """Say how far the task is; others see it at once, though its transaction is open.
 
         Written twice a second at most, and once it is all done; between two of these it costs
-        nothing. Called as a function, the task tells nobody.
+        nothing. Called as a function, the task writes nothing.
         """
         attempt = current(self.request)
         now = time.monotonic()

@@ -44,7 +44,7 @@ class Command(BaseCommand):
             rule = watch.BY_NAME[key[0]]
             state = f"fires after {rule.minutes} min"
             if key in fired:
-                told = ", ".join(fired[key].told) or "nobody yet"
+                told = ", ".join(fired[key].told) or "no channel yet"
                 state = f"since {fired[key].since:%F %H:%M} UTC, told: {told}"
             self.stdout.write(f"{rule.severity:8}  {rule.name}: {says} ({state})")
         if not (found or fired):

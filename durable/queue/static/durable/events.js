@@ -47,7 +47,7 @@ function follow(element) {
       say("away");
     }
     if (finished) return;
-    // Not while nobody looks, and ever more rarely while the server doesn't answer.
+    // Not while the page is hidden, and ever more rarely while the server doesn't answer.
     const wait = Math.min(SECOND * 2 ** failures, 30 * SECOND);
     setTimeout(() => (document.hidden ? document.addEventListener("visibilitychange", ask, { once: true }) : ask()), wait);
   }
