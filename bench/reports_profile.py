@@ -16,7 +16,7 @@ from io import StringIO
 from typing import TypeVar
 
 from apps.reports import profile
-from apps.reports.csvstream import Block, CsvStream, records
+from apps.reports.csvstream import CsvStream, records
 
 from .csv_files import PIECE, flights_csv
 
@@ -44,7 +44,7 @@ def main() -> None:
     def read() -> None:
         deque(csv.reader(StringIO(data.decode(), newline="")), maxlen=0)
 
-    def cut() -> tuple[CsvStream, list[Block]]:
+    def cut() -> tuple[CsvStream, list[bytes]]:
         stream = CsvStream(1024 * 1024)
         pieces = (data[start : start + PIECE] for start in range(0, len(data), PIECE))
         blocks = [block for piece in pieces for block in stream.feed(piece)]
@@ -56,7 +56,7 @@ def main() -> None:
 
     def partials() -> list[bytes]:
         return [
-            profile.profile_chunk(records(block.data, stream.delimiter, width), width, comma=False)
+            profile.profile_chunk(records(block, stream.delimiter, width), width, comma=False)
             for block in blocks
         ]
 

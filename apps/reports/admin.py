@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from .expiry import delete_report
 from .models import Report
 
 
@@ -22,12 +19,7 @@ class ReportAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic for the
     search_fields = ("name", "owner__username", "id", "sha256")
     date_hierarchy = "created_at"
     show_full_result_count = False
-    fields = (
-        *("id", "owner", "name", "state", "error", "rows", "size_bytes", "sha256", "delimiter"),
-        *("chunks_done", "chunks_total", "idempotency_key"),
-        *("created_at", "active_at", "finished_at"),
-    )
-    readonly_fields = fields
+    exclude = ("result", "columns")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
         return super().get_queryset(request).defer("result", "columns")
@@ -37,18 +29,3 @@ class ReportAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic for the
 
     def has_change_permission(self, request: HttpRequest, obj: Report | None = None) -> bool:
         return False
-
-    # Chunks go with their report in one statement; they are never loaded to be listed or deleted.
-
-    def get_deleted_objects(
-        self, objs: Iterable[Report], request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        names = [str(report) for report in objs]
-        return names, {"reports": len(names)}, set(), []
-
-    def delete_model(self, request: HttpRequest, obj: Report) -> None:
-        delete_report(obj.pk)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Report]) -> None:
-        for pk in queryset.values_list("pk", flat=True):
-            delete_report(pk)

@@ -10,14 +10,11 @@ from django.urls import reverse
 from ninja import Header, Query, Router, Status
 
 from apps.accounts.tokens import Bearer
-from durable.web.problems import ProblemError, problems
+from durable.web.problems import problems
 
-from .errors import UploadError
-from .expiry import delete_report
 from .models import Report, report_of, reports_of
 from .schemas import Accepted, ReportDetail, ReportPage
-from .uploadhandler import receiving
-from .uploads import MAX_KEY_LENGTH
+from .uploads import receive
 
 router = Router(tags=["reports"], auth=Bearer(), by_alias=True)
 
@@ -37,7 +34,7 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         min_length=1,
-        max_length=MAX_KEY_LENGTH,
+        max_length=255,
         pattern=r"^[\x20-\x7e]+$",
         description=(
             "Any text of your own. Sent again with the same key and the same file, the request "
@@ -62,23 +59,11 @@ def create_report(
     A file that can't be used is refused with a problem: `code` names what is wrong with it, `line`
     where it is.
     """
-    try:
-        with receiving(request, request.user, idempotency_key) as incoming:
-            report = incoming.finish()
-    except UploadError as error:
-        raise _refusal(request, error) from error
+    with receive(request, idempotency_key) as incoming:
+        report = incoming.finish()
     url = reverse("api:get_report", args=[report.pk])
     response["Location"] = url
     return Status(202, {"id": report.pk, "status_url": request.build_absolute_uri(url)})
-
-
-def _refusal(request: HttpRequest, error: UploadError) -> ProblemError:
-    if error.code == "missing_file" and request.content_type != "multipart/form-data":
-        return ProblemError(415, "The body is not multipart/form-data", error.message)
-    members: dict[str, Any] = {"code": error.code} | ({"line": error.line} if error.line else {})
-    return ProblemError(
-        error.status, "The file was refused", error.message, headers=error.headers, **members
-    )
 
 
 @router.get(
@@ -115,6 +100,5 @@ def get_report(request: HttpRequest, response: HttpResponse, report_id: UUID) ->
 )
 def remove_report(request: HttpRequest, report_id: UUID) -> Status[None]:
     """Delete a report in whatever state it is; workers stop to work on it."""
-    report = report_of(request.user, report_id)
-    delete_report(report.pk)
+    report_of(request.user, report_id).delete()
     return Status(204, None)

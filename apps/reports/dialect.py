@@ -10,7 +10,7 @@ from contextlib import suppress
 from io import StringIO
 from itertools import islice
 
-from .errors import UploadError
+from durable.web.uploads import FileError
 
 #: In the order of preference. Several may split every line alike: each price of a file with
 #: semicolons holds a comma. Hardly a text holds a tab, a semicolon or a bar in every line.
@@ -38,20 +38,20 @@ REMEDY = "Save the table as CSV (UTF-8) and upload that."
 
 
 def refuse_other(head: bytes) -> None:
-    """Raise :class:`UploadError` if what begins with *head* is known to be no CSV in UTF-8."""
+    """Raise :class:`FileError` if what begins with *head* is known to be no CSV in UTF-8."""
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
-            raise UploadError("binary", f"The file is {name}, not CSV. {REMEDY}")
+            raise FileError(415, "binary", f"The file is {name}, not CSV. {REMEDY}")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or (
         0.4 * len(head) < max(head[::2].count(0), head[1::2].count(0)) == head.count(0)
     ):  # every second byte of Latin letters is zero
-        raise UploadError("wrong_encoding", f"The file is UTF-16 or UTF-32 text. {REMEDY}", 1)
+        raise FileError(422, "wrong_encoding", f"The file is UTF-16 or UTF-32 text. {REMEDY}", 1)
     if b"\0" in head:
-        raise UploadError("binary", f"The file holds zero bytes: it is binary data. {REMEDY}")
+        raise FileError(415, "binary", f"The file holds zero bytes: it is binary data. {REMEDY}")
     text = head.decode(errors="replace").removeprefix("\ufeff")
     for pattern, name in _OTHER_TEXT.items():
         if re.match(pattern, text, re.I):
-            raise UploadError("not_csv", f"The file is {name}, not CSV. {REMEDY}")
+            raise FileError(415, "not_csv", f"The file is {name}, not CSV. {REMEDY}")
 
 
 def take_hint(head: bytearray) -> str:

@@ -7,7 +7,7 @@ import uuid
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 
@@ -40,7 +40,7 @@ class Report(models.Model):
     result = models.JSONField(null=True, blank=True)
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # The upload's last sign of life; see expiry.sweep_abandoned_uploads.
+    # The upload's last sign of life; see tasks.delete_old.
     active_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -89,14 +89,8 @@ def reports_of(owner: User | AnonymousUser) -> models.QuerySet[Report]:
 
 
 def report_of(owner: User | AnonymousUser, report_id: uuid.UUID) -> Report:
-    """Return a report of *owner* with its result.
-
-    :raises Http404: there is none; whether another person has one isn't told.
-    """
-    report = Report.objects.filter(owner_id=owner.pk, pk=report_id).first()
-    if report is None:
-        raise Http404("You have no report with this id.")
-    return report
+    """Return a report of *owner* with its result; whether another person has one isn't told."""
+    return get_object_or_404(Report, owner_id=owner.pk, pk=report_id)
 
 
 class Chunk(models.Model):
@@ -105,18 +99,18 @@ class Chunk(models.Model):
     Chunks live only while their report is processed: the merge deletes them.
     """
 
-    report = models.ForeignKey(Report, on_delete=models.CASCADE, related_name="chunks")
+    # The database deletes them with their report (the migration's foreign key), and Django loads
+    # none of their data to do so.
+    report = models.ForeignKey(
+        Report, on_delete=models.DO_NOTHING, db_constraint=False, related_name="chunks"
+    )
     number = models.PositiveIntegerField()
-    first_line = models.PositiveBigIntegerField("line of the file where it begins")
-    rows = models.PositiveIntegerField()
     # UTF-8, without the header; dropped when the partial profile is stored.
     data = models.BinaryField(null=True)
-    # Parquet, as apps.reports.profile writes it.
+    # Parquet, as apps.reports.profile writes it; NULL until the chunk is profiled.
     partial = models.BinaryField(null=True)
-    done_at = models.DateTimeField(null=True)
 
     class Meta:
-        ordering = ["report", "number"]
         constraints = [
             models.UniqueConstraint(fields=["report", "number"], name="reports_chunk_number"),
         ]

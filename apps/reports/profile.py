@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
 from io import BytesIO
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -31,7 +32,6 @@ SHOWN = 100  # characters of a value that are kept; longer ones are told apart b
 MAX_VALUES = 100_000
 DAY = 86_400_000_000  # microseconds
 BEGIN, END = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999
-LARGEST = 1e150  # whose square is finite
 
 #: pandas' default ``na_values`` (pandas.read_csv), so that the totals equal those of pandas.
 NULLS = (
@@ -82,17 +82,21 @@ _PART = f"""
     ),
     looked AS (SELECT *, ({_LOOKS})::UTINYINT AS kinds FROM counted),
     read AS (
-      SELECT *, CASE  -- times: microseconds since 1970 in UTC
-        WHEN kinds & (2|4) > 0 THEN TRY_CAST(replace(value, ',', '.') AS DOUBLE)
-        WHEN kinds & 32 > 0 THEN epoch_us(TRY_CAST(value AS TIMESTAMP))
-        WHEN kinds = 64 THEN
-          epoch_us(TRY_CAST(regexp_replace(value, ' ([+-])', '\\1') AS TIMESTAMPTZ))
-      END AS num
+      SELECT
+        *, CASE  -- times: microseconds since 1970 in UTC
+          WHEN kinds & (2|4) > 0 THEN TRY_CAST(replace(value, ',', '.') AS DOUBLE)
+          WHEN kinds & 32 > 0 THEN epoch_us(TRY_CAST(value AS TIMESTAMP))
+          WHEN kinds = 64 THEN
+            epoch_us(TRY_CAST(regexp_replace(value, ' ([+-])', '\\1') AS TIMESTAMPTZ))
+        END AS num,
+        -- A day that doesn't exist is text, and so is what a report can't show, or not square.
+        CASE WHEN kinds & (32|64) > 0 THEN num BETWEEN {BEGIN} AND {END}
+          WHEN kinds & (2|4) > 0 THEN abs(num) <= 1e150 ELSE true END IS true AS fits
       FROM looked
     )
-    SELECT  -- a day that doesn't exist is text
-      col, value, n, num, n > 1 AND n * 100 > $rows AS often,
-      IF(num IS NULL AND kinds NOT IN (8, 128), 0, kinds)::UTINYINT AS kinds
+    SELECT
+      col, value, n, n > 1 AND n * 100 > $rows AS often,
+      IF(fits, num, NULL) AS num, IF(fits, kinds, 0)::UTINYINT AS kinds
     FROM read ORDER BY col, value"""  # noqa: S608 - of constants
 _COLUMNS = """
     SELECT
@@ -113,14 +117,15 @@ _BINS = """
 _VALUES = """
     WITH grouped AS (
       SELECT
-        col, IF(width > 0, num + 0, NULL) AS num,  -- -0.0 + 0 is 0.0
-        CASE kind WHEN 'integer' THEN TRY_CAST(value AS BIGINT)::VARCHAR
-          WHEN 'boolean' THEN lower(value) ELSE IF(width > 0, '', value) END AS key,
-        sum(n)::BIGINT AS count
+        col, min(num) AS num, sum(n)::BIGINT AS count,
+        CASE WHEN kind = 'integer' THEN TRY_CAST(value AS BIGINT)::VARCHAR
+          WHEN kind = 'boolean' THEN lower(value)
+          WHEN width > 0 THEN (num + 0)::VARCHAR  -- -0.0 + 0 is 0.0
+          ELSE value END AS key
       FROM parts JOIN columns USING (col)
-      WHERE value IS NOT NULL AND (is_exact OR often) GROUP BY ALL
+      WHERE value IS NOT NULL AND (is_exact OR often) GROUP BY col, key
     )
-    SELECT col, count(*) OVER (PARTITION BY col), key, num, count FROM grouped
+    SELECT col, count(*) OVER (PARTITION BY col), key, count FROM grouped
     QUALIFY row_number() OVER (PARTITION BY col ORDER BY count DESC, num, key) <= $top
     ORDER BY col, count DESC, num, key"""
 
@@ -200,56 +205,79 @@ class _Partials(AbstractFileSystem):  # type: ignore[misc] # fsspec ships no typ
 class _Column(SimpleNamespace):
     """A column as _COLUMNS finds it, and what follows from that.
 
-    :ivar kind: the first of KINDS that all values have, if a report can show them; else `text`.
+    :ivar kind: the first of KINDS that all values have, else `text`.
     :ivar width: the least power of two (of numbers, of days) of which MAX_BINS bins cover it.
     """
 
     def __init__(self, **found: Any) -> None:
         super().__init__(**found)
+        self.kind = next((name for bit, name in KINDS.items() if (self.kinds or 0) & bit), "text")
         self.mean: float | None = None
         self.width: float | None = None
-        self.kind = next((name for bit, name in KINDS.items() if (self.kinds or 0) & bit), "text")
+        self.edges = (self.first, self.last)
         if not self.count:
             self.kind = "empty"
-        elif self.kind in NUMBERS and max(-self.low, self.high) <= LARGEST:
-            self.mean = (self.total if self.kind == "integer" else self.sum) / self.count
-            self._set_width(1)
-        elif self.kind in TIMES and BEGIN <= self.low <= self.high <= END:
-            self._set_width(DAY)
         elif self.kind in NUMBERS | TIMES:
-            self.kind = "text"
+            self.edges = (self.low, self.high)
+            self.width = self._bin_width()
+        if self.kind == "integer":
+            self.edges = (self.least, self.most)
+            self.mean = self.total / self.count
+        elif self.kind in NUMBERS:
+            self.mean = self.sum / self.count
 
-    def _set_width(self, unit: int) -> None:
-        if self.low == self.high:
-            self.width = math.inf
-            return
+    def _bin_width(self) -> float:
+        low, high, unit = self.low, self.high, 1 if self.kind in NUMBERS else DAY
+        if low == high:
+            return math.inf
         # Nothing lies between two integers or two days, and 2**-13 days (about ten seconds) are
         # the least that is a whole number of microseconds.
         finest = {"integer": 0, "date": 0, "datetime": -13, "instant": -13}.get(self.kind, -1000)
-        exponent = max(finest, math.frexp((self.high - self.low) / unit)[1] - 6)
-        while self.high // (width := math.ldexp(unit, exponent)) - self.low // width >= MAX_BINS:
+        exponent = max(finest, math.frexp((high - low) / unit)[1] - 6)
+        while high // (width := math.ldexp(unit, exponent)) - low // width >= MAX_BINS:
             exponent += 1
-        self.width = width
+        return width
 
-    @property
+    def shown(self, item: Any) -> Any:
+        """Return *item*, a value or the edge of a bin, as a report has it."""
+        if item is None:
+            return None
+        if self.kind in TIMES:
+            number = min(max(float(item), BEGIN), END)
+            text = (datetime(1970, 1, 1) + timedelta(microseconds=number)).isoformat()
+            return text[:10] if self.kind == "date" else text + "Z" * (self.kind == "instant")
+        if self.kind in NUMBERS:
+            return int(item) if self.kind == "integer" else float(item)
+        if self.kind == "boolean":
+            return item == "true"
+        return item if "\0" not in item else item.partition("\0")[0] + "…"
+
     def remarks(self) -> list[str]:
-        """The guesses, each the end of a sentence."""
+        """Return the guesses, each the end of a sentence."""
         found = {
             "decimal comma": "has numbers with a decimal comma.",
             "digits": "stays text: numbers in it have zeros in front, or more than 18 digits.",
             "instant": "has times with offsets, which are shown in UTC." if self.shifted else "",
         }.get(self.kind, "")
-        cut = "has times with nine digits of a second, of which six are shown."
-        return [*filter(None, [found]), *([cut] if self.cut and self.kind in TIMES else [])]
+        is_cut = self.cut and self.kind in TIMES
+        cut = "has times with nine digits of a second, of which six are shown." if is_cut else ""
+        return [remark for remark in (found, cut) if remark]
 
-    def shown(self, number: float, whole_days: bool = False) -> int | float | str:
-        """Return *number*, a value or the edge of a bin, as a report has it."""
-        if self.kind not in TIMES:
-            return int(number) if self.kind == "integer" else float(number)
-        moment = datetime(1970, 1, 1) + timedelta(microseconds=min(max(number, BEGIN), END))
-        if self.kind == "date" or whole_days:
-            return moment.date().isoformat()
-        return moment.isoformat() + ("Z" if self.kind == "instant" else "")
+    def histogram(self, counts: dict[int, int]) -> list[dict[str, Any]] | None:
+        """Return the bins, of which those that *counts* has hold something."""
+        if self.width is None:
+            return None
+        if math.isinf(self.width):
+            low, high = map(self.shown, self.edges)
+            return [{"from": low, "to": high, "count": self.count}]
+        return [
+            {
+                "from": self.shown(number * self.width),
+                "to": self.shown((number + 1) * self.width),
+                "count": counts.get(number, 0),
+            }
+            for number in range(min(counts), max(counts) + 1)
+        ]
 
 
 def merge(
@@ -267,12 +295,11 @@ def merge(
         connection.execute(f"CREATE VIEW parts AS FROM read_parquet({paths})")
         cursor = connection.execute(_COLUMNS)
         names = [name for name, *_ in cursor.description]
-        found = [_Column(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
-        for column in found:
-            if column.cells != rows:
-                raise ValueError(f"{column.cells} cells in {rows} rows")
+        columns = [_Column(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+        if wrong := {column.cells for column in columns} - {rows}:
+            raise ValueError(f"{wrong.pop()} cells in {rows} rows")
         values = 0
-        for column in sorted(found, key=lambda column: column.distinct):
+        for column in sorted(columns, key=attrgetter("distinct")):
             values += column.distinct
             column.is_exact = column.distinct <= limit and values <= MAX_VALUES
         connection.execute(
@@ -280,68 +307,41 @@ def merge(
         )
         connection.executemany(
             "INSERT INTO columns VALUES (?, ?, ?, ?, ?)",
-            [(n, c.kind, c.mean, c.width, c.is_exact) for n, c in enumerate(found)],
+            [(n, c.kind, c.mean, c.width, c.is_exact) for n, c in enumerate(columns)],
         )
         bins, top = defaultdict(list), defaultdict(list)
         for number, *bin_ in connection.sql(_BINS).fetchall():
             bins[number].append(bin_)
         for number, *value in connection.sql(_VALUES, params={"top": TOP}).fetchall():
             top[number].append(value)
-    return [_outcome(column, bins[n], top[n]) for n, column in enumerate(found)]
+    return [_outcome(column, bins[n], top[n]) for n, column in enumerate(columns)]
 
 
 def _outcome(column: _Column, bins: list[list[Any]], values: list[list[Any]]) -> dict[str, Any]:
-    kind, width = column.kind, column.width
-
-    def value(key: str | None, number: float | None) -> Any:
-        if number is not None and width:
-            return column.shown(number)
-        if key is None or kind == "boolean":
-            return key and key == "true"
-        return key if "\0" not in key else key.partition("\0")[0] + "…"
-
-    if kind == "integer":
-        edges: list[Any] = [column.least, column.most]
-        top = [(int(key), count) for _, key, _, count in values]
-    else:
-        edges = [value(column.first, column.low), value(column.last, column.high)]
-        top = [(value(key, number), count) for _, key, number, count in values]
-    if kind == "boolean":
-        edges = [min(top)[0], max(top)[0]]
-    if not column.is_exact:  # a value that is left out is at most so frequent
-        top = [(item, count) for item, count in top if count * 100 > column.cells]
-    distinct = values[0][0] if column.is_exact and values else min(column.distinct, column.count)
+    low, high = column.edges
+    if column.kind == "boolean":
+        low, *_, high = sorted(key for _, key, _ in [*values, *values])
     deviation = None
-    if kind in NUMBERS and column.count > 1:
+    if column.kind in NUMBERS and column.count > 1:
         deviation = math.sqrt(math.fsum(bin_[2] for bin_ in bins) / (column.count - 1))
+    is_exact = column.is_exact
     return {
-        "type": _TYPES.get(kind, kind),
+        "type": _TYPES.get(column.kind, column.kind),
         "count": column.count,
         "nulls": column.cells - column.count,
-        "distinct": distinct,
-        "distinct_is_estimate": not column.is_exact,
-        "min": edges[0],
-        "max": edges[1],
+        "distinct": values[0][0] if is_exact and values else min(column.distinct, column.count),
+        "distinct_is_estimate": not is_exact,
+        "min": column.shown(low),
+        "max": column.shown(high),
         "mean": column.mean,
         "stddev": deviation,
-        "histogram": {"bins": _histogram(column, edges, bins)} if width else None,
-        "top": [{"value": item, "count": count} for item, count in top],
-        "top_is_estimate": not column.is_exact,
-        "remarks": column.remarks,
+        "histogram": column.histogram({number: count for number, count, _ in bins}),
+        "top": [
+            {"value": column.shown(key), "count": count}
+            for _, key, count in values
+            # Where not all are counted, one that is left out is at most so frequent.
+            if is_exact or count * 100 > column.cells
+        ],
+        "top_is_estimate": not is_exact,
+        "remarks": column.remarks(),
     }
-
-
-def _histogram(column: _Column, edges: list[Any], bins: list[list[Any]]) -> list[dict[str, Any]]:
-    width = column.width or 0
-    if math.isinf(width):
-        return [{"from": edges[0], "to": edges[1], "count": column.count}]
-    counts = {index: count for index, count, _ in bins}
-    days = width >= DAY and column.kind == "datetime"
-    return [
-        {
-            "from": column.shown(index * width, days),
-            "to": column.shown((index + 1) * width, days),
-            "count": counts.get(index, 0),
-        }
-        for index in range(min(counts), max(counts) + 1)
-    ]

@@ -1,4 +1,4 @@
-"""The periodic tasks of reports."""
+"""The periodic task of reports."""
 
 from datetime import timedelta
 
@@ -6,15 +6,9 @@ from durable.schedules.declare import Schedule
 
 SCHEDULES = [
     Schedule(
-        name="reports: sweep abandoned uploads",
-        task="apps.reports.tasks.sweep_abandoned_uploads",
+        name="reports: delete old ones and abandoned uploads",
+        task="apps.reports.tasks.delete_old",
         every=timedelta(minutes=5),
-        description="Deletes the uploads whose web process died; their keys can be used again.",
-    ),
-    Schedule(
-        name="reports: delete expired",
-        task="apps.reports.tasks.delete_expired",
-        every=timedelta(hours=1),
-        description="Deletes reports older than REPORTS_EXPIRE_DAYS.",
+        description="Deletes what is older than REPORTS_EXPIRE_DAYS, and uploads that broke off.",
     ),
 ]

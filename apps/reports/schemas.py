@@ -9,7 +9,6 @@ from uuid import UUID
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
-State = Literal["uploading", "processing", "done", "failed"]
 #: A number of a numeric column, true or false of a boolean one, else text (dates: ISO 8601).
 Value = bool | int | float | str
 
@@ -22,19 +21,13 @@ class Progress(Schema):
 
 
 class Bin(Schema):
-    """One bar of a histogram."""
+    """One bar of a histogram, whose bins have one width and no gaps."""
 
     # Neither name nor alias alone: `from` is a keyword of Python.
     model_config = ConfigDict(populate_by_name=True)
     start: Value = Field(alias="from", description="Inclusive")
     end: Value = Field(alias="to", description="Exclusive")
     count: int
-
-
-class Histogram(Schema):
-    """Bins of one width, without gaps."""
-
-    bins: list[Bin]
 
 
 class TopValue(Schema):
@@ -57,7 +50,7 @@ class Column(Schema):
     max: Value | None
     mean: float | None = Field(description="Of numbers")
     stddev: float | None = Field(description="Of a sample (n - 1), of numbers")
-    histogram: Histogram | None = Field(description="Of numbers and dates")
+    histogram: list[Bin] | None = Field(description="Of numbers and dates")
     top: list[TopValue] = Field(description="The most frequent values, at most 10")
     top_is_estimate: bool = Field(description="The counts of `top` are lower bounds")
 
@@ -75,7 +68,7 @@ class ReportSummary(Schema):
 
     id: UUID
     name: str = Field(description="The file's name")
-    state: State
+    state: Literal["uploading", "processing", "done", "failed"]
     progress: Progress
     error: str = Field(description="Why it failed, for a person; else empty")
     size_bytes: int

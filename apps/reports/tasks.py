@@ -1,19 +1,30 @@
-"""The tasks of reports: thin, each takes an id. What they hold on to is a row (docs/delivery.md).
+"""The tasks of reports: thin, each takes ids. What they hold on to is a row (docs/delivery.md).
 
 Each finishes once: an attempt that a later one has superseded changes nothing.
 """
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
 from typing import Any
 
 from celery import shared_task, signals
 from celery.exceptions import TaskRevokedError
+from django.conf import settings
 from django.db import OperationalError
+from django.db.models import Q
+from django.utils import timezone
 
 from proj.task import Task
 
-from . import expiry, processing
+from . import processing
+from .models import Report
+
+logger = logging.getLogger(__name__)
+
+#: An upload is abandoned after so long without a sign of life (uploads.SIGN_OF_LIFE).
+ABANDONED_AFTER = timedelta(minutes=10)
 
 
 class ReportTask(Task):
@@ -34,24 +45,7 @@ class ReportTask(Task):
         self, exc: Exception, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any
     ) -> None:
         """Say on the report that it failed for good, for a person waits for it."""
-        processing.fail(_its_id(args, kwargs), "The profile could not be put together", exc)
-
-
-class ChunkTask(ReportTask):
-    """A task that works on one chunk, whose id is its first argument."""
-
-    abstract = True
-
-    def on_failure(
-        self, exc: Exception, task_id: str, args: list[Any], kwargs: dict[str, Any], einfo: Any
-    ) -> None:
-        """Say on the chunk's report that it failed for good, and where."""
-        processing.fail_chunk(_its_id(args, kwargs), exc)
-
-
-def _its_id(args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Return the one argument of a task, however it was passed."""
-    return [*args, *kwargs.values()][0]
+        processing.fail(args[0] if args else kwargs["report_id"], exc)
 
 
 @signals.task_revoked.connect
@@ -66,19 +60,12 @@ def after_revoke(sender: Any, request: Any, **kwargs: Any) -> None:
         sender.on_failure(revoked, request.id, request.args, request.kwargs, None)
 
 
-@shared_task(base=ReportTask)
-def start_profiling(report_id: str) -> None:
-    """Call a task for every chunk of a report: one transaction, so all of them or none."""
-    for chunk_id in processing.unfinished_chunks(report_id):
-        profile_chunk.delay_on_commit(chunk_id)
-
-
-@shared_task(base=ChunkTask, bind=True, atomic=False)
-def profile_chunk(self: Task, chunk_id: int) -> None:
+@shared_task(base=ReportTask, bind=True, atomic=False)
+def profile_chunk(self: Task, report_id: str, number: int) -> None:
     """Profile one chunk; who finishes the last one calls the merge."""
-    partial = processing.profile_chunk(chunk_id)  # takes as long as it takes; holds nothing
+    partial = processing.profile_chunk(report_id, number)  # takes as long as it takes
     with self.finishing():
-        if partial is not None and (report_id := processing.store_partial(chunk_id, partial)):
+        if partial is not None and processing.store_partial(report_id, number, partial):
             merge_report.delay_on_commit(report_id)
 
 
@@ -88,16 +75,21 @@ def merge_report(self: Task, report_id: str) -> None:
     result = processing.merge(report_id)
     with self.finishing():
         if result is not None:
-            processing.store_result(report_id, result)
+            processing.finish(report_id, state=Report.State.DONE, result=result, columns=[])
 
 
 @shared_task(atomic=False)  # a transaction for each report
-def delete_expired() -> int:
-    """Delete old reports."""
-    return expiry.delete_expired()
+def delete_old() -> int:
+    """Delete reports older than ``REPORTS_EXPIRE_DAYS``, and uploads whose web process died.
 
-
-@shared_task(atomic=False)
-def sweep_abandoned_uploads() -> int:
-    """Delete the uploads whose web process died."""
-    return expiry.sweep_abandoned_uploads()
+    A process that is alive shows it in ``active_at``; one that was thought dead finds its report
+    gone, and tells its client so. The key of its upload is free again.
+    """
+    now = timezone.now()
+    old = Q(created_at__lt=now - timedelta(days=settings.REPORTS_EXPIRE_DAYS))
+    uploading = Q(state=Report.State.UPLOADING)
+    those = Report.objects.filter(old | uploading & Q(active_at__lt=now - ABANDONED_AFTER))
+    count = sum(those.filter(pk=pk).delete()[0] for pk in those.values_list("pk", flat=True))
+    if count:
+        logger.info("deleted %d reports", count)
+    return count

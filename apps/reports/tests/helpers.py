@@ -7,7 +7,7 @@ from typing import Any
 from kombu.utils.json import loads
 
 from apps.reports import tasks
-from apps.reports.models import Chunk, Report
+from apps.reports.models import Report
 from apps.reports.uploads import start_upload
 from bench.csv_files import flights_csv
 from durable.queue.models import Task
@@ -18,14 +18,18 @@ __all__ = ["called", "flights_csv", "run", "upload", "work"]
 def upload(owner: Any, data: bytes, key: str | None = None, piece: int = 64 * 1024) -> Report:
     """Upload *data* in pieces, as a request brings it."""
     incoming = start_upload(owner, "table.csv", key)
-    for start in range(0, len(data), piece):
-        incoming.write(data[start : start + piece])
-    return incoming.finish()
+    try:
+        for start in range(0, len(data), piece):
+            incoming.write(data[start : start + piece])
+        return incoming.finish()
+    except Exception:
+        incoming.abort()
+        raise
 
 
-def run(task: Any, argument: Any) -> None:
+def run(task: Any, *arguments: Any) -> None:
     """Run a task in this process, and let its errors through."""
-    task.apply(args=[argument], throw=True)
+    task.apply(args=arguments, throw=True)
 
 
 def called() -> list[tuple[str, list[Any]]]:
@@ -36,8 +40,8 @@ def called() -> list[tuple[str, list[Any]]]:
 
 def work(report: Report) -> Report:
     """Run the report's tasks in this process, as a worker would, and return it as it is then."""
-    for chunk_id in Chunk.objects.filter(report=report).values_list("pk", flat=True):
-        run(tasks.profile_chunk, chunk_id)
+    for number in range(report.chunks_total):
+        run(tasks.profile_chunk, str(report.pk), number)
     run(tasks.merge_report, str(report.pk))
     report.refresh_from_db()
     return report

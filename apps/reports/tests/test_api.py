@@ -77,7 +77,7 @@ def test_an_upload_is_accepted_and_its_address_leads_to_the_report(api: Client) 
         "top_is_estimate": False,
     }
     assert done["result"]["notes"] == []
-    assert list(done["result"]["columns"][0]["histogram"]["bins"][0]) == ["from", "to", "count"]
+    assert list(done["result"]["columns"][0]["histogram"][0]) == ["from", "to", "count"]
 
 
 @pytest.mark.parametrize("token", [{}, {"HTTP_AUTHORIZATION": "Bearer nonsense"}])

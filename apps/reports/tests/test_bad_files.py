@@ -10,7 +10,7 @@ from io import BytesIO
 import pytest
 
 from apps.reports.csvstream import MAX_COLUMNS, MAX_RECORD_BYTES, CsvStream
-from apps.reports.errors import UploadError
+from durable.web.uploads import FileError
 
 
 def read(data: bytes, block_bytes: int, piece: int) -> None:
@@ -20,14 +20,14 @@ def read(data: bytes, block_bytes: int, piece: int) -> None:
     list(stream.close())
 
 
-def refusal(data: bytes, block_bytes: int = 64 * 1024) -> UploadError:
+def refusal(data: bytes, block_bytes: int = 64 * 1024) -> FileError:
     """Return the error for *data*; it must be the same for a file that comes in small pieces."""
     errors = []
     for piece in (len(data) or 1, 1000):
-        with pytest.raises(UploadError) as caught:
+        with pytest.raises(FileError) as caught:
             read(data, block_bytes, piece)
         errors.append(caught.value)
-    assert errors[0].message == errors[1].message
+    assert errors[0].detail == errors[1].detail
     return errors[0]
 
 
@@ -78,7 +78,7 @@ def workbook() -> bytes:
 def test_a_bad_file_is_refused(data: bytes, code: str, line: int | None, words: str) -> None:
     error = refusal(data)
     assert (error.code, error.line) == (code, line)
-    assert words in error.message
+    assert words in error.detail
 
 
 @pytest.mark.parametrize("data", [b"[id],{name}\n1,2\n", b"<5,>5\n1,2\n", b"a\n1\n"])
@@ -92,7 +92,7 @@ def test_too_many_columns_are_refused() -> None:
     names = ",".join(f"c{number}" for number in range(MAX_COLUMNS + 1))
     error = refusal(f"{names}\n".encode())
     assert error.code == "too_many_columns"
-    assert "501 columns, and at most 500" in error.message
+    assert "501 columns, and at most 500" in error.detail
 
 
 @pytest.mark.parametrize(
@@ -104,15 +104,15 @@ def test_a_line_of_10_mb_is_refused_with_the_line_where_it_begins(
 ) -> None:
     error = refusal(head + b"x" * 10_000_000, block_kb * 1024)
     assert (error.code, error.line) == ("record_too_long", line)
-    assert "longer than 1024 KiB" in error.message
-    assert "quotation mark" not in error.message
+    assert "longer than 1024 KiB" in error.detail
+    assert "quotation mark" not in error.detail
 
 
 @pytest.mark.parametrize("block_kb", [64, 4096])
 def test_a_quote_that_is_never_closed_is_suspected_in_an_endless_record(block_kb: int) -> None:
     error = refusal(b'a,b\n1,2\n3,"4\n' + b"5,6\n" * 1_100_000, block_kb * 1024)
     assert (error.code, error.line) == ("record_too_long", 3)
-    assert "quotation mark in it is never closed" in error.message
+    assert "quotation mark in it is never closed" in error.detail
 
 
 def test_an_endless_record_is_refused_long_before_its_end() -> None:
@@ -120,7 +120,7 @@ def test_an_endless_record_is_refused_long_before_its_end() -> None:
     piece = b"x" * 64 * 1024
     for _ in range(MAX_RECORD_BYTES // len(piece) - 1):
         assert not list(stream.feed(piece))
-    with pytest.raises(UploadError, match="begins on line 1 is longer"):
+    with pytest.raises(FileError, match="begins on line 1 is longer"):
         list(stream.feed(piece))
 
 

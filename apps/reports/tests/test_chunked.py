@@ -11,10 +11,9 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from apps.reports.models import Report
+from durable.web.tests.test_uploads import BOUNDARY, END, FILE, part
 from tests.fixtures_worker import StartRole, free_port
 from tests.http_client import Visitor
-
-from .test_uploadhandler import BOUNDARY, END, FILE, part
 
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 

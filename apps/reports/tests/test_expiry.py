@@ -28,10 +28,10 @@ def test_reports_expire_with_their_age_in_whatever_state(owner: User, settings: 
         Report.objects.filter(pk=report.pk).update(created_at=limit - timedelta(minutes=1))
     young = upload(owner, TABLE)
     Report.objects.filter(pk=young.pk).update(created_at=limit + timedelta(minutes=1))
-    assert tasks.delete_expired() == 2
+    assert tasks.delete_old() == 2
     assert list(Report.objects.all()) == [young]
     assert set(Chunk.objects.values_list("report_id", flat=True)) == {young.pk}
-    assert tasks.delete_expired() == 0
+    assert tasks.delete_old() == 0
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -40,23 +40,19 @@ def test_a_report_goes_in_few_statements_however_many_chunks_it_has(
 ) -> None:
     assert upload(owner, TABLE).chunks_total > 20
     Report.objects.update(created_at=timezone.now() - timedelta(days=999))
-    with django_assert_max_num_queries(8) as queries:
-        assert tasks.delete_expired() == 1
+    with django_assert_max_num_queries(2) as queries:
+        assert tasks.delete_old() == 1
     assert not any('"reports_chunk"."data"' in one["sql"] for one in queries)
 
 
 def test_a_run_with_nothing_to_do_is_one_query(
     db: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    for task in (tasks.delete_expired, tasks.sweep_abandoned_uploads):
-        with django_assert_num_queries(1):
-            assert task() == 0
+    with django_assert_num_queries(1):
+        assert tasks.delete_old() == 0
 
 
-def test_the_periodic_tasks_exist() -> None:
+def test_the_periodic_task_exists() -> None:
     names = {schedule.task for schedule in declared() if schedule.name.startswith("reports:")}
-    assert names == {
-        "apps.reports.tasks.sweep_abandoned_uploads",
-        "apps.reports.tasks.delete_expired",
-    }
+    assert names == {"apps.reports.tasks.delete_old"}
     assert names <= set(app.tasks)

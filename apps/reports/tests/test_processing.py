@@ -15,9 +15,8 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 
 from apps.reports import processing, profile
-from apps.reports.expiry import delete_report
 from apps.reports.models import Chunk, Report
-from apps.reports.tasks import merge_report, profile_chunk, start_profiling
+from apps.reports.tasks import merge_report, profile_chunk
 from durable.queue.endings import on_failure
 from durable.queue.models import Task
 from durable.queue.results import Quarantined
@@ -35,8 +34,13 @@ def report(owner: User) -> Report:
     return upload(owner, TABLE)
 
 
-def chunk_ids(report: Report) -> list[int]:
-    return list(Chunk.objects.filter(report=report).values_list("pk", flat=True).order_by("number"))
+def numbers(report: Report) -> list[int]:
+    return list(Chunk.objects.filter(report=report).values_list("number", flat=True))
+
+
+def profiled(report: Report, *chosen: int) -> None:
+    for number in chosen:
+        run(profile_chunk, str(report.pk), number)
 
 
 def progress(report: Report) -> tuple[int, int]:
@@ -48,39 +52,22 @@ def merges() -> list[str]:
     return [arguments[0] for name, arguments in called() if name == merge_report.name]
 
 
-def test_start_calls_a_task_for_each_chunk(report: Report) -> None:
-    Task.objects.all().delete()
-    run(start_profiling, str(report.pk))
-    assert called() == [(profile_chunk.name, [chunk_id]) for chunk_id in chunk_ids(report)]
-
-
-def test_start_again_calls_only_what_is_left(report: Report) -> None:
-    first, *others = chunk_ids(report)
-    run(profile_chunk, first)
-    Task.objects.all().delete()
-    run(start_profiling, str(report.pk))
-    assert called() == [(profile_chunk.name, [chunk_id]) for chunk_id in others]
-
-
 def test_a_profiled_chunk_drops_its_data_and_is_counted(report: Report) -> None:
-    first, *_ = chunk_ids(report)
-    run(profile_chunk, first)
-    chunk = Chunk.objects.get(pk=first)
+    profiled(report, 0)
+    chunk = Chunk.objects.get(number=0)
     assert chunk.data is None
-    assert chunk.done_at is not None
     assert chunk.partial
-    assert progress(report) == (1, len(chunk_ids(report)))
+    assert progress(report) == (1, len(numbers(report)))
 
 
 def test_a_chunk_that_runs_twice_is_counted_once_and_changes_no_total(
     owner: User, report: Report
 ) -> None:
     once = work(upload(owner, TABLE)).result
-    total = len(chunk_ids(report))
-    for number, chunk_id in enumerate(chunk_ids(report), 1):
-        for _ in range(3):
-            run(profile_chunk, chunk_id)
-        assert progress(report) == (number, total)
+    total = len(numbers(report))
+    for number in numbers(report):
+        profiled(report, number, number, number)
+        assert progress(report) == (number + 1, total)
     for _ in range(3):
         run(merge_report, str(report.pk))
     report.refresh_from_db()
@@ -90,10 +77,9 @@ def test_a_chunk_that_runs_twice_is_counted_once_and_changes_no_total(
 
 def test_chunks_may_be_profiled_in_any_order(owner: User, report: Report) -> None:
     expected = work(upload(owner, TABLE)).result
-    shuffled = chunk_ids(report)
+    shuffled = numbers(report)
     random.Random(0).shuffle(shuffled)
-    for chunk_id in shuffled:
-        run(profile_chunk, chunk_id)
+    profiled(report, *shuffled)
     run(merge_report, str(report.pk))
     report.refresh_from_db()
     assert report.result == expected
@@ -102,21 +88,18 @@ def test_chunks_may_be_profiled_in_any_order(owner: User, report: Report) -> Non
 def test_who_finishes_the_last_chunk_calls_the_merge_and_a_repetition_does_not(
     report: Report,
 ) -> None:
-    *others, last = chunk_ids(report)
-    for chunk_id in others:
-        run(profile_chunk, chunk_id)
+    *others, last = numbers(report)
+    profiled(report, *others)
     assert merges() == []
-    for chunk_id in (last, last, others[0]):
-        run(profile_chunk, chunk_id)
+    profiled(report, last, last, others[0])
     assert merges() == [str(report.pk)]
 
 
 def test_the_count_and_the_call_of_the_merge_are_one_transaction(
     report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    *others, last = chunk_ids(report)
-    for chunk_id in others:
-        run(profile_chunk, chunk_id)
+    *others, last = numbers(report)
+    profiled(report, *others)
 
     def fails(report_id: str) -> None:
         raise ZeroDivisionError
@@ -125,14 +108,14 @@ def test_the_count_and_the_call_of_the_merge_are_one_transaction(
         patch.setattr(merge_report, "delay_on_commit", fails)
         patch.setattr(profile_chunk, "on_failure", lambda *args: None)
         with pytest.raises(ZeroDivisionError):
-            run(profile_chunk, last)
+            profiled(report, last)
     assert progress(report) == (len(others), len(others) + 1)
-    run(profile_chunk, last)
+    profiled(report, last)
     assert merges() == [str(report.pk)]
 
 
 def test_a_merge_that_comes_too_early_does_nothing(report: Report) -> None:
-    run(profile_chunk, chunk_ids(report)[0])
+    profiled(report, 0)
     run(merge_report, str(report.pk))
     report.refresh_from_db()
     assert report.state == Report.State.PROCESSING
@@ -148,15 +131,11 @@ def test_a_finished_report_keeps_no_chunks(report: Report) -> None:
 
 
 def test_tasks_of_a_deleted_report_do_nothing(report: Report) -> None:
-    chunks = chunk_ids(report)
-    assert delete_report(report.pk)
-    assert not delete_report(report.pk)
+    Report.objects.get().delete()
     assert not Chunk.objects.exists()
-    for chunk_id in chunks:
-        run(profile_chunk, chunk_id)
-    for task in (start_profiling, merge_report):
-        run(task, str(report.pk))
-        run(task, str(uuid4()))
+    for report_id in (report.pk, uuid4()):
+        run(profile_chunk, str(report_id), 0)
+        run(merge_report, str(report_id))
     assert not Report.objects.exists()
 
 
@@ -166,11 +145,11 @@ def test_a_report_that_is_deleted_while_a_chunk_is_profiled_stays_deleted(
     real = profile.profile_chunk
 
     def meanwhile(*args: object, **kwargs: object) -> object:
-        delete_report(report.pk)
+        Report.objects.all().delete()
         return real(*args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(profile, "profile_chunk", meanwhile)
-    run(profile_chunk, chunk_ids(report)[0])
+    profiled(report, 0)
     assert not Report.objects.exists()
 
 
@@ -182,13 +161,13 @@ def test_a_short_fault_of_the_database_is_waited_out(
 ) -> None:
     faults = iter([OperationalError("the server closed the connection")])
 
-    def faulty(chunk_id: int) -> None:
+    def faulty(*args: object) -> None:
         for fault in faults:
             raise fault
 
     monkeypatch.setattr(processing, "profile_chunk", faulty)
     with pytest.raises(Retry):
-        profile_chunk.apply(args=[chunk_ids(report)[0]], throw=True, retries=0)
+        profile_chunk.apply(args=[str(report.pk), 0], throw=True, retries=0)
     assert profile_chunk.max_retries == 5
     report.refresh_from_db()
     assert report.state == Report.State.PROCESSING
@@ -197,11 +176,11 @@ def test_a_short_fault_of_the_database_is_waited_out(
 def test_a_fault_of_the_database_that_lasts_fails_the_report_with_a_reason(
     report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def faulty(chunk_id: int) -> None:
+    def faulty(*args: object) -> None:
         raise OperationalError("deadlock detected")
 
     monkeypatch.setattr(processing, "profile_chunk", faulty)
-    profile_chunk.apply(args=[chunk_ids(report)[0]], retries=5)
+    profile_chunk.apply(args=[str(report.pk), 0], retries=5)
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
     assert "an error in the database" in report.error
@@ -214,39 +193,34 @@ def test_an_error_in_a_chunk_fails_the_report_with_a_reason(
         raise ZeroDivisionError
 
     monkeypatch.setattr(profile, "profile_chunk", wrong)
-    profile_chunk.apply(args=[chunk_ids(report)[0]])
+    profile_chunk.apply(args=[str(report.pk), 0])
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
     assert report.is_finished
     assert report.error == (
-        "The lines from 2 on could not be profiled because of an error in the program; "
-        "the worker's log has it."
+        "The file could not be profiled: there was an error in the program; the worker's log "
+        "has it."
     )
     assert not Chunk.objects.exists()
 
 
 def test_an_error_in_the_merge_fails_the_report_with_a_reason(report: Report) -> None:
-    for chunk_id in chunk_ids(report):
-        run(profile_chunk, chunk_id)
+    profiled(report, *numbers(report))
     Report.objects.update(rows=1)
     merge_report.apply(args=[str(report.pk)])
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
-    assert report.error.startswith("The profile could not be put together")
+    assert "an error in the program" in report.error
 
 
 def test_a_task_that_was_called_by_keyword_fails_the_report_as_well(report: Report) -> None:
-    profile_chunk.on_failure(RuntimeError(), "t", [], {"chunk_id": chunk_ids(report)[0]}, None)
-    report.refresh_from_db()
-    assert report.state == Report.State.FAILED
-    Report.objects.update(state=Report.State.PROCESSING)
     merge_report.on_failure(RuntimeError(), "t", [], {"report_id": str(report.pk)}, None)
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
 
 
 def test_one_that_was_called_by_keyword_and_revoked_does_so_too(report: Report) -> None:
-    request = Context(id="t", args=[], kwargs={"chunk_id": chunk_ids(report)[0]})
+    request = Context(id="t", args=[], kwargs={"report_id": str(report.pk), "number": 0})
     signals.task_revoked.send(sender=profile_chunk, request=request, terminated=False)
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
@@ -256,7 +230,7 @@ def test_one_that_was_called_by_keyword_and_revoked_does_so_too(report: Report) 
 def test_a_chunk_in_quarantine_fails_the_report_with_a_reason(report: Report) -> None:
     """The queue has that told by a task; tests/test_durable_crashes.py has real crashes."""
     row = Task.objects.create(
-        task_id="t", task=profile_chunk.name, body=json.dumps([[chunk_ids(report)[0]], {}, {}])
+        task_id="t", task=profile_chunk.name, body=json.dumps([[str(report.pk), 0], {}, {}])
     )
     on_failure.schedule(row.pk, Quarantined("the process that ran it died"))
     name, arguments = called()[-1]
@@ -265,8 +239,8 @@ def test_a_chunk_in_quarantine_fails_the_report_with_a_reason(report: Report) ->
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
     assert report.error == (
-        "The lines from 2 on could not be profiled: each attempt ended with its process, as it "
-        "does when memory runs out."
+        "The file could not be profiled: each attempt ended with its process, as it does when "
+        "memory runs out."
     )
     assert not Chunk.objects.exists()
 
@@ -281,7 +255,7 @@ def test_a_chunk_in_quarantine_fails_the_report_with_a_reason(report: Report) ->
 def test_a_time_limit_fails_the_report_and_names_the_setting(
     report: Report, error: Exception, setting: str
 ) -> None:
-    profile_chunk.on_failure(error, "t", [chunk_ids(report)[0]], {}, None)
+    profile_chunk.on_failure(error, "t", [str(report.pk), 0], {}, None)
     report.refresh_from_db()
     assert report.state == Report.State.FAILED
     assert report.error.endswith(f": it took longer than {setting} allows.")
@@ -295,7 +269,7 @@ def test_chunks_that_finish_at_the_same_time_are_all_counted_and_one_is_the_last
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     report = upload(User.objects.create_user("ada"), TABLE)
-    chunks = chunk_ids(report)
+    chunks = numbers(report)
     together = threading.Barrier(len(chunks))
     real = profile.profile_chunk
 
@@ -306,13 +280,13 @@ def test_chunks_that_finish_at_the_same_time_are_all_counted_and_one_is_the_last
 
     monkeypatch.setattr(profile, "profile_chunk", at_once)
 
-    def one(chunk_id: int) -> None:
+    def one(number: int) -> None:
         try:
-            run(profile_chunk, chunk_id)
+            profiled(report, number)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=one, args=[chunk_id]) for chunk_id in chunks]
+    threads = [threading.Thread(target=one, args=[number]) for number in chunks]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -324,13 +298,12 @@ def test_chunks_that_finish_at_the_same_time_are_all_counted_and_one_is_the_last
 @pytest.mark.django_db(transaction=True)
 def test_deleting_and_profiling_at_the_same_time_do_not_block_each_other_for_ever() -> None:
     report = upload(User.objects.create_user("ada"), TABLE)
-    chunks = chunk_ids(report)
+    chunks = numbers(report)
     errors: list[BaseException] = []
 
     def profile_all() -> None:
         try:
-            for chunk_id in chunks:
-                run(profile_chunk, chunk_id)
+            profiled(report, *chunks)
         except BaseException as error:
             errors.append(error)
         finally:
@@ -341,7 +314,7 @@ def test_deleting_and_profiling_at_the_same_time_do_not_block_each_other_for_eve
         Report.objects.select_for_update().get(pk=report.pk)
         for thread in threads:
             thread.start()
-        delete_report(report.pk)
+        Report.objects.all().delete()
     for thread in threads:
         thread.join(240)
     assert not any(thread.is_alive() for thread in threads)

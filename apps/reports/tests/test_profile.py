@@ -81,13 +81,11 @@ def test_integers() -> None:
         "max": 3,
         "mean": 1.75,
         "stddev": pytest.approx(statistics.stdev([3, 1, 2, 1])),
-        "histogram": {
-            "bins": [
-                {"from": 1, "to": 2, "count": 2},
-                {"from": 2, "to": 3, "count": 1},
-                {"from": 3, "to": 4, "count": 1},
-            ]
-        },
+        "histogram": [
+            {"from": 1, "to": 2, "count": 2},
+            {"from": 2, "to": 3, "count": 1},
+            {"from": 3, "to": 4, "count": 1},
+        ],
         "top": [
             {"value": 1, "count": 2},
             {"value": 2, "count": 1},
@@ -126,11 +124,11 @@ def test_booleans_and_nothing() -> None:
 def test_one_value_has_no_deviation_and_one_bin() -> None:
     found = column("-2.5")
     assert (found["mean"], found["stddev"]) == (-2.5, None)
-    assert found["histogram"] == {"bins": [{"from": -2.5, "to": -2.5, "count": 1}]}
+    assert found["histogram"] == [{"from": -2.5, "to": -2.5, "count": 1}]
 
 
 def test_dates_have_a_histogram_of_whole_days() -> None:
-    assert column("2013-01-01", "2013-01-03", "2013-01-03")["histogram"]["bins"] == [
+    assert column("2013-01-01", "2013-01-03", "2013-01-03")["histogram"] == [
         {"from": "2013-01-01", "to": "2013-01-02", "count": 1},
         {"from": "2013-01-02", "to": "2013-01-03", "count": 0},
         {"from": "2013-01-03", "to": "2013-01-04", "count": 2},
@@ -149,7 +147,7 @@ def test_what_is_extreme_can_be_shown() -> None:
         )
     )
     for found in (days, points):
-        bins = found["histogram"]["bins"]
+        bins = found["histogram"]
         assert (bins[0]["from"][:10], bins[-1]["to"][:10]) == ("0001-01-01", "9999-12-31")
     assert large["type"] == "text"  # its square, and so the deviation, would be infinite
     assert (small["min"], small["max"], small["mean"]) == (-1e150, 1e150, pytest.approx(0))
@@ -196,7 +194,7 @@ def test_neither_the_cuts_nor_their_order_change_a_total() -> None:
     assert whole[1]["mean"] == pytest.approx(statistics.fmean(numbers), rel=1e-14)
     assert whole[1]["stddev"] == pytest.approx(statistics.stdev(numbers), rel=1e-12)
     assert whole[1]["distinct"] == len(set(numbers))
-    bins = whole[1]["histogram"]["bins"]
+    bins = whole[1]["histogram"]
     assert len(bins) <= 24
     for bin_ in bins:
         assert bin_["count"] == sum(bin_["from"] <= number < bin_["to"] for number in numbers)

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from apps.reports.models import Report
-from apps.reports.tasks import profile_chunk, start_profiling
+from apps.reports.tasks import merge_report, profile_chunk
 from durable.queue.models import Task
 from proj.celery import app
 
@@ -20,11 +20,12 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", [start_profiling.name, profile_chunk.name])
+@pytest.mark.parametrize("name", [profile_chunk.name, merge_report.name])
 def test_the_report_of_a_revoked_task_fails_and_says_so(owner: User, name: str) -> None:
     report = upload(owner, TABLE)
-    if name == profile_chunk.name:
-        run(start_profiling, str(report.pk))
+    if name == merge_report.name:
+        for number in range(report.chunks_total):
+            run(profile_chunk, str(report.pk), number)
     task = Task.objects.filter(task=name).order_by("id")[0]
     app.control.revoke(task.task_id)
     report.refresh_from_db()
