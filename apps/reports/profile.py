@@ -117,7 +117,7 @@ _BINS = """
 _VALUES = """
     WITH grouped AS (
       SELECT
-        col, min(num) AS num, sum(n)::BIGINT AS count,
+        col, min(IF(width > 0, num, NULL)) AS num, sum(n)::BIGINT AS count,
         CASE WHEN kind = 'integer' THEN TRY_CAST(value AS BIGINT)::VARCHAR
           WHEN kind = 'boolean' THEN lower(value)
           WHEN width > 0 THEN (num + 0)::VARCHAR  -- -0.0 + 0 is 0.0

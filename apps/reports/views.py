@@ -109,7 +109,9 @@ def progress(request: HttpRequest, report_id: UUID) -> HttpResponseBase:
 
     def look() -> dict[str, Any] | None:
         report = reports.only("state", "chunks_done", "chunks_total").first()
-        return report and {
+        if report is None:
+            return None
+        return {
             "state": report.state, "finished": report.is_finished, "progress": report.progress,
         }  # fmt: skip
 
