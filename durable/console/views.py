@@ -134,7 +134,8 @@ def queues(request: HttpRequest, viewer: Viewer) -> HttpResponse:
         lines.append((one, chart, paused.get(one.name), overview.ages(one.name)))
     return _render(
         request, "queues", viewer, lines=lines, tasks=overview.paused("task"),
-        bounds=overview.AGES, away=bool(error),
+        bounds=overview.AGES, away=bool(error), keys=overview.keys(), most_keys=overview.KEYS,
+        key_cap=overview.KEY_CAP,
     )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from . import conf, store
 from .states import FAR, STATES
 
 CAP = 10_000
+#: Keys of limits that are looked at, in the order of their names, and counted rows of each.
+KEYS, KEY_CAP = 100, 1_000
 #: Rows that the admin shows of a state which no index tells apart.
 FIRST = 1_000
 #: Lanes that are looked at, in the order of their names: whatever queues somebody calls, a page and
@@ -67,6 +69,21 @@ class Worker(NamedTuple):
     held: int
 
 
+class Key(NamedTuple):
+    """What is limited together, in one queue; at most ``KEY_CAP`` rows of it are counted."""
+
+    queue: str
+    key: str
+    at_once: int | None
+    #: Begins in a second.
+    rate: float | None
+    in_order: bool
+    running: int
+    #: Rows with a place that have not begun.
+    in_line: int
+    waiting: int
+
+
 def queues(named: Iterable[str] = ()) -> list[Queue]:
     """Return the queues in which rows wait; as many steps in the index as there are lanes.
 
@@ -90,6 +107,50 @@ def limited() -> dict[str, int]:
                 WHERE {STATES["limited"].sql} LIMIT {CAP}) AS first GROUP BY 1"""
     )
     return {row[0]: row[1] for row in found}
+
+
+_LIMITED = STATES["limited"].sql
+_PLACED = "key IS NOT NULL AND eligible_at IS NULL AND quarantined_at IS NULL"
+
+
+def keys() -> list[Key]:
+    """Return the keys of limits that have rows: the first ``KEYS`` with a place or without one.
+
+    As many steps in the two indexes as there are keys, and ``KEY_CAP`` rows of each.
+    """
+    limits = "SELECT at_once, rate, in_order FROM durable_task WHERE"
+    found = store.run(
+        f"""WITH RECURSIVE waits AS (
+                (SELECT queue, key FROM durable_task WHERE {_LIMITED} ORDER BY queue, key LIMIT 1)
+                UNION ALL
+                SELECT following.* FROM waits, LATERAL (
+                    SELECT queue, key FROM durable_task
+                    WHERE {_LIMITED} AND (queue, key) > (waits.queue, waits.key)
+                    ORDER BY queue, key LIMIT 1) AS following),
+            placed AS (
+                (SELECT queue, key FROM durable_task WHERE {_PLACED} ORDER BY key LIMIT 1)
+                UNION ALL
+                SELECT following.* FROM placed, LATERAL (
+                    SELECT queue, key FROM durable_task WHERE {_PLACED} AND key > placed.key
+                    ORDER BY key LIMIT 1) AS following),
+            known AS (
+                (SELECT queue, key FROM waits LIMIT {KEYS})
+                UNION (SELECT queue, key FROM placed LIMIT {KEYS}))
+            SELECT known.queue, known.key, at_once, rate, in_order, running, in_line, waiting
+            FROM known,
+                LATERAL ({limits} {_LIMITED} AND queue = known.queue AND key = known.key
+                    UNION ALL {limits} {_PLACED} AND key = known.key LIMIT 1) AS one,
+                LATERAL (SELECT count(started_at)::int AS running,
+                        (count(*) - count(started_at))::int AS in_line
+                    FROM (SELECT started_at FROM durable_task
+                        WHERE {_PLACED} AND key = known.key LIMIT {KEY_CAP}) AS c) AS places,
+                LATERAL (SELECT count(*)::int AS waiting
+                    FROM (SELECT 1 FROM durable_task
+                        WHERE {_LIMITED} AND queue = known.queue AND key = known.key
+                        LIMIT {KEY_CAP}) AS c) AS others
+            ORDER BY waiting DESC, running DESC, known.key"""
+    )
+    return [Key(*row) for row in found]
 
 
 def ids_of(state: str) -> RawSQL:

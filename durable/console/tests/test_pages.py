@@ -19,7 +19,7 @@ from durable.console.access import TABS
 from durable.console.models import Deed
 from durable.journal import minutes
 from durable.journal.models import Entry
-from durable.queue import store
+from durable.queue import places, store
 from durable.queue.caller.calls import durable
 from durable.queue.endings import quarantine
 from durable.queue.models import Pause, Task
@@ -260,6 +260,17 @@ class TestDeeds:
         admin_client.post(reverse("console:do", args=["resume"]), {"task": add.name})
         [row] = hold()
         assert row.task == add.name
+
+    def test_keys_are_shown_with_their_limits_and_what_has_a_place(
+        self, admin_client: Client
+    ) -> None:
+        effect.apply_async_on_commit(("a",), concurrency_key="customer:7")
+        effect.apply_async_on_commit(("b",), concurrency_key="customer:7")
+        places.admit(["default"])
+        begin(Task.objects.get(eligible_at=None))
+        [found] = admin_client.get(reverse("console:queues")).context["keys"]
+        assert found == ("default", "customer:7", 1, None, False, 1, 0, 1)
+        assert "customer:7" in read(admin_client, "queues")
 
     def test_a_worker_is_told_once_to_stop_and_that_is_written_down(
         self, admin_client: Client
