@@ -69,8 +69,13 @@ def _run(task: Task[..., Any]) -> Callable[..., Any]:
         task_started.send(type(task.get_backend()), task_result=result)
         if task.takes_context:
             args = (TaskContext(task_result=result), *args)
-        # An async one on a loop of this thread: its queries are in the task's transaction.
-        return normalize_json(task.call(*args, **kwargs))
+        try:
+            # An async one on a loop of this thread: its queries are in the task's transaction.
+            return normalize_json(task.call(*args, **kwargs))
+        except SystemExit as error:  # Django has it fail the task, Celery end the process
+            from durable.queue.worker.task import as_exception
+
+            raise as_exception(error) from error
 
     return run
 
@@ -81,7 +86,7 @@ def _running(task: Task[..., Any], celerys_task: Any) -> TaskResult[..., Any]:
     from durable.queue.worker.attempt import current
 
     request, now = celerys_task.request, timezone.now()
-    alias, enqueued_at = (request.headers or {}).get(HEADER) or (task.backend, None)
+    alias, enqueued_at = called(request.headers) or (task.backend, None)
     attempt, started_at = current(request), now
     workers: list[str] = []
     if attempt is not None and attempt.number > 1:
@@ -91,11 +96,17 @@ def _running(task: Task[..., Any], celerys_task: Any) -> TaskResult[..., Any]:
         started_at = first or now
     return TaskResult(
         task=task, id=str(request.id), status=Status.RUNNING,
-        enqueued_at=datetime.fromisoformat(enqueued_at) if enqueued_at else None,
+        enqueued_at=enqueued_at,
         started_at=started_at, finished_at=None, last_attempted_at=now,
         args=list(request.args or ()), kwargs=dict(request.kwargs or {}), backend=alias, errors=[],
         worker_ids=[*workers, request.hostname or gethostname()],
     )  # fmt: skip
+
+
+def called(headers: Mapping[str, Any] | None) -> tuple[str, datetime] | None:
+    """Return the backend's alias and the time of a call by Django's API."""
+    said = (headers or {}).get(HEADER)
+    return (said[0], datetime.fromisoformat(said[1])) if said else None
 
 
 def of_history(history: list[dict[str, Any]] | None) -> tuple[list[str], datetime | None]:

