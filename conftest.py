@@ -57,3 +57,10 @@ def _prepare_environment() -> None:
 
 _prepare_environment()
 django.setup()
+
+from django.contrib.auth.hashers import PBKDF2PasswordHasher  # noqa: E402 - Django is set up now
+
+from tests import emptying  # noqa: E402
+
+emptying.install()
+PBKDF2PasswordHasher.iterations = 1_000  # a password of a test needs no million of them

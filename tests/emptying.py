@@ -1,0 +1,37 @@
+"""Empties the database after a test that commits: the tables that have been written to.
+
+Django truncates all of them, the journal's 64 parts too, and makes its permissions anew: that takes
+longer than most of the tests.
+"""
+
+from __future__ import annotations
+
+from django.db import connections
+from django.test import TransactionTestCase
+
+#: Written by ``migrate``, and the same for each test.
+KEPT = ["django_migrations", "django_content_type", "auth_permission"]
+
+#: A partition is found by the table that it is a part of. One that was truncated has no file.
+_WRITTEN = """
+SELECT quote_ident(part.relname) FROM pg_class AS part
+LEFT JOIN pg_inherits ON inhrelid = part.oid
+LEFT JOIN pg_class AS whole ON whole.oid = inhparent
+WHERE part.relkind = 'r' AND pg_relation_size(part.oid) > 0
+    AND coalesce(whole.relname, part.relname) = ANY(%s)"""
+
+
+def empty(test: TransactionTestCase) -> None:
+    """Do what a ``TransactionTestCase`` does in the end, in a fraction of the time."""
+    for alias in test._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
+        connection = connections[alias]
+        tables = connection.introspection.django_table_names(only_existing=True)
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITTEN, [[name for name in tables if name not in KEPT]])
+            if written := ", ".join(name for (name,) in cursor.fetchall()):
+                cursor.execute(f"TRUNCATE {written} CASCADE")
+
+
+def install() -> None:
+    """Let each test end by it."""
+    TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]
