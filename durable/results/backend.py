@@ -270,7 +270,7 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
 
         Upstream stores the failure and leaves it at that: the outer chord would wait for ever.
         """
-        found = super().chord_error_from_stack(callback, exc)
+        found = super().chord_error_from_stack(chords.without_outer_errbacks(callback), exc)
         self._fail_parts(callback, exc, states.FAILURE)
         return found
 

@@ -15,6 +15,7 @@ from celery import maybe_signature
 from celery.canvas import Signature, group
 from celery.exceptions import ChordError
 from celery.result import GroupResult, allow_join_result
+from celery.utils.functional import maybe_list
 from django.db import Error, router, transaction
 from django.db.models import F
 from django_celery_results.models import ChordCounter
@@ -79,6 +80,36 @@ def parts_of(signature: Any, app: Any) -> Iterator[Signature]:
         yield from parts_of(found.body, app)
     else:
         yield found
+
+
+def without_outer_errbacks(body: Signature) -> Signature:
+    """Return the *body* of a failed chord without the error callbacks of the chord around it.
+
+    ``link_error()`` hands a callback on to the chords in a header, and the failure of one is the
+    outer one's too, which calls it itself.
+    """
+    for part in parts_of(body, body.app):
+        if outer := part.options.get("chord"):
+            return _without(body, list(_errbacks(maybe_signature(outer, app=body.app))))
+    return body
+
+
+def _errbacks(signature: Any) -> Iterator[Any]:
+    yield from maybe_list(signature.options.get("link_error")) or ()
+    if isinstance(signature, group):
+        for task in signature.tasks:
+            yield from _errbacks(task)
+    elif signature.task == "celery.chord":
+        yield from _errbacks(signature.body)
+
+
+def _without(signature: Any, errbacks: list[Any]) -> Any:
+    found = signature.clone()
+    if own := maybe_list(found.options.get("link_error")):
+        found.options["link_error"] = [one for one in own if one not in errbacks]
+    if isinstance(found, group):
+        found.tasks = [_without(task, errbacks) for task in found.tasks]
+    return found
 
 
 def count_part(

@@ -6,6 +6,8 @@ from typing import Any
 
 from celery import shared_task
 
+from tests.durable_tasks import write
+
 
 @shared_task
 def say(*values: Any) -> Any:
@@ -36,6 +38,12 @@ class UnspeakableError(LookupError):
 def fail_unspeakably() -> None:
     """Fail with it."""
     raise UnspeakableError("no such thing")
+
+
+@shared_task
+def told(task_id: str) -> None:
+    """Write down that it was called, as an error callback."""
+    write(f"told of {task_id}")
 
 
 @shared_task(bind=True)

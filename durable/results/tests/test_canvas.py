@@ -12,9 +12,10 @@ from celery.result import AsyncResult
 from django_celery_results.models import ChordCounter, TaskResult
 
 from durable.queue.caller.calls import durable, plain
+from tests.durable_tasks import effects
 from tests.fixtures_worker import StartRole, wait_for
 
-from .chord_tasks import UnspeakableError, adds, collect, fail, fail_unspeakably, say
+from .chord_tasks import UnspeakableError, adds, collect, fail, fail_unspeakably, say, told
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,8 +93,23 @@ def one_by_one() -> Iterator[Any]:
     yield say.s(4)
 
 
-def test_every_shape_of_a_chord_ends(start_role: StartRole) -> None:
+def fail_in_chords() -> list[AsyncResult]:
+    """Call chords with a chord that fails in their headers, and an error callback each."""
+    results = []
+    for body in (collect.s(), group(say.s(5), say.s(6))):
+        for call in (plain, durable):
+            inner = chord([chord([say.s(1), fail.s()], collect.s())], collect.s())
+            outer = chord([say.s(4), inner], body.clone())
+            outer.link_error(told.s())
+            with call():
+                results.append(outer.delay())
+    return results
+
+
+@pytest.mark.filterwarnings("ignore:task_allow_error_cb_on_chord_header=False")
+def test_every_shape_of_a_chord_ends(start_role: StartRole, effect_table: None) -> None:
     start_role("worker", CELERY_IMPORTS="durable.results.tests.chord_tasks")
+    failed = fail_in_chords()
     assert chord(one_by_one(), collect.s()).delay().get(timeout=60) == [1, 2, 3, 4]
     sent = []
     for call in (plain, durable):
@@ -107,3 +123,8 @@ def test_every_shape_of_a_chord_ends(start_role: StartRole) -> None:
         else:
             assert (type(found), "no such thing" in str(found)) == (expected, True), name
     wait_for(lambda: not ChordCounter.objects.exists(), "none is left")
+    # A group is told for each of its tasks.
+    ids = [task.id for result in failed for task in getattr(result, "results", [result])]
+    expected = {f"told of {task_id}": 1 for task_id in ids}
+    wait_for(lambda: effects().keys() >= expected.keys(), "error callbacks are called")
+    assert effects() == expected
