@@ -119,6 +119,24 @@ def retries_in_vain(self: Any, label: str) -> None:
     raise self.retry(exc=LookupError(label))
 
 
+class UnspeakableError(Exception):
+    """Neither its text nor its representation can be had."""
+
+    def __repr__(self) -> str:
+        raise LookupError("no words")
+
+    __str__ = __repr__
+
+
+@shared_task(bind=True)
+def retries_unspeakably(self: Any, label: str) -> str:
+    """Retry because of such an error."""
+    if not self.request.retries:
+        raise self.retry(exc=UnspeakableError(label), countdown=0)
+    write(label)
+    return label
+
+
 @shared_task(bind=True, atomic=False)
 def long(self: Any, label: str, fail: str = "") -> str:
     """Hold the last effects alone; fail before, inside or after that."""

@@ -86,6 +86,11 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     "a retry that goes on": (lambda: tasks.retries_and_goes_on.delay("n"), "SUCCESS 'n'",
                              ["n", "n"]),
     "autoretry_for": (lambda: tasks.autoretries.delay("o"), "SUCCESS 'o'", ["o"]),
+    "retry because of an error without a text": (
+        lambda: more.retries_unspeakably.delay("O"), "SUCCESS 'O'", ["O"],
+    ),
+    "MemoryError": (lambda: tasks.raises.delay("MemoryError"), "FAILURE MemoryError", []),
+    "CancelledError": (lambda: tasks.raises.delay("CancelledError"), "FAILURE CancelledError", []),
     "retries in vain": (lambda: more.retries_in_vain.delay("p"), "FAILURE LookupError", []),
     "Ignore": (lambda: tasks.ignores.delay("q"), "no end", ["q"]),
     "Reject": (lambda: tasks.rejects.delay("r"), "FAILURE Reject", []),

@@ -32,15 +32,15 @@ def is_unstorable(error: BaseException) -> bool:
     return isinstance(cause, _REFUSED)
 
 
-def text_of(error: BaseException) -> str:
-    """Return ``str(error)``; of an error whose own fails, a text that says so.
+def text_of(value: object) -> str:
+    """Return ``str(value)``; of an object whose own fails, a text that says so.
 
     Others' classes of errors may do anything there, and must not keep a task from ending.
     """
     try:
-        return str(error)
-    except Exception as second:
-        return f"<{type(error).__qualname__}, whose str() raises {type(second).__name__}>"
+        return str(value)
+    except Exception as error:
+        return f"<{type(value).__qualname__}, whose str() raises {type(error).__name__}>"
 
 
 def repr_of(value: Any) -> str:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from celery import current_app
 
+from durable.database.text import text_of
+
 from . import conf
 
 MARK = "[redacted]"
@@ -111,7 +113,7 @@ def _take(value: Any, taken: list[str]) -> None:
     if isinstance(value, (list, tuple)):
         for one in value:
             _take(one, taken)
-    elif len(text := str(value)) >= SHORTEST:
+    elif len(text := text_of(value)) >= SHORTEST:
         taken[-1] = text
 
 

@@ -35,6 +35,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler as UpstreamScheduler
 
 from durable.database.retry import only_reads
+from durable.database.text import text_of
 from durable.health.heartbeat import HeartbeatFile
 
 from . import from_settings, ticks
@@ -135,7 +136,8 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
             self._read_at = 0.0
 
     def _can_not_be_sent(self, entry: ScheduleEntry, error: Exception) -> None:
-        logger.exception("beat: %s can't be sent, until its next time: %s", entry.name, error)
+        why = text_of(error)
+        logger.exception("beat: %s can't be sent, until its next time: %s", entry.name, why)
         self._read_at = 0.0
         ticks.pass_over(entry, error)
 

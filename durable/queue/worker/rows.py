@@ -28,6 +28,7 @@ from celery.worker import state
 from django.db import connections
 
 from durable.database import background
+from durable.database.text import repr_of
 from durable.stopping.pools import Pool
 
 from .. import conf, store
@@ -128,13 +129,13 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             self._refuse(row, f"{row.task} is unknown to it")
             return
         except Exception as error:
-            self._refuse(row, f"its headers can't be read: {error!r}")
+            self._refuse(row, f"its headers can't be read: {repr_of(error)}")
             return
         self.in_hand[row.id] = message
         try:
             strategy(message, None, message.ack_log_error, message.reject_log_error, ())
         except Exception as error:
-            self._refuse(row, f"its message can't be read: {error!r}")
+            self._refuse(row, f"its message can't be read: {repr_of(error)}")
 
     def _refuse(self, row: store.Held, why: str) -> None:
         self._job(

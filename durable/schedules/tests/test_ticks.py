@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from celery import shared_task
 from django.utils import timezone
 from pytest_django import Settings
 
 from durable.journal import periodic as runs
+from proj.task import Task
 
 from .scheduling import StartBeat, periodic, sent, tick
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class UnspeakableError(Exception):
+    """Its text can't be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class Refuses(Task):
+    """A class of a project's own, whose calls go wrong."""
+
+    abstract = True
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Fail."""
+        raise UnspeakableError
+
+
+@shared_task(base=Refuses)
+def refuses() -> None:
+    """Do nothing."""
 
 
 def why_missed(name: str) -> str:
@@ -72,3 +97,10 @@ class TestWhatCanNotBeSent:
         assert wrong.total_run_count == 0
         assert wrong.last_run_at > timezone.now() - timedelta(minutes=1)
         assert why_missed("wrong").startswith("missed: it can't be sent: ")
+
+    def test_an_error_without_a_text_is_no_reason_to_try_for_ever(self, beat: StartBeat) -> None:
+        wrong = periodic("wrong", task=refuses.name)
+        tick(beat())
+        wrong.refresh_from_db()
+        assert wrong.last_run_at > timezone.now() - timedelta(minutes=1)
+        assert "<UnspeakableError, whose str() raises RuntimeError>" in why_missed("wrong")
