@@ -15,7 +15,7 @@ from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from durable.database.retry import is_away
+from durable.database.outage import is_outage
 
 from . import conf
 
@@ -93,7 +93,7 @@ def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             _remember(request, viewer)
             response = view(request, viewer, *args, **kwargs)
         except DatabaseError as error:
-            remembered = _remembered(request) if is_away(error) else None
+            remembered = _remembered(request) if is_outage(error) else None
             if remembered is None or request.method != "GET":
                 raise
             from .views import away
