@@ -142,10 +142,13 @@ assert not connection.execute_wrappers
     ("name", "value"),
     [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:port"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key: hidden"),
         ("OTEL_TRACES_SAMPLER_ARG", "10"),
         ("SENTRY_DSN", "https://sentry.example.com"),
     ],
 )
 def test_a_wrong_value_is_named_at_the_start(name: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"^{name}="):
+    with pytest.raises(ConfigurationError, match=f"^{name}=") as error:
         conf.given(Reader({name: value}))
+    assert "hidden" not in str(error.value)

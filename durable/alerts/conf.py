@@ -7,16 +7,16 @@ from durable.environment.declared import Declared, Setting
 ALERT = Declared(
     "ALERT",
     # Where a JSON is sent to: Alertmanager's webhook, with Slack's `text` (send.py).
-    URL=Setting("", web=True),
+    URL=Setting("", kind="web"),
     # Addresses, with commas, that get a mail.
-    EMAIL=Setting(""),
+    EMAIL=Setting("", kind="addresses"),
     # Hours until an alert that goes on is said again.
     REPEAT_HOURS=Setting(24, least=1),
 )
 PING = Declared(
     "HEARTBEAT",
     # Asked for each minute while all is well: who is not asked any more raises the alarm.
-    PING_URL=Setting("", web=True),
+    PING_URL=Setting("", kind="web"),
 )
 
 get = ALERT.get

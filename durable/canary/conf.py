@@ -9,7 +9,7 @@ CANARY = Declared(
     # Whether there are any.
     ON=Setting(True),
     # Queues without one, with commas.
-    EXCEPT=Setting(""),
+    EXCEPT=Setting("", kind="names"),
 )
 
 get = CANARY.get

@@ -6,7 +6,7 @@ project reads them from the environment by ``given``, for its settings.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from django.conf import settings
 
@@ -18,9 +18,8 @@ class Setting(NamedTuple):
 
     default: bool | int | float | str
     least: int = 0
-    #: A text that is the URL of a database, or one by HTTP.
-    url: bool = False
-    web: bool = False
+    #: What a text is: the URL of a database, one by HTTP, a list of names or of addresses of mail.
+    kind: Literal["text", "database", "web", "names", "addresses"] = "text"
 
 
 class Declared:
@@ -51,6 +50,10 @@ def _read(reader: Reader, name: str, setting: Setting) -> bool | int | float | s
         return reader.integer(name, default, least)
     if isinstance(default, float):
         return reader.number(name, default, least)
-    if setting.web:
+    if setting.kind == "names":
+        return ",".join(reader.names(name, default.split(",")))
+    if setting.kind == "addresses":
+        return ",".join(reader.addresses(name))
+    if setting.kind == "web":
         return reader.web_url(name)
-    return reader.database_url(name) if setting.url else reader.text(name, default)
+    return reader.database_url(name) if setting.kind == "database" else reader.text(name, default)

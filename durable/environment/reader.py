@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
 FALSE = frozenset({"0", "false", "no", "off", "n", "f"})
-SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "PASSPHRASE")
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "PASSPHRASE", "HEADERS")
+ADDRESS = r"[^\s@<>]+@[^\s@<>]+"
 POSTGRESQL = "postgresql://USER:PASSWORD@HOST:PORT/NAME"
 
 
@@ -245,11 +246,22 @@ class Reader:
 
         def parse(value: str) -> str:
             [(_, address)] = getaddresses([value])
-            if not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", address) or "\n" in value:
+            if not re.fullmatch(ADDRESS, address) or "\n" in value:
                 raise ValueError(value)
             return value
 
         return self.get(name, default, parse, "one address: Example <noreply@example.com>")
+
+    def addresses(self, name: str) -> list[str]:
+        """Return *name*, addresses that mail goes to, without the names of people."""
+
+        def parse(value: str) -> list[str]:
+            found = split_names(value)
+            if not all(re.fullmatch(ADDRESS, part) for part in found):
+                raise ValueError(value)
+            return found
+
+        return self.get(name, [], parse, "addresses, comma-separated: a@example.com,b@example.com")
 
     def email(self, name: str) -> dict[str, Any]:
         """Return Django's ``EMAIL_*`` settings from the URL in *name*; empty when it is not set."""

@@ -7,7 +7,7 @@ from durable.environment.declared import Declared, Setting
 BEAT = Declared(
     "BEAT",
     # Where the leader's session goes if a pooler stands before the database: past it.
-    DATABASE_URL=Setting("", url=True),
+    DATABASE_URL=Setting("", kind="database"),
     # Seconds without a sign of life after which PostgreSQL ends a leader's session, and another
     # beat takes its place.
     LEADER_TIMEOUT=Setting(5, least=2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,16 @@ def _address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(value)
+    parts.port  # noqa: B018 - raises ValueError, too
     return value.rstrip("/")
+
+
+def _headers(value: str) -> str:
+    for part in filter(str.strip, value.split(",")):
+        name, equals, _ = part.partition("=")
+        if not equals or not re.fullmatch(r"[\w.-]+", name.strip()):
+            raise ValueError(value)
+    return value
 
 
 def _dsn(value: str) -> str:
@@ -43,7 +53,9 @@ def given(env: Reader) -> dict[str, Any]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": env.get(
             "OTEL_EXPORTER_OTLP_ENDPOINT", "", _address, collector
         ),
-        "OTEL_EXPORTER_OTLP_HEADERS": env.text("OTEL_EXPORTER_OTLP_HEADERS"),
+        "OTEL_EXPORTER_OTLP_HEADERS": env.get(
+            "OTEL_EXPORTER_OTLP_HEADERS", "", _headers, "NAME=VALUE, more of them after commas"
+        ),
         "OTEL_SERVICE_NAME": env.text("OTEL_SERVICE_NAME"),
         "OTEL_TRACES_SAMPLER_ARG": env.get("OTEL_TRACES_SAMPLER_ARG", 1.0, _share, part),
         "SENTRY_DSN": env.get("SENTRY_DSN", "", _dsn, project),
