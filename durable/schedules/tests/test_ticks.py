@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from durable.journal import periodic as runs
-from proj.task import Task
+from durable.queue.worker.task import DurableTask
 
 from .scheduling import StartBeat, periodic, sent, tick
 
@@ -25,7 +25,7 @@ class UnspeakableError(Exception):
         raise RuntimeError
 
 
-class Refuses(Task):
+class Refuses(DurableTask):
     """A class of a project's own, whose calls go wrong."""
 
     abstract = True
