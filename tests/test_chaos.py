@@ -67,6 +67,19 @@ class TestTheProject:
             "made-up/7 (accepted, and not in the database)",
         ]
         assert found.doubled == ["made-up/2 (short)", "made-up/9 (it was rolled back)"]
+        chaos.sql(
+            "INSERT INTO chaos_span SELECT 'key', 'made-up/' || n, now() + n * interval '1 s',"
+            " now() + 3 * interval '1 s' FROM generate_series(1, 2) AS n"
+        )
+        assert count.over_limit(chaos, "made-up") == []
+        chaos.sql(
+            "INSERT INTO chaos_span SELECT key, 'made-up/3', began, ended FROM chaos_span"
+            " WHERE operation = 'made-up/2'"
+        )
+        assert count.over_limit(chaos, "made-up") == [
+            "made-up/2 ran beside 2 others with its key",
+            "made-up/3 ran beside 2 others with its key",
+        ]
 
     def test_ticks_that_come_too_early_are_counted(self, chaos: Stack) -> None:
         chaos.sql(

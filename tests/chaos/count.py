@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .load import Answers
+from .probe.mode import AT_ONCE
 from .target import Target
 
 #: Kinds that must not have an effect, and must be seen by a person instead.
@@ -81,13 +82,26 @@ def count(stack: Target, label: str, answers: Answers | None = None) -> Count:
     return found
 
 
+def over_limit(stack: Target, label: str) -> list[str]:
+    """Return the operations that ran while as many others of their key did as may."""
+    return [
+        f"{operation} ran beside {int(others) - 1} others with its key"
+        for operation, others in stack.sql(
+            "SELECT one.operation, count(*) FROM chaos_span one JOIN chaos_span other"
+            " ON other.key = one.key AND other.began <= one.began AND one.began < other.ended"
+            f" WHERE one.operation LIKE {_quote(label + '/%')}"
+            f" GROUP BY 1 HAVING count(*) > {AT_ONCE}"
+        )
+    ]
+
+
 def without_result(stack: Target, label: str) -> int:
     """Return how many operations had their effect, and no result says that they succeeded."""
     ((missing,),) = stack.sql(
         "WITH stored AS (SELECT substring(task_args FROM '[a-z0-9-]+/[0-9]{6}(?:-2)?') AS operation"
         " FROM django_celery_results_taskresult WHERE status = 'SUCCESS')"
         " SELECT count(DISTINCT operation) FROM chaos_operation JOIN chaos_effect USING (operation)"
-        f" WHERE label = {_quote(label)} AND operation NOT IN"
+        f" WHERE label = {_quote(label)} AND kind <> 'unique' AND operation NOT IN"
         " (SELECT operation FROM stored WHERE operation IS NOT NULL)"
     )
     return int(missing)

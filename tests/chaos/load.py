@@ -15,9 +15,10 @@ from .target import Target
 from .visitor import TIMEOUT, Visitor
 
 #: Of 20 operations, so many of each kind; a chain counts twice.
-MIX = ["short"] * 14 + ["long"] * 2 + ["later"] * 2 + ["retry"] + ["chain"]
+MIX = ["short"] * 10 + ["long", "event", "limited"] * 2 + ["unique", "later", "retry", "chain"]
 #: Seconds of work, from and to.
-SECONDS = {"short": (0.01, 0.06), "long": (0.4, 1.2), "chain": (0.01, 0.05)}
+SECONDS = {"short": (0.01, 0.06), "long": (0.4, 1.2), "chain": (0.01, 0.05),
+           "unique": (0.01, 0.1), "event": (0.01, 0.05), "limited": (0.1, 0.5)}  # fmt: skip
 SENDERS = 6
 #: Those who look at a page, while the others enqueue, and what they look at.
 READERS = 4

@@ -111,6 +111,7 @@ def fill_in(outcome: Outcome, stack: Target, load: Load, label: str, since: floa
     outcome.enqueued, outcome.executed = found.enqueued, found.executed
     outcome.lost, outcome.ended = found.lost, found.ended
     outcome.twice = found.doubled + counting.doubled_ticks(stack, since)
+    outcome.twice += counting.over_limit(stack, label)
     if not stack.baseline:
         outcome.lost += lost_ticks(stack)
     outcome.no_result = counting.without_result(stack, label)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from django.db import connection
 
@@ -24,6 +25,30 @@ def executed(operation: str) -> None:
         cursor.execute(
             "INSERT INTO chaos_effect (operation, host, pid) VALUES (%s, %s, %s)",
             [operation, socket.gethostname(), os.getpid()],
+        )
+
+
+def swept(label: str) -> None:
+    """Append the effects of all unique operations that have none: as one that runs alone may."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO chaos_effect (operation, host, pid) SELECT operation, %s, %s"
+            " FROM chaos_operation WHERE label = %s AND kind = 'unique'"
+            " AND operation NOT IN (SELECT operation FROM chaos_effect)",
+            [socket.gethostname(), os.getpid(), label],
+        )
+
+
+@contextmanager
+def span(key: str, operation: str) -> Iterator[None]:
+    """Append a row that says from when to when a task with a key ran."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        [began] = cursor.fetchone()
+        yield
+        cursor.execute(
+            "INSERT INTO chaos_span VALUES (%s, %s, %s, clock_timestamp())",
+            [key, operation, began],
         )
 
 

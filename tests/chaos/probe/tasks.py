@@ -12,7 +12,7 @@ from celery.signals import before_task_publish
 from django.db import connection
 
 from . import record
-from .mode import BASELINE
+from .mode import AT_ONCE, BASELINE
 
 if TYPE_CHECKING:  # the two have the same types
     from django.tasks import task
@@ -32,12 +32,34 @@ def effect(operation: str, seconds: float) -> None:
     record.executed(operation)
 
 
-if not BASELINE:  # Django's API, which the documentation's settings don't have
+if not BASELINE:  # Django's API and limits, which the documentation's settings don't have
+    from durable.queue.limits import Limit
 
     @task()
     def short_effect(operation: str, seconds: float) -> None:
         """The same, called by Django's own API for tasks."""
         effect.run(operation, seconds)
+
+    @shared_task(limit=Limit(at_once=AT_ONCE, key=lambda key, *rest: key))
+    def limited_effect(key: str, operation: str, seconds: float) -> None:
+        """The same, of which some run at once for each key."""
+        with record.span(key, operation):
+            effect.run(operation, seconds)
+
+
+@shared_task(bind=True)
+def event(self: Any, operation: str, seconds: float) -> None:
+    """The same for an event from outside, which comes again while it is handled."""
+    effect.run(operation, seconds)
+    if not BASELINE:
+        self.apply_async_on_commit([operation, seconds], dedupe=operation)
+
+
+@shared_task
+def sweep(label: str, seconds: float) -> None:
+    """Do what all calls until now were for; two at once would do it twice."""
+    time.sleep(seconds)
+    record.swept(label)
 
 
 @shared_task(bind=True, atomic=False)
