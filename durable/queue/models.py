@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import HashIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -93,6 +94,8 @@ class Task(models.Model):
                     key__isnull=False, eligible_at__isnull=True, quarantined_at__isnull=True
                 ),
             ),
+            # The only one of all rows: results, progress and revoke() ask by Celery's id.
+            HashIndex("task_id", name="durable_task_task_id"),
             models.Index("worker", name="durable_task_worker", condition=Q(worker__isnull=False)),
             models.Index(
                 "expires", name="durable_task_expires", condition=Q(expires__isnull=False)

@@ -1,6 +1,7 @@
 import datetime
 
 import django.contrib.postgres.fields
+import django.contrib.postgres.indexes
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
@@ -113,7 +114,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'task',
-                'indexes': [models.Index(models.F('queue'), models.F('priority'), models.F('due_at'), condition=models.Q(('quarantined_at__isnull', True), ('worker__isnull', True)), name='durable_task_free'), models.Index(models.F('queue'), models.F('key'), models.F('priority'), models.F('eligible_at'), models.F('id'), condition=models.Q(('eligible_at__isnull', False), ('quarantined_at__isnull', True)), name='durable_task_limited'), models.Index(models.F('key'), condition=models.Q(('eligible_at__isnull', True), ('key__isnull', False), ('quarantined_at__isnull', True)), name='durable_task_places'), models.Index(models.F('worker'), condition=models.Q(('worker__isnull', False)), name='durable_task_worker'), models.Index(models.F('expires'), condition=models.Q(('expires__isnull', False)), name='durable_task_expires'), models.Index(models.F('quarantined_at'), condition=models.Q(('quarantined_at__isnull', False)), name='durable_task_quarantined')],
+                'indexes': [models.Index(models.F('queue'), models.F('priority'), models.F('due_at'), condition=models.Q(('quarantined_at__isnull', True), ('worker__isnull', True)), name='durable_task_free'), models.Index(models.F('queue'), models.F('key'), models.F('priority'), models.F('eligible_at'), models.F('id'), condition=models.Q(('eligible_at__isnull', False), ('quarantined_at__isnull', True)), name='durable_task_limited'), models.Index(models.F('key'), condition=models.Q(('eligible_at__isnull', True), ('key__isnull', False), ('quarantined_at__isnull', True)), name='durable_task_places'), django.contrib.postgres.indexes.HashIndex(models.F('task_id'), name='durable_task_task_id'), models.Index(models.F('worker'), condition=models.Q(('worker__isnull', False)), name='durable_task_worker'), models.Index(models.F('expires'), condition=models.Q(('expires__isnull', False)), name='durable_task_expires'), models.Index(models.F('quarantined_at'), condition=models.Q(('quarantined_at__isnull', False)), name='durable_task_quarantined')],
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('quarantined_at', None), ('worker', None), _connector='OR'), models.Q(('started_at', None), ('worker__isnull', False), _connector='OR'), models.Q(('eligible_at', None), models.Q(('due_at', datetime.datetime(9000, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)), ('worker', None)), _connector='OR'), models.Q(('started_at', None), ('unique_key', None), ('unique_running', True), _connector='OR')), name='durable_task_one_state'), models.UniqueConstraint(condition=models.Q(('unique_key__isnull', False)), fields=('task', 'unique_key', 'unique_running'), name='durable_task_once')],
             },
         ),

@@ -14,7 +14,7 @@ from django.test import Client
 
 from durable.housekeeping.tasks import purge_seen
 from durable.queue import events, progress
-from durable.queue.models import Progress
+from durable.queue.models import Progress, Task
 from tests.durable_tasks import effect
 
 from .delivery import deliver
@@ -122,6 +122,13 @@ class TestAPage:
         stream.close()
         assert events.streams().acquire(blocking=False)
         events.streams().release()
+
+
+@pytest.mark.django_db
+def test_a_row_is_found_by_the_id_of_its_task_however_many_there_are() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # as with many rows
+    assert "durable_task_task_id" in Task.objects.filter(task_id="x").explain()
 
 
 @pytest.mark.django_db
