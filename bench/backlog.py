@@ -25,14 +25,21 @@ from django.db import connection
 
 from bench.effects import effect
 from durable.queue import store
+from durable.queue.store import claim
 from durable.queue.worker.lanes import EVER
 from tests.fixtures_worker import Role
 
 #: Each statement that looks through the rows, with its parameters.
 PLANS: dict[str, tuple[str, dict[str, Any]]] = {
     "hold": (
-        f"{store._PICK} SELECT * FROM picked",  # noqa: S608
-        {"queues": ["default"], "priorities": [0], "since": [EVER], "limit": 50},
+        f"{claim._PICK} SELECT * FROM picked",  # noqa: S608
+        {
+            "queues": ["default"],
+            "priorities": [0],
+            "since": [EVER],
+            "limit": 50,
+            "known": [effect.name],
+        },
     ),
     "expired": (
         "SELECT id FROM durable_task WHERE expires < statement_timestamp()"

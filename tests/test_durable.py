@@ -16,6 +16,7 @@ from durable.queue.endings import cancel
 from durable.queue.models import Task, Worker
 from proj.celery import app
 from tests import durable_tasks as tasks
+from tests import probe_tasks
 from tests.fixtures_durable import (
     TASKS,
     all_done,
@@ -188,8 +189,9 @@ def test_a_task_that_the_workers_do_not_know_yet_waits_for_those_that_do(
     old = start_role("worker", **{**TASKS, "CELERY_IMPORTS": "tests.probe_tasks"})
     told = tasks.effect.si("it has failed")
     result = tasks.effect.apply_async_on_commit(["a"], link_error=told)
-    wait_for(lambda: len(Task.objects.get().history) > 1, "they gave it back twice")
-    assert result.state == states.PENDING
+    assert probe_tasks.add.delay_on_commit(1, 2).get(timeout=180) == 3  # it stands in no one's way
+    row = Task.objects.get()
+    assert (row.worker, row.history, result.state) == (None, [], states.PENDING)
     start_role("worker", "-n", "new@%h", **TASKS)
     old.stop()
     assert result.get(timeout=180) == "a"

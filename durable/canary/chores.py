@@ -35,8 +35,8 @@ def wanted() -> set[str]:
     """Return the queues of the settings that a living worker takes from, and that aren't paused."""
     if not conf.get("ON"):
         return set()
-    taken = {queue for names, _, _ in overview.takers() for queue in names.split(",")}
-    return (metrics.queues() & taken) - overview.paused().keys() - conf.left_out()
+    taken = overview.by_queue(overview.takers())
+    return (metrics.queues() & taken.keys()) - overview.paused().keys() - conf.left_out()
 
 
 def _call(queue: str) -> None:

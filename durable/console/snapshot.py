@@ -144,7 +144,7 @@ def _queues(
         if 0 <= place < MINUTES:
             ends[one.queue][place] += one.done + one.failed + one.revoked
             failures[one.queue][place] += one.failed
-    taken = [one.queues.split(",") for one in workers if one.alive]
+    takers = overview.by_queue(one for one in workers if one.alive)
     paused, canaries = overview.paused(), canary.seconds()
     names = {*metrics.queues(), *waiting, *ends, *ended, *(one.queue for one in running)}
     found = []
@@ -155,7 +155,7 @@ def _queues(
             Queue(
                 name, here.ready, here.scheduled, sum(one.queue == name for one in running),
                 oldest, called[name], ended[name], failed[name], ends[name], failures[name],
-                sum(name in one for one in taken), name in paused, canaries.get(name),
+                takers[name], name in paused, canaries.get(name),
             )
         )  # fmt: skip
     return found

@@ -12,7 +12,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connections
 
-from durable.queue import conf, store
+from durable.queue import conf, overview
 from durable.queue.models import Task
 
 from .signatures import narrowed, read, refusal, signature, tasks
@@ -51,10 +51,10 @@ def of_rows(known: dict[str, Signature]) -> Iterator[Problem]:
     connection = connections[conf.alias()]
     if Task._meta.db_table not in connection.introspection.table_names():
         return
-    for name, count, names, rows in store.shapes():
+    for name, count, names, rows in overview.shapes():
         if why := _why(known, name, count, names):
             yield Problem(name, _rows(rows), why, rows)
-    for name, rows in store.following():
+    for name, rows in overview.following():
         if why := _why(known, name):
             yield Problem(name, f"{_rows(rows)} as the next task", why, rows)
 

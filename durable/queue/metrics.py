@@ -48,7 +48,7 @@ def metrics() -> Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...],
         of[label(queue)] = of.get(label(queue), 0.0) + count
 
     oldest, untaken = nothing(), nothing()
-    alive = {queue for names, _, _ in taken for queue in names.split(",")}
+    alive = overview.by_queue(taken)
     now = timezone.now()
     for one in waiting:
         add("ready", one.name, one.ready)
@@ -74,9 +74,9 @@ def metrics() -> Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...],
     stopped = nothing() | {(queue,): 1.0 for queue in kept & paused.keys()}
     yield "proj_queue_paused", "1 while a person has paused the queue.", by, stopped
     yield "proj_workers", "Workers with a recent sign of life.", (), {(): float(len(taken))}
-    slots = float(sum(one for _, one, _ in taken))
+    slots = float(sum(one.slots for one in taken))
     yield "proj_slots", "Tasks that the living workers run at once, at most.", (), {(): slots}
-    versions = {version for _, _, version in taken if version} | ({entry.version()} - {""})
+    versions = {one.version for one in taken if one.version} | ({entry.version()} - {""})
     yield (
         "proj_versions", "Versions that run: those of the living workers, and web's own.", (),
         {(): float(len(versions))},

@@ -17,7 +17,7 @@ class Task(models.Model):
     """A task that was called and is not finished: the row is the task.
 
     Written in the caller's transaction, deleted in the one that holds the task's own effects. Its
-    states are in states.py, all statements on it in store.py.
+    states are in states.py, all statements on it in store/.
     """
 
     task_id = models.CharField(max_length=255)
@@ -192,6 +192,7 @@ class Worker(models.Model):
     slots = models.IntegerField(help_text="tasks that it runs at the same time")
     queues = models.TextField(db_default="", help_text="that it takes from, with commas")
     version = models.TextField(db_default="", help_text="of the project that it runs")
+    tasks = ArrayField(models.TextField(), default=list, help_text="that it knows")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
     #: What people want of it: it learns that by its next sign of life.

@@ -1,13 +1,14 @@
-"""The rows as a person sees them: each question is bounded, however many rows there are.
+"""The rows as a person sees them; this file only reads them.
 
-The second and last file with SQL on them, and it only reads. Counts stop at ``CAP``: who looks at
-a backlog needs to know that there are more, and not how many.
+Each question is bounded, however many rows there are (but those of ``check_tasks``, at the end).
+Counts stop at ``CAP``: a reader of a backlog needs to know that there are more, and not how many.
 """
 
 # ruff: noqa: S608 - the parts of a statement are constants here; every value is a parameter
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from django.db.models.expressions import RawSQL
 
 from . import conf, store
 from .states import FAR, STATES
+from .store.parts import FREE
 
 CAP = 10_000
 #: Keys of limits that are looked at, in the order of their names, and counted rows of each.
@@ -25,8 +27,6 @@ FIRST = 1_000
 #: Lanes that are looked at, in the order of their names: whatever queues somebody calls, a page and
 #: a scrape stay short.
 LANES = 200
-
-_FREE = "worker IS NULL AND quarantined_at IS NULL"
 
 
 class Queue(NamedTuple):
@@ -49,6 +49,15 @@ class Running(NamedTuple):
     worker: str
     started_at: datetime
     attempt: int
+
+
+class Taker(NamedTuple):
+    """A worker that is alive."""
+
+    #: Their names, with commas.
+    queues: str
+    slots: int
+    version: str
 
 
 class Worker(NamedTuple):
@@ -155,7 +164,7 @@ def keys() -> list[Key]:
 
 def ids_of(state: str) -> RawSQL:
     """Return the ids of the ``FIRST`` ready or scheduled rows of a lane, as a subquery."""
-    lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
+    lane = f"FROM durable_task WHERE {FREE} AND (queue, priority) = (lane.queue, lane.priority)"
     now = "statement_timestamp()"
     due = {"ready": f"due_at <= {now}", "scheduled": f"due_at > {now} AND due_at < '{FAR}'"}[state]
     return RawSQL(  # noqa: S611 - as above
@@ -168,17 +177,17 @@ def ids_of(state: str) -> RawSQL:
 
 #: Every lane with its first row, in as many steps in the index as there are lanes.
 _LANE = f"""WITH RECURSIVE lane AS (
-        (SELECT queue, priority, due_at FROM durable_task WHERE {_FREE} {{of}}
+        (SELECT queue, priority, due_at FROM durable_task WHERE {FREE} {{of}}
             ORDER BY queue, priority, due_at LIMIT 1)
         UNION ALL
         SELECT following.* FROM lane, LATERAL (
-            SELECT queue, priority, due_at FROM durable_task WHERE {_FREE} {{of}}
+            SELECT queue, priority, due_at FROM durable_task WHERE {FREE} {{of}}
                 AND (queue, priority) > (lane.queue, lane.priority)
             ORDER BY queue, priority, due_at LIMIT 1) AS following)"""
 
 
 def _lanes(of: str, named: list[str]) -> list[tuple[str, int, int, int, datetime | None]]:
-    lane = f"FROM durable_task WHERE {_FREE} AND (queue, priority) = (lane.queue, lane.priority)"
+    lane = f"FROM durable_task WHERE {FREE} AND (queue, priority) = (lane.queue, lane.priority)"
     now = "statement_timestamp()"
     # In order, or a plan made for the longest lane reads the whole table for the shortest.
     in_order = f"ORDER BY due_at LIMIT {CAP}"
@@ -217,14 +226,19 @@ def estimate() -> int:
     return max(0, int(found))
 
 
-def takers() -> list[tuple[str, int, str]]:
-    """Return the queues (with commas), the slots and the version of each worker that is alive."""
+def takers() -> list[Taker]:
+    """Return the workers that are alive."""
     found = store.run(
         """SELECT queues, slots, version FROM durable_worker
            WHERE seen_at > clock_timestamp() - %s * interval '1 s' LIMIT %s""",
         [conf.get("DEAD_AFTER"), CAP],
     )
-    return [(row[0], row[1], row[2]) for row in found]
+    return [Taker(*row) for row in found]
+
+
+def by_queue(workers: Iterable[Taker | Worker]) -> Counter[str]:
+    """Return how many of *workers* take from each queue."""
+    return Counter(queue for one in workers for queue in one.queues.split(","))
 
 
 def running(limit: int = 500) -> list[Running]:
@@ -294,7 +308,7 @@ def ages(queue: str) -> list[int]:
         found = store.run(
             f"""SELECT width_bucket(extract(epoch FROM statement_timestamp() - due_at), {bounds}),
                     count(*)::int
-                FROM (SELECT due_at FROM durable_task WHERE {_FREE} AND queue = %s
+                FROM (SELECT due_at FROM durable_task WHERE {FREE} AND queue = %s
                         AND priority = %s AND due_at <= statement_timestamp() LIMIT {CAP}) AS w
                 GROUP BY 1""",
             [queue, lane.priority],
@@ -302,3 +316,33 @@ def ages(queue: str) -> list[int]:
         for bucket, count in found:
             counts[bucket] += count
     return counts
+
+
+#: A row's arguments; of a text that ``jsonb`` can't hold there is nothing to see.
+_CALL = r"CASE WHEN body NOT LIKE '%%\\u0000%%' THEN body::jsonb END"
+
+
+def shapes() -> list[tuple[str, int | None, list[str], int]]:
+    """Return the calls that wait: task, number of arguments, names of the named, number of rows.
+
+    Of arguments that can't be seen the number is ``None``.
+    """
+    rows = store.run(
+        f"""SELECT task, count, names, count(*) FROM (
+                SELECT task, jsonb_array_length(call -> 0) AS count,
+                    ARRAY(SELECT jsonb_object_keys(call -> 1) ORDER BY 1) AS names
+                FROM (SELECT task, {_CALL} AS call FROM durable_task) AS read) AS shape
+            GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def following() -> list[tuple[str, int]]:
+    """Return the tasks that follow rows (a chain's next, ``link=``, a chord's body), with rows."""
+    rows = store.run(
+        f"""SELECT next.task #>> '{{}}', count(DISTINCT id) FROM durable_task,
+                jsonb_path_query(({_CALL}) -> 2,
+                    '$.** ? (exists(@.task) && exists(@.subtask_type)).task') AS next(task)
+            WHERE body LIKE '%%subtask_type%%' GROUP BY 1 ORDER BY 1"""
+    )
+    return [(row[0], row[1]) for row in rows]

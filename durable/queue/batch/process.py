@@ -23,11 +23,10 @@ from durable.database.outage import lost_database
 from durable.database.text import text_of
 
 from .. import conf, results, store
-from ..caller.notify import QUIET
 from ..endings import quarantine
 from ..worker import attempt as attempts
 from ..worker.attempt import Attempt, Phase, Superseded, Ticket, ticketed
-from ..worker.lanes import RESCAN, Lanes
+from ..worker.lanes import Lanes
 from .shared import Batch, SharedAttempt, Together
 from .slots import Slot
 
@@ -55,7 +54,7 @@ class Process:
         self, app: Any, worker: str, hostname: str, slot: Slot, queues: list[str], batch: int
     ) -> None:
         self._app, self._worker, self._hostname, self._slot = app, worker, hostname, slot
-        self._lanes = Lanes(lambda: queues)
+        self._lanes = Lanes(lambda: queues, app.tasks)
         self._parent = os.getppid()
         self._stopping = self._in_body = False
         self._limit, self._most = 1, batch  # the first is as many as a batch has time for
@@ -64,7 +63,6 @@ class Process:
         self._memory = app.conf.worker_max_memory_per_child or float("inf")  # KiB
         self._times: dict[str, float] = {}  # what each task is expected to take, in seconds
         self._batch: Batch | None = None
-        self._look_at = self._look_again_at = 0.0
         self._reader, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
 
@@ -90,7 +88,7 @@ class Process:
                     logger.warning("durable tasks wait for the database: %s", error, exc_info=True)
                 away = True
                 connections[conf.alias()].close()
-                self._wait(None, PAUSE)
+                select.select([self._reader], [], [], PAUSE)
         signals.worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=0)
 
     def _told_to_stop(self, *args: Any) -> None:
@@ -109,44 +107,26 @@ class Process:
         connection = connections[conf.alias()]
         connection.ensure_connection()
         raw: Any = connection.connection
-        listens = bool(conf.get("PREPARE"))
-        if listens:
-            self._lanes.listen(raw, self._called)
-        rescan_at = self._look_at = 0.0
+        lanes = self._lanes
+        lanes.begin(raw)
         # Another one once a task has closed it.
         while self._goes_on() and connection.connection is raw:
             now = time.monotonic()
-            if now >= rescan_at:
+            if now >= lanes.rescan_at:
                 self._let_go()  # none is in hand here: a connection broke, or one was locked then
-                self._lanes.rescan()
-                rescan_at = now + (RESCAN if listens else conf.get("POLL"))
-            if now >= self._lanes.admission.at and self._lanes.admission.look():
-                self._look_at = now
-            if now >= self._look_at:
-                lanes, limit = self._lanes.now(), int(min(self._limit, self._left))
-                rows = store.take(self._worker, lanes, limit) if lanes else []
-                self._lanes.passed(rows)
-                if len(rows) < limit:
-                    again = self._look_again_at
-                    self._look_at = again if again > now else now + conf.get("POLL")
-                self._slot.idle()
-                if rows:
-                    keys = {row.key for row in rows}
-                    self.serve(rows)
-                    self._lanes.admission.ended(keys)
-                    continue
-            until = min(self._look_at, rescan_at, self._lanes.admission.at)
-            self._wait(raw, until - time.monotonic())
-
-    def _called(self) -> None:
-        self._look_at = time.monotonic()
-        self._look_again_at = self._look_at + QUIET + 0.001
-
-    def _wait(self, raw: Any, seconds: float) -> None:
-        sources = [self._reader] if raw is None else [self._reader, raw.fileno()]
-        ready, _, _ = select.select(sources, [], [], max(0.0, seconds))
-        if raw is not None and raw.fileno() in ready:
-            Lanes.read(raw)
+            lanes.keep_up(now)
+            if now < lanes.look_at:
+                lanes.wait(raw, self._reader, lanes.look_at)
+                continue
+            limit = int(min(self._limit, self._left))
+            places = lanes.now()
+            rows = store.take(self._worker, places, limit, lanes.known) if places else []
+            lanes.found(rows, limit)
+            self._slot.idle()
+            if rows:
+                keys = {row.key for row in rows}
+                self.serve(rows)
+                lanes.admission.ended(keys)
 
     def _let_go(self) -> None:
         """Let go of all rows in its name, which it does not run; that counts for nothing."""
@@ -243,15 +223,13 @@ class Process:
     def _trace(self, row: store.Held) -> None:
         """Run one task by Celery's tracer, as a process of prefork does."""
         self._left -= 1
-        task = self._app.tasks.get(row.task)
         try:
-            if task is None:
-                raise LookupError(f"{row.task} is unknown to it")
+            task = self._app.tasks[row.task]
             headers = loads(row.headers)
             args, kwargs, embed = loads(row.body)
         except Exception as error:  # another worker may be able to read it
-            unknown = quarantine.UNKNOWN._replace(state="running")
-            quarantine.postpone_or_quarantine(row.id, row.attempt, unknown, text_of(error))
+            cause = quarantine.UNREADABLE._replace(state="running")
+            quarantine.postpone_or_quarantine(row.id, row.attempt, cause, text_of(error))
             return
         if task.__trace__ is None:
             loader = self._app.loader

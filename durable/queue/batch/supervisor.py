@@ -203,7 +203,11 @@ class Supervisor:
         self._signed_at = time.monotonic()
         try:
             host, pid = socket.gethostname(), os.getpid()
-            self._obey(store.beat(self.worker_id, host, pid, self.concurrency, self.queues))
+            self._obey(
+                store.beat(
+                    self.worker_id, host, pid, self.concurrency, self.queues, self.celery.tasks
+                )
+            )
             janitor.sweep()
             self._away = False
         except Exception as error:

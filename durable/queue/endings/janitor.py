@@ -1,4 +1,5 @@
-"""Ends what no worker does: rows of dead workers, and tasks that expired before they began.
+"""Ends what no worker does: rows of dead workers, tasks that expired before they began, and those
+that no worker knows.
 
 Every worker and every beat looks, one at a time: the others find the lock taken, and have nothing
 to do.
@@ -27,7 +28,14 @@ logger = logging.getLogger(__name__)
 #: The lock's number: this app's alone ("jani" in ASCII).
 LOCK = 0x6A616E69
 
+#: Seconds between two looks for tasks that no worker knows, and until their rows are in quarantine:
+#: a roll-out has come to its end by then.
+UNKNOWN_EVERY, UNKNOWN_AFTER = 60.0, 1800.0
+
 _steady_since = _last = time.monotonic()
+#: Of each queue and task that no worker knows: since when this process has seen that.
+_unknown: dict[tuple[str, str], float] = {}
+_unknown_at = 0.0
 
 
 def sweep() -> int:
@@ -40,8 +48,9 @@ def sweep() -> int:
     if now - _last > conf.get("DEAD_AFTER") / 2 + conf.get("HEARTBEAT"):
         # This process was frozen, or the database: the signs of life stood still as well.
         _steady_since = now
+        _unknown.clear()
     _last = now
-    count = 0
+    count = quarantine_unknown() if now >= _unknown_at else 0
     with transaction.atomic(using=conf.alias()):
         [(mine,)] = store.run("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
         if not mine:
@@ -51,6 +60,38 @@ def sweep() -> int:
             store.forget_dead_workers()
             count += quarantine.release(store.ORPHANED, {"age": age}, "the worker that ran it died")
         count += revoke_expired()
+    return count
+
+
+def quarantine_unknown() -> int:
+    """Quarantine rows of tasks that no living worker of their queue has known for long.
+
+    Until then they keep their place. Every process looks for itself, and goes by what it has seen
+    all the time: a worker that starts again in between is enough for them to wait on.
+    """
+    global _unknown, _unknown_at
+    now = time.monotonic()
+    _unknown_at = now + UNKNOWN_EVERY
+    before, count = _unknown, 0
+    _unknown = {pair: before.get(pair, now) for pair in store.unknown()}
+    for (queue, task), since in _unknown.items():
+        cure = (
+            f"Start workers with that task for the queue {queue} (a module that was removed or "
+            "renamed, or that CELERY_IMPORTS must name)"
+        )
+        if (queue, task) not in before:
+            logger.warning(
+                "no worker of the queue %s knows %s: its rows wait. %s", queue, task, cure
+            )
+        if now - since < UNKNOWN_AFTER:
+            continue
+        why = f"no worker knows it. {cure} and start it again; or discard it."
+        with transaction.atomic(using=conf.alias()):
+            for row_id, task_id in store.lock_ready(queue, task, UNKNOWN_AFTER, conf.BATCH):
+                store.quarantine(row_id, why)
+                quarantine.announce(row_id, task_id, task, why)
+                logger.error("%s[%s] is in quarantine: %s", task, task_id, why)
+                count += 1
     return count
 
 

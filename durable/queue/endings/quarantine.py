@@ -45,10 +45,9 @@ class Cause(NamedTuple):
 OUTAGE = Cause("the database went away", "running", 20, False, "")
 
 #: With the pauses that is half an hour: a roll-out has come to its end by then.
-UNKNOWN = Cause(
-    "not accepted by a worker", "held", 12, True,
-    "Start workers with that task for the queue {queue} (a module that was removed or renamed, or "
-    "that CELERY_IMPORTS must name) and start it again; or discard it.",
+UNREADABLE = Cause(
+    "can't be read by a worker", "held", 12, True,
+    "Start it again once the workers of the queue {queue} can read it; or discard it.",
 )  # fmt: skip
 
 #: ``Reject(requeue=True)``, as a task's own means.
@@ -77,7 +76,7 @@ def postpone_or_quarantine(
             # due, each time before one that can run it.
             pause = min(LONGEST_PAUSE, 2 ** (times - 1)) * uniform(1, 1.5)  # noqa: S311
             store.postpone(row_id, why, pause)
-            say = logger.error if cause is UNKNOWN else logger.info
+            say = logger.error if cause is UNREADABLE else logger.info
             say("%s[%s] %s; it is tried again in %d s", row["task"], row["task_id"], why, pause)
         else:
             advice = cause.advice.format(queue=row["queue"])

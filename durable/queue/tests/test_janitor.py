@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 
 from durable.queue import conf, store
 from durable.queue.caller.calls import durable
-from durable.queue.endings import janitor
+from durable.queue.endings import janitor, pause
 from durable.queue.models import Task, Worker
 from tests.durable_tasks import add, effect
 from tests.fixtures_durable import names
@@ -89,6 +89,47 @@ class TestADeadWorker:
         monkeypatch.setattr(janitor, "_last", time.monotonic() - 3600)
         assert [janitor.sweep(), janitor.sweep()] == [0, 0]
         assert Worker.objects.count() == 2
+
+
+class TestATaskThatNoWorkerKnows:
+    @pytest.fixture(autouse=True)
+    def looks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let each sweep look, and a task be unknown for long enough at the second one."""
+        monkeypatch.setattr(janitor, "UNKNOWN_EVERY", 0.0)
+        monkeypatch.setattr(janitor, "UNKNOWN_AFTER", 0.0)
+        monkeypatch.setattr(janitor, "_unknown", {})
+
+    def sweep(self, *knows: str, queues: str = "default", after: float = 0.0) -> list[str]:
+        """Look twice, with one living worker that knows these; return what is in quarantine."""
+        janitor.UNKNOWN_AFTER = after
+        store.sign_off("alive")
+        store.beat("alive", "host", 1, 2, queues.split(","), knows)
+        janitor.sweep()
+        janitor.sweep()
+        return [row.task for row in Task.objects.exclude(quarantined_at=None)]
+
+    def test_waits_in_its_place_and_is_quarantined_in_the_end(self) -> None:
+        result = effect.delay_on_commit("a")
+        add.delay_on_commit(1, 2)
+        assert self.sweep(add.name, after=3600.0) == []
+        assert self.sweep(add.name) == [effect.name]
+        error = Task.objects.get(task=effect.name).error
+        assert "no worker knows it. Start workers with that task for the queue default" in error
+        assert result.state == states.FAILURE
+
+    def test_is_none_if_another_worker_knows_it_or_none_takes_from_its_queue(self) -> None:
+        effect.delay_on_commit("a")
+        assert self.sweep(add.name, queues="mail") == []
+        store.beat("another", "host", 2, 2, ["default"], [effect.name])
+        assert self.sweep(add.name) == []
+
+    @pytest.mark.parametrize(("kind", "name"), [("task", effect.name), ("queue", "default")])
+    def test_waits_on_while_it_is_paused(self, kind: pause.Kind, name: str) -> None:
+        effect.delay_on_commit("a")
+        pause.pause(kind, name, "me")
+        assert self.sweep(add.name) == []
+        pause.resume(kind, name)
+        assert self.sweep(add.name) == [effect.name]
 
 
 def test_a_long_backlog_is_revoked_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:

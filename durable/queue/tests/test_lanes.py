@@ -16,6 +16,7 @@ from kombu.utils.json import loads
 
 from durable.queue import store
 from durable.queue.models import Task
+from durable.queue.store import claim, idle
 from durable.queue.worker.lanes import SLACK, Lanes
 from proj.celery import debug_task
 from tests.durable_tasks import effect
@@ -43,7 +44,7 @@ def lanes() -> Lanes:
 def look(lanes: Lanes, limit: int = 10) -> list[str]:
     """Look once for rows; return the labels of those that are held by this."""
     rows = store.hold("me", lanes.now(), limit)
-    lanes.passed(rows)
+    lanes.found(rows, limit)
     return [loads(row.body)[0][0] for row in rows]
 
 
@@ -64,6 +65,21 @@ def test_what_another_worker_has_in_hand_is_left_to_it(lanes: Lanes) -> None:
     store.hold_one(Task.objects.order_by("id")[0].pk, "another")
     lanes.rescan()
     assert look(lanes) == ["b"]
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_task_that_the_worker_does_not_know_keeps_its_place(batch: bool) -> None:
+    debug_task.apply_async_on_commit()
+    call("a")
+    first = Task.objects.get(task=debug_task.name)
+    lanes = Lanes(lambda: {"default"}, [effect.name])
+    lanes.rescan()
+    [lane] = lanes.now()
+    assert lane.since > first.due_at - SLACK, "it isn't walked over again"
+    rows = (store.take if batch else store.hold)("me", lanes.now(), 10, lanes.known)
+    assert [row.task for row in rows] == [effect.name]
+    row = Task.objects.get(task=debug_task.name)
+    assert (row.worker, row.due_at, row.history) == (None, first.due_at, [])
 
 
 def test_what_is_committed_late_and_has_an_older_place_is_found(lanes: Lanes) -> None:
@@ -114,8 +130,8 @@ def test_a_lane_that_was_called_for_during_a_rescan_is_kept(
 ) -> None:
     find = store.lanes
 
-    def find_and_be_late(queues: Any) -> Any:
-        found = find(queues)
+    def find_and_be_late(*args: Any) -> Any:
+        found = find(*args)
         call("a")
         return found
 
@@ -149,10 +165,11 @@ def test_no_look_reads_what_waits_for_its_time_or_is_in_other_hands(
         plans.append(plan if isinstance(plan, list) else json.loads(plan))
         return []
 
-    monkeypatch.setattr(store, "run", explain)
-    monkeypatch.setattr(store, "run_prepared", explain)
-    store.hold("me", lanes, 10)
-    store.lanes(["default"])
+    monkeypatch.setattr(claim, "run", explain)
+    monkeypatch.setattr(claim, "run_prepared", explain)
+    monkeypatch.setattr(idle, "run", explain)
+    store.hold("me", lanes, 10, [effect.name])
+    store.lanes(["default"], [effect.name])
     store.lock_expired(10)
     for plan in plans:
         read = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name")]

@@ -105,7 +105,7 @@ class TestAtOnce:
         call("a")
         admit()
         [row] = hold()
-        cause = quarantine.UNKNOWN._replace(limit=1)
+        cause = quarantine.UNREADABLE._replace(limit=1)
         quarantine.postpone_or_quarantine(row.id, row.attempt, cause, "why")
         quarantine.requeue([row.id], "me")
         assert not in_line()

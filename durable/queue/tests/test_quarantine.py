@@ -14,7 +14,7 @@ from django.db import OperationalError, connection, transaction
 
 from durable.queue import store
 from durable.queue.endings import quarantine
-from durable.queue.endings.quarantine import LONGEST_PAUSE, OUTAGE, REJECTED, UNKNOWN, Cause
+from durable.queue.endings.quarantine import LONGEST_PAUSE, OUTAGE, REJECTED, UNREADABLE, Cause
 from durable.queue.models import Task
 from durable.queue.tasks import call_on_failure
 from durable.queue.worker.attempt import Attempt, Ticket, postpone_after_outage
@@ -25,14 +25,14 @@ from .delivery import WORKER, begin, deliver, hold, make_due, message, pause
 pytestmark = pytest.mark.usefixtures("effect_table")
 
 WHY = "why it\n"
-each_cause = pytest.mark.parametrize("cause", [OUTAGE, REJECTED, UNKNOWN], ids=lambda c: c.label)
+each_cause = pytest.mark.parametrize("cause", [OUTAGE, REJECTED, UNREADABLE], ids=lambda c: c.label)
 
 
 def postpone(cause: Cause, times: int) -> Task:
     """Let this be the end of so many attempts, or of so many holds; return the row."""
     for _ in range(times):
         row = Task.objects.get(task=tasks.poison.name)
-        attempt = store.hold_one(row.pk, WORKER) if cause is UNKNOWN else begin(row)
+        attempt = store.hold_one(row.pk, WORKER) if cause is UNREADABLE else begin(row)
         assert quarantine.postpone_or_quarantine(row.pk, attempt, cause, WHY, WORKER)
     return Task.objects.get(task=tasks.poison.name)
 
@@ -44,7 +44,7 @@ class TestAnAttemptThatCannotGoOn:
         rows = [postpone(cause, 1) for _ in range(cause.limit - 1)]
         for row, seconds in zip([*rows[:4], rows[-1]], [1, 2, 4, 8, LONGEST_PAUSE], strict=True):
             assert seconds <= pause(row) <= 1.5 * seconds + 1
-        counts = 0 if cause is UNKNOWN else len(rows)
+        counts = 0 if cause is UNREADABLE else len(rows)
         assert (rows[-1].attempt, rows[-1].clean_attempt) == (counts, counts), "none has crashed"
         assert rows[-1].error == f"{cause.label}: why it"
 
@@ -75,7 +75,7 @@ class TestAnAttemptThatCannotGoOn:
         report = quarantine.postpone_or_quarantine
         assert not report(row.pk, 0, cause, WHY), "it is nowhere"
         store.hold_one(row.pk, "another")
-        if cause is not UNKNOWN:
+        if cause is not UNREADABLE:
             begin(row, "another")
         row.refresh_from_db()
         assert not report(row.pk, row.attempt, cause, WHY, WORKER)

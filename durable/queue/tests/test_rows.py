@@ -51,7 +51,9 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
     monkeypatch.setattr(state, "reserved_requests", set())
     queues = SimpleNamespace(consume_from={"default": None})
     worker = SimpleNamespace(
-        app=SimpleNamespace(amqp=SimpleNamespace(queues=queues), events=SimpleNamespace()),
+        app=SimpleNamespace(
+            amqp=SimpleNamespace(queues=queues), events=SimpleNamespace(), tasks=app.tasks
+        ),
         consumer=Consumer(), hub=None,
         pool=SimpleNamespace(num_processes=2), consumer_cls="celery.worker.consumer:Consumer",
     )  # fmt: skip
@@ -70,8 +72,7 @@ class TestAWorker:
     def idle(self, rows: Rows, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Rows]:
         """A worker that looks by itself once an hour only, in a thread of its own."""
         settings.DURABLE_POLL = settings.DURABLE_HEARTBEAT = 3600
-        for module in (rows_module, lanes):
-            monkeypatch.setattr(module, "RESCAN", 3600, raising=False)
+        monkeypatch.setattr(lanes, "RESCAN", 3600)
         rows._awake = False
         rows.start(rows.worker)
         wait_for(lambda: Worker.objects.exists() and rows.seen_at, "it has looked")
@@ -177,23 +178,28 @@ class TestARowInHand:
         assert (found.worker, found.attempt, found.clean_attempt) == (None, 1, 0)
         assert [line["what"] for line in found.history] == ["its end could not be recorded"]
 
-    @pytest.mark.parametrize(
-        ("spoilt", "why"),
-        [
-            ({"task": "of.another.version"}, "of.another.version is unknown to it"),
-            ({"headers": "not JSON"}, "its headers can't be read: "),
-            ({"body": "not JSON"}, "its message can't be read: "),
-        ],
-    )
-    def test_that_it_cannot_run_is_postponed(
-        self, rows: Rows, row: Task, spoilt: dict[str, str], why: str
-    ) -> None:
-        Task.objects.update(**spoilt)
+    def test_that_an_outage_kept_from_being_ended_is_no_crash(self, rows: Rows, row: Task) -> None:
+        """Its process has waited for the database, and then given up."""
+        message = self.give(rows)
+        store.begin(row.pk, 0, rows.worker_id)
+        rows._beat()
+        rows.left(message)
+        rows.seen_at -= 60
+        rows._beat()
+        rows._beat()
+        found = Task.objects.get()
+        assert (found.worker, found.attempt, found.clean_attempt) == (None, 1, 1)
+        [line] = found.history
+        assert line["what"] == "the database went away: its end could not be recorded"
+
+    @pytest.mark.parametrize("column", ["headers", "body"])
+    def test_that_it_cannot_read_is_postponed(self, rows: Rows, row: Task, column: str) -> None:
+        Task.objects.update(**{column: "not JSON"})
         rows._hold(1)
         rows.give()
         found = self.do_jobs(rows)
         assert (found.worker, found.attempt, rows.in_hand) == (None, 0, {})
-        assert found.error.startswith(f"not accepted by a worker: {why}")
+        assert found.error.startswith("can't be read by a worker: ")
         assert found.due_at > found.created_at
         assert tasks.effect.AsyncResult(row.task_id).state == states.PENDING
 

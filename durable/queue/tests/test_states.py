@@ -97,9 +97,8 @@ def test_no_other_file_has_a_statement_on_the_rows() -> None:
         for path in (root / top).rglob("*.py")
         if not {"tests", "migrations"} & {*path.parts} and statement.search(path.read_text())
     }  # fmt: skip
-    assert found == {
-        "durable/queue/store.py", "durable/queue/places.py", "durable/queue/overview.py",
-    }  # fmt: skip
+    store = {path for path in found if path.startswith("durable/queue/store/")}
+    assert found - store == {"durable/queue/places.py", "durable/queue/overview.py"}
 
 
 class Model:
@@ -334,7 +333,7 @@ class Rows(RuleBasedStateMachine):
         row_id, attempt, worker = self.one_of(self.tickets, data)
         row = self.rows.get(row_id)
         mine = row is not None and (row.state, row.worker, row.attempt) == ("held", worker, attempt)
-        cause = quarantine.UNKNOWN._replace(limit=1 if last else 1000)
+        cause = quarantine.UNREADABLE._replace(limit=1 if last else 1000)
         found = quarantine.postpone_or_quarantine(row_id, attempt, cause, "why", worker)
         assert found is mine
         if row is not None and mine:

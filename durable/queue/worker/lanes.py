@@ -1,13 +1,15 @@
-"""Where a worker looks for rows: the lanes of its queues, and how far it has come in each."""
+"""Where a worker looks for rows, and when: the lanes of its queues, and how far it is in each."""
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .. import conf, store
-from ..caller.notify import LIMITED
+from ..caller.notify import LIMITED, QUIET
 from .admission import Admission
 
 #: Seconds between two looks over all lanes, from their very beginning.
@@ -15,6 +17,9 @@ RESCAN = 5.0
 #: How far a look goes back behind the newest row of the look before: a row is visible from its
 #: commit on, and stands in line from its call on.
 SLACK = timedelta(seconds=10)
+#: Seconds until the next look after one that has found rows, and fewer than wanted: another worker
+#: may have locked more than it takes, for a moment.
+ELSEWHERE = 0.02
 #: Earlier than all rows.
 EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -23,17 +28,74 @@ class Lanes:
     """The lanes that may have rows. What they remember is a hint: a rescan finds all again.
 
     :param queues: returns the names of the queues that the worker takes from now.
+    :param known: the names of its tasks; without them, it takes rows of all.
     """
 
-    def __init__(self, queues: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self, queues: Callable[[], Iterable[str]], known: Iterable[str] | None = None
+    ) -> None:
         self._queues = queues
+        self.known = None if known is None else sorted(known)
         self._lanes: dict[tuple[str, int], store.Lane] = {}
         self._called: set[tuple[str, int]] = set()  # since the last rescan
+        self._listens = False
+        self._look_again_at = 0.0
+        #: When to look for rows, and when over all lanes, by the monotonic clock.
+        self.look_at = self.rescan_at = 0.0
         self.admission = Admission(queues)
 
     def now(self) -> list[store.Lane]:
         """Return the lanes in which to look."""
         return list(self._lanes.values())
+
+    # --- When ------------------------------------------------------------------------------------
+
+    def begin(self, raw: Any) -> None:
+        """Begin anew on a psycopg connection, which is to hear of calls (``DURABLE_PREPARE``)."""
+        self._listens = bool(conf.get("PREPARE"))
+        if self._listens:
+            self.listen(raw, self.look)
+        self.rescan_at = self.look_at = 0.0
+
+    def look(self) -> None:
+        """Look for rows now: of a call, or because others were let go."""
+        self.look_at = time.monotonic()
+        self._look_again_at = self.look_at + QUIET + 0.001
+
+    def keep_up(self, now: float) -> None:
+        """Rescan, and let rows with keys in line, if it is time to."""
+        if now >= self.rescan_at:
+            self.rescan()
+            self.rescan_at = now + (RESCAN if self._listens else conf.get("POLL"))
+        if now >= self.admission.at and self.admission.look():
+            self.look_at = now
+
+    def found(self, rows: Sequence[store.Held], wanted: int) -> None:
+        """Remember how far these rows were; look again later if they are fewer than *wanted*."""
+        for row in rows:
+            lane = (row.queue, row.priority)
+            since = row.due_at - SLACK
+            if lane in self._lanes and since > self._lanes[lane].since:
+                self._lanes[lane] = store.Lane(*lane, since)
+        if len(rows) < wanted:
+            now = time.monotonic()
+            pause = ELSEWHERE if rows else conf.get("POLL")
+            self.look_at = self._look_again_at if self._look_again_at > now else now + pause
+
+    def wait(self, raw: Any, reader: int, until: float) -> bool:
+        """Wait for what the connection tells, for a byte in *reader*, or until a time.
+
+        :return: whether there is a byte.
+        :raises Exception: the server has closed the connection.
+        """
+        until = min(until, self.rescan_at, self.admission.at)
+        seconds = max(0.0, until - time.monotonic())
+        ready, _, _ = select.select([reader, raw.fileno()], [], [], seconds)
+        if raw.fileno() in ready:
+            _read(raw)
+        return reader in ready
+
+    # --- Where -----------------------------------------------------------------------------------
 
     def listen(self, raw: Any, woken: Callable[[], None]) -> None:
         """Listen for calls on a psycopg connection; *woken* is told of those that matter here."""
@@ -53,25 +115,12 @@ class Lanes:
         raw.add_notify_handler(called)
         store.run(f"LISTEN {conf.CHANNEL}")
 
-    @staticmethod
-    def read(raw: Any) -> None:
-        """Read what has arrived on an idle connection.
-
-        :raises Exception: the server has closed it.
-        """
-        raw.pgconn.consume_input()
-        while found := raw.pgconn.notifies():
-            raw.pgconn.notify_handler(found)
-        # One that broke is readable for ever.
-        if raw.pgconn.status != 0:
-            raise ConnectionError("the database has closed the connection")
-
     def rescan(self) -> None:
         """Find the lanes in which rows wait, and where each begins."""
         self._called.clear()
         self.admission.called()
         queues = list(self._queues())
-        found = store.lanes(queues)
+        found = store.lanes(queues, self.known)
         lanes = {
             (lane.queue, lane.priority): lane._replace(since=lane.since - SLACK) for lane in found
         }
@@ -87,15 +136,16 @@ class Lanes:
             lanes.setdefault(called, store.Lane(*called, EVER))
         self._lanes = lanes
 
-    def passed(self, rows: Sequence[store.Held]) -> None:
-        """Remember how far these rows were."""
-        for row in rows:
-            lane = (row.queue, row.priority)
-            since = row.due_at - SLACK
-            if lane in self._lanes and since > self._lanes[lane].since:
-                self._lanes[lane] = store.Lane(*lane, since)
-
     def wake_others(self) -> None:
         """Let other workers look anew: rows were let go."""
         if self._lanes:
             store.notify([f"{priority} {queue}" for queue, priority in self._lanes])
+
+
+def _read(raw: Any) -> None:
+    raw.pgconn.consume_input()
+    while found := raw.pgconn.notifies():
+        raw.pgconn.notify_handler(found)
+    # One that broke is readable for ever.
+    if raw.pgconn.status != 0:
+        raise ConnectionError("the database has closed the connection")

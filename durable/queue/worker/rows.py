@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import select
 import signal
 import socket
 import threading
@@ -32,10 +31,9 @@ from durable.database.text import repr_of
 from durable.stopping.pools import Pool
 
 from .. import conf, store
-from ..caller.notify import QUIET
 from ..endings import janitor, quarantine
 from .attempt import Ticket
-from .lanes import RESCAN, Lanes
+from .lanes import Lanes
 from .request import RowMessage
 
 logger = logging.getLogger(__name__)
@@ -44,8 +42,6 @@ logger = logging.getLogger(__name__)
 AHEAD, MOST_AHEAD = 0.05, 64
 #: Seconds after which rows that were held ahead go back, if no slot has become free.
 STALE = 1.0
-#: Seconds until the next look after one that has found rows, and fewer than wanted.
-ELSEWHERE = 0.02
 #: Seconds that a worker which stops waits for a database that is away, to sign off.
 SIGN_OFF = 4.0
 #: Seconds between two tries to reach the database.
@@ -72,11 +68,12 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         self.worker_id = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}"
         self.stopping = False
         self.seen_at = 0.0  # when the database answered last, by the monotonic clock
+        self._outage_until = 0.0  # by then, what an outage has kept from being recorded is found
         #: In this worker's hand: from hold to the end, by the row's id.
         self.in_hand: dict[int, RowMessage] = {}
         self._ahead: deque[tuple[float, store.Held]] = deque()  # held, and not with Celery yet
         self._jobs: deque[Callable[[], Any]] = deque()
-        self._lanes = Lanes(lambda: worker.app.amqp.queues.consume_from)
+        self._lanes = Lanes(lambda: worker.app.amqp.queues.consume_from, worker.app.tasks)
         self._missed: set[tuple[int, int]] = set()
         self._orders = store.Orders("", [])
         self._ended = 0
@@ -84,7 +81,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._waker, self._awake = -1, False
-        self._look_at = self._look_again_at = 0.0
+        self._slots = 1
 
     # --- Celery's side ---------------------------------------------------------------------------
 
@@ -106,7 +103,9 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
     @property
     def slots(self) -> int:
         """How many tasks the worker runs at the same time."""
-        return int(self.worker.pool.num_processes or 1)
+        with suppress(AttributeError):  # a pool that has stopped has none
+            self._slots = int(self.worker.pool.num_processes or 1)
+        return self._slots
 
     def give(self) -> None:
         """Give rows to Celery while it has free slots; on the event loop."""
@@ -123,26 +122,15 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
     def _give(self, row: store.Held) -> None:
         consumer = self.worker.consumer
         try:
-            message = RowMessage(row, self)
+            message = self.in_hand[row.id] = RowMessage(row, self)
             strategy = consumer.strategies[row.task]
-        except KeyError:
-            self._refuse(row, f"{row.task} is unknown to it")
-            return
-        except Exception as error:
-            self._refuse(row, f"its headers can't be read: {repr_of(error)}")
-            return
-        self.in_hand[row.id] = message
-        try:
             strategy(message, None, message.ack_log_error, message.reject_log_error, ())
         except Exception as error:
-            self._refuse(row, f"its message can't be read: {repr_of(error)}")
-
-    def _refuse(self, row: store.Held, why: str) -> None:
-        self._job(
-            quarantine.postpone_or_quarantine, row.id, row.attempt, quarantine.UNKNOWN, why,
-            self.worker_id,
-        )  # fmt: skip
-        self._forget(row.id)
+            self._job(
+                quarantine.postpone_or_quarantine, row.id, row.attempt, quarantine.UNREADABLE,
+                repr_of(error), self.worker_id,
+            )  # fmt: skip
+            self._forget(row.id)
 
     def given(self) -> list[Any]:
         """Return Celery's requests of rows that no process has begun."""
@@ -221,16 +209,14 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         connection = connections[conf.alias()]
         connection.ensure_connection()
         raw: Any = connection.connection
-        listens = bool(conf.get("PREPARE"))
-        if listens:
-            self._lanes.listen(raw, self._called)
+        self._lanes.begin(raw)
+        if conf.get("PREPARE"):
             # What this thread writes can be lost with the server: then a row is still where it was
             # before, and is found there. Waiting for the disk would be half of a hold's time. Not
             # through a pooler, which would hand the session to others.
             store.run("SET synchronous_commit = off")
         self._beat()
         beat_at = time.monotonic() + conf.get("HEARTBEAT")
-        rescan_at = self._look_at = 0.0
         while not self._stop.is_set():
             while self._jobs:
                 self._jobs.popleft()()
@@ -238,34 +224,17 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             if now >= beat_at:
                 self._beat()
                 beat_at = now + conf.get("HEARTBEAT")
-            if now >= rescan_at:
-                self._lanes.rescan()
-                rescan_at = now + (RESCAN if listens else conf.get("POLL"))
-            if now >= self._lanes.admission.at and self._lanes.admission.look():
-                self._look_at = 0.0
+            self._lanes.keep_up(now)
             wants = self._wants()
-            if wants and now >= self._look_at:
+            if wants and now >= self._lanes.look_at:
                 self._hold(wants)
                 self.seen_at = time.monotonic()
-                continue
-            until = min(
-                beat_at, rescan_at, self._lanes.admission.at, *([self._look_at] if wants else [])
-            )
-            self._wait(raw, until - time.monotonic())
-
-    def _called(self) -> None:
-        """Take note of a call, or of rows that were let go."""
-        self._look_at = time.monotonic()
-        self._look_again_at = self._look_at + QUIET + 0.001
-
-    def _wait(self, raw: Any, seconds: float) -> None:
-        ready, _, _ = select.select([self._reader, raw.fileno()], [], [], max(0.0, seconds))
-        if self._reader in ready:
-            self._awake = False
-            with suppress(BlockingIOError):
-                os.read(self._reader, 4096)
-        if raw.fileno() in ready:
-            Lanes.read(raw)
+            elif self._lanes.wait(
+                raw, self._reader, min(beat_at, self._lanes.look_at) if wants else beat_at
+            ):
+                self._awake = False
+                with suppress(BlockingIOError):
+                    os.read(self._reader, 4096)
 
     def _may_hold_ahead(self) -> int:
         return min(MOST_AHEAD, int(self._rate * AHEAD))
@@ -285,24 +254,26 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _hold(self, wants: int) -> None:
         lanes = self._lanes.now()
-        rows = store.hold(self.worker_id, lanes, wants) if lanes else []
+        rows = store.hold(self.worker_id, lanes, wants, self._lanes.known) if lanes else []
         now = time.monotonic()
         self._ahead.extend((now, row) for row in rows)
-        self._lanes.passed(rows)
+        self._lanes.found(rows, wants)
         if rows:
             self.worker.consumer.call_soon(self.give)
-        if len(rows) < wants:
-            again = self._look_again_at
-            # Fewer than it wanted: another worker may have locked more than it takes, for a moment.
-            pause = ELSEWHERE if rows else conf.get("POLL")
-            self._look_at = again if again > now else now + pause
 
     def _beat(self) -> None:
         """Give a sign of life; let go of rows of this worker that it neither holds nor runs."""
-        queues = self.worker.app.amqp.queues.consume_from
-        host, pid = socket.gethostname(), os.getpid()
-        self._obey(store.beat(self.worker_id, host, pid, self.slots, queues))
-        self.seen_at = time.monotonic()
+        app, host = self.worker.app, socket.gethostname()
+        self._obey(
+            store.beat(
+                self.worker_id, host, os.getpid(), self.slots, app.amqp.queues.consume_from,
+                app.tasks,
+            )
+        )  # fmt: skip
+        now = time.monotonic()
+        if self.seen_at and now - self.seen_at > conf.get("DEAD_AFTER"):  # the database was away
+            self._outage_until = now + conf.get("DEAD_AFTER")
+        self.seen_at = now
         stale = []
         if self._ahead and time.monotonic() - self._ahead[0][0] > STALE:
             with suppress(IndexError):
@@ -322,6 +293,12 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         lost = sorted(missed & self._missed)
         self._missed = missed
         if lost:
+            why = "its end could not be recorded"
+            if now < self._outage_until:  # no crash, but what may be the task's doing all the same
+                for row_id, attempt in lost:
+                    quarantine.postpone_or_quarantine(
+                        row_id, attempt, quarantine.OUTAGE, why, self.worker_id
+                    )
             quarantine.release(
                 "(id, attempt) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]))"
                 " AND worker = %(me)s",
@@ -329,7 +306,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
                     "ids": [row[0] for row in lost], "attempts": [row[1] for row in lost],
                     "me": self.worker_id,
                 },
-                "its end could not be recorded",
+                why,
             )  # fmt: skip
         janitor.sweep()
 

@@ -1,0 +1,107 @@
+"""Rows that no worker runs: a person ends them, or the janitor."""
+
+# ruff: noqa: S608 - the parts of a statement are constants here; every value is a parameter
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from durable.journal import entry
+from durable.journal.entry import End
+
+from .. import conf
+from .claim import lanes
+from .parts import FREE, NOT_PAUSED, run
+from .workers import ALIVE
+
+#: Rows at the head of a lane among which unknown tasks are looked for: whatever waits before them
+#: is run, and they stay.
+HEAD = 1_000
+
+
+def lock_idle(ids: list[int]) -> list[int]:
+    """Lock those of the rows that no worker runs; one that is held is taken from its worker."""
+    rows = run(
+        """SELECT id FROM durable_task WHERE id = ANY(%s) AND started_at IS NULL
+           ORDER BY id FOR UPDATE""",
+        [ids],
+    )
+    return [row[0] for row in rows]
+
+
+def lock_waiting(task_ids: Sequence[str]) -> list[int]:
+    """Lock the rows of the tasks *task_ids* that no worker runs and that aren't in quarantine."""
+    rows = run(
+        """SELECT id FROM durable_task WHERE task_id = ANY(%s) AND started_at IS NULL
+           AND quarantined_at IS NULL ORDER BY id FOR UPDATE""",
+        [list(task_ids)],
+    )
+    return [row[0] for row in rows]
+
+
+def running(ids: list[int]) -> int:
+    """Return how many of the rows run now."""
+    sql = "SELECT count(*) FROM durable_task WHERE id = ANY(%s) AND started_at IS NOT NULL"
+    return int(run(sql, [ids])[0][0])
+
+
+def lock_expired(limit: int) -> list[int]:
+    """Lock rows that expired before an attempt of theirs began, and that nothing else locks."""
+    rows = run(
+        """SELECT id FROM durable_task WHERE expires < statement_timestamp()
+           AND started_at IS NULL AND quarantined_at IS NULL
+           ORDER BY expires LIMIT %s FOR UPDATE SKIP LOCKED""",
+        [limit],
+    )
+    return [row[0] for row in rows]
+
+
+def delete(ids: list[int], ends: Sequence[tuple[int, End | None]] = ()) -> None:
+    """Delete rows that the caller has locked.
+
+    :param ends: how each has ended, by its row's id, for the journal.
+    """
+    kept, ending = entry.part_of_many(ends)
+    run(
+        f"""WITH mine AS (DELETE FROM durable_task task WHERE id = ANY(%(the_ids)s)
+                RETURNING {entry.returning(kept)}){kept}
+            SELECT id FROM mine""",
+        {"the_ids": ids, **ending},
+    )
+
+
+def unknown() -> set[tuple[str, str]]:
+    """Return queue and task of ready rows that no living worker of their queue knows.
+
+    Not of a queue from which none takes, nor of what is paused: these wait for something else.
+    """
+    known: dict[str, set[str]] = {}
+    alive = run(f"SELECT queues, tasks FROM durable_worker WHERE {ALIVE}", [conf.get("DEAD_AFTER")])
+    for names, tasks in alive:
+        for queue in names.split(","):
+            known.setdefault(queue, set()).update(tasks)
+    paused = {row[0] for row in run("SELECT name FROM durable_pause WHERE kind = 'queue'")}
+    found = set()
+    for lane in lanes(sorted(known.keys() - paused)):
+        rows = run(
+            f"""SELECT DISTINCT task FROM (
+                    SELECT task FROM durable_task WHERE {FREE} AND {NOT_PAUSED} AND queue = %s
+                        AND priority = %s AND due_at <= statement_timestamp()
+                    ORDER BY due_at LIMIT {HEAD}) AS head
+                WHERE task <> ALL(%s::text[])""",
+            [lane.queue, lane.priority, sorted(known[lane.queue])],
+        )
+        found |= {(lane.queue, row[0]) for row in rows}
+    return found
+
+
+def lock_ready(queue: str, task: str, seconds: float, limit: int) -> list[tuple[int, str]]:
+    """Lock rows of a task that are ready for so long; return their ids, and the tasks'."""
+    rows = run(
+        f"""SELECT id, task_id FROM durable_task
+            WHERE {FREE} AND {NOT_PAUSED} AND queue = %s AND task = %s
+                AND due_at < statement_timestamp() - %s * interval '1 s'
+            LIMIT %s FOR UPDATE SKIP LOCKED""",
+        [queue, task, seconds, limit],
+    )
+    return [(row[0], row[1]) for row in rows]

@@ -1,0 +1,105 @@
+"""Workers: their signs of life, and what people want of them."""
+
+# ruff: noqa: S608 - the parts of a statement are constants here; every value is a parameter
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from durable.journal import entry
+
+from .. import conf
+from .parts import run
+
+
+class Orders(NamedTuple):
+    """What people want of a worker, since it began."""
+
+    #: Who wants it to stop; empty: none does.
+    stop: str
+    #: Rows whose tasks were cancelled while it ran them.
+    cancelled: list[int]
+
+
+def beat(
+    worker: str,
+    hostname: str,
+    pid: int,
+    slots: int,
+    queues: Iterable[str] = (),
+    tasks: Iterable[str] = (),
+) -> Orders:
+    """Write a worker's sign of life; return what is wanted of it.
+
+    :param queues: those that it takes from.
+    :param tasks: those that it knows, as long as it lives.
+    """
+    [row] = run(
+        """INSERT INTO durable_worker (id, hostname, pid, slots, queues, version, tasks, cancelled)
+           VALUES (%s, %s, %s, %s, %s, %s, %s::text[], '{}')
+           ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), slots = excluded.slots,
+               queues = excluded.queues
+           RETURNING stop_by, cancelled""",
+        [worker, hostname, pid, slots, ",".join(sorted(queues)), entry.version(), list(tasks)],
+    )
+    return Orders(*row)
+
+
+def order_stop(worker: str, who: str) -> bool:
+    """Want a worker to stop; return whether it is there, and was not told before."""
+    sql = "UPDATE durable_worker SET stop_by = %s WHERE id = %s AND stop_by = '' RETURNING id"
+    return bool(run(sql, [who, worker]))
+
+
+def order_end(row_id: int, worker: str) -> None:
+    """Want a worker to end the process that runs a row; *worker* as it stands in the row."""
+    run(
+        """UPDATE durable_worker SET cancelled = cancelled || %s::bigint
+           WHERE id = split_part(%s, '#', 1)""",
+        [row_id, worker],
+    )
+
+
+def sign_off(worker: str) -> None:
+    """Forget a worker that stops."""
+    run("DELETE FROM durable_worker WHERE id = %s", [worker])
+
+
+def of_worker(worker: str) -> list[tuple[int, int]]:
+    """Return id and attempt of each row that *worker* holds or runs."""
+    rows = run("SELECT id, attempt FROM durable_task WHERE worker = %s", [worker])
+    return [(row[0], row[1]) for row in rows]
+
+
+def forget_dead_workers() -> None:
+    """Delete the workers that have given no sign of life for ``DEAD_AFTER`` seconds."""
+    run(
+        "DELETE FROM durable_worker WHERE seen_at < clock_timestamp() - %s * interval '1 s'",
+        [conf.get("DEAD_AFTER")],
+    )
+
+
+#: For ``release()``: rows of workers that are not there. A process of a batch worker stands in them
+#: as the worker, `#` and its number.
+ORPHANED = """NOT EXISTS (
+        SELECT 1 FROM durable_worker w WHERE w.id = split_part(durable_task.worker, '#', 1))
+    AND coalesce(started_at, '-infinity') < clock_timestamp() - %(age)s * interval '1 s'"""
+
+
+#: Of a worker, with ``DEAD_AFTER``: its last sign of life is recent.
+ALIVE = "seen_at > clock_timestamp() - %s * interval '1 s'"
+
+
+def workload() -> list[tuple[str, int, int, int]]:
+    """Return each worker's host name, rows it runs, seconds they have run, rows it holds."""
+    rows = run(
+        f"""SELECT hostname, count(task.started_at),
+                coalesce(extract(epoch FROM sum(clock_timestamp() - task.started_at)), 0)::int,
+                count(task.id) - count(task.started_at)
+            FROM durable_worker AS worker LEFT JOIN durable_task AS task
+                ON split_part(task.worker, '#', 1) = worker.id
+            WHERE {ALIVE} GROUP BY worker.id ORDER BY hostname""",
+        [conf.get("DEAD_AFTER")],
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
