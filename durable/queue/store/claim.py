@@ -101,23 +101,26 @@ def _picked(
 
 
 def lanes(queues: Sequence[str], known: Sequence[str] | None = None) -> list[Lane]:
-    """Return the lanes of *queues* in which free rows wait, each from its first row or now on.
+    """Return the lanes of *queues* that have free rows, each from its first ready one or now on.
 
-    A loose scan: as many steps in the index as there are lanes, however long they are; only rows of
-    a paused task, or of one that is not *known*, at the head of one are walked over.
+    A loose scan: as many steps in the index as there are lanes, however long they are; only ready
+    rows of a paused task, or of one that is not *known*, at the head of one are walked over.
     """
-    free = f"{FREE} AND {NOT_PAUSED} AND {KNOWN}"
-    first = f"SELECT queue, priority, due_at FROM durable_task WHERE {free}"
+    step = f"SELECT queue, priority FROM durable_task WHERE {FREE}"
     order = "ORDER BY queue, priority, due_at LIMIT 1"
     found = run(
         f"""WITH RECURSIVE lane AS (
                 SELECT first.* FROM unnest(%(queues)s::text[]) AS name,
-                    LATERAL ({first} AND queue = name {order}) AS first
+                    LATERAL ({step} AND queue = name {order}) AS first
                 UNION ALL
                 SELECT following.* FROM lane, LATERAL (
-                    {first} AND queue = lane.queue AND priority > lane.priority {order}
+                    {step} AND queue = lane.queue AND priority > lane.priority {order}
                 ) AS following)
-            SELECT queue, priority, least(due_at, statement_timestamp()) FROM lane""",
+            SELECT queue, priority, coalesce((
+                SELECT due_at FROM durable_task task
+                WHERE (queue, priority) = (lane.queue, lane.priority) AND {FREE} AND {NOT_PAUSED}
+                    AND {KNOWN} AND due_at <= statement_timestamp() ORDER BY due_at LIMIT 1
+            ), statement_timestamp()) FROM lane""",
         {"queues": list(queues), "known": known},
     )
     return [Lane(*row) for row in found]

@@ -98,6 +98,7 @@ class TestATaskThatNoWorkerKnows:
         monkeypatch.setattr(janitor, "UNKNOWN_EVERY", 0.0)
         monkeypatch.setattr(janitor, "UNKNOWN_AFTER", 0.0)
         monkeypatch.setattr(janitor, "_unknown", {})
+        monkeypatch.setattr(janitor, "_unknown_at", 0.0)
 
     def sweep(self, *knows: str, queues: str = "default", after: float = 0.0) -> list[str]:
         """Look twice, with one living worker that knows these; return what is in quarantine."""
