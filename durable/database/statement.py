@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,24 @@ def run_prepared(
             raw.prepare_threshold = threshold
         connection.health_check_done = True  # type: ignore[attr-defined] # it has just answered
         return cursor.fetchall() if cursor.description else []
+
+
+def compact(
+    columns: dict[str, list[Any]], arrays: Collection[str] = ()
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the values of a statement on many rows, and the names of the columns that are arrays.
+
+    A column that is the same in all rows is one value: most are, and each element of an array
+    costs.
+
+    :param arrays: the columns that are arrays in any case.
+    """
+    varying = tuple(
+        name for name, values in columns.items()
+        if name in arrays or values.count(values[0]) != len(values)
+    )  # fmt: skip
+    found = {name: v if name in varying else v[0] for name, v in columns.items()}
+    return found, varying
 
 
 def _execute(cursor: Any, sql: str, params: Any, many: bool, context: Any) -> None:

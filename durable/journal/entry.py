@@ -20,6 +20,7 @@ from celery.utils.nodenames import gethostname
 from django.conf import settings
 from kombu.utils.json import dumps
 
+from durable.database.statement import compact
 from durable.database.text import storable, text_of
 
 from . import conf
@@ -49,7 +50,8 @@ def success(task: str, result: Any, encoded: str | None, *call: Any) -> End | No
     :param encoded: the result as it is stored; ``None`` of one that is not.
     :param call: its arguments, named arguments, and what hangs on it (``body()``).
     """
-    if not conf.days() or not getattr(current_app.tasks.get(task), "journal", True):
+    declared = current_app.tasks.get(task)
+    if not conf.days() or not getattr(declared, "journal", True):
         return None
     found = redact(task, *call)
     if encoded is not None:
@@ -137,12 +139,14 @@ def _one() -> str:
 
 
 @cache
-def _many() -> str:
-    arrays = ", ".join(f"%(j_{name})b::text[]" for name in _NAMES)
+def _many(varying: tuple[str, ...]) -> str:
+    arrays = "".join(f", %(j_{name})b::text[]" for name in varying)
+    same = "".join(f", %(j_{name})s::text AS {name}" for name in _NAMES if name not in varying)
     select = _SELECT.replace("{headers}", _HEADERS).replace("{0}", "given.")
     return (
-        f", journal AS ({_INTO} {select} JOIN unnest(%(j_ids)s::int8[], {arrays})"
-        f" AS given(of_id, {', '.join(_NAMES)}) ON given.of_id = mine.id)"
+        f", journal AS ({_INTO} {select} JOIN (SELECT *{same}"
+        f" FROM unnest(%(j_ids)s::int8[]{arrays}) AS one({', '.join(('of_id', *varying))})"
+        ") AS given ON given.of_id = mine.id)"
     )
 
 
@@ -158,8 +162,10 @@ def part_of_many(ends: Sequence[tuple[int, End | None]]) -> tuple[str, dict[str,
     found = [(row_id, end) for row_id, end in ends if end is not None]
     if not found:
         return "", {}
-    arrays = {f"j_{name}": [getattr(end, name) for _, end in found] for name in _NAMES}
-    return _many(), {"j_ids": [row_id for row_id, _ in found], **arrays, **_process()}
+    columns = {name: [getattr(end, name) for _, end in found] for name in _NAMES}
+    values, varying = compact(columns)
+    given = {f"j_{name}": value for name, value in values.items()}
+    return _many(varying), {"j_ids": [row_id for row_id, _ in found], **given, **_process()}
 
 
 def returning(sql: str) -> str:

@@ -92,15 +92,17 @@ def collect() -> Lines | None:
     return found
 
 
+def end(found: Lines) -> bool:
+    """Collect no more lines; return whether there are any."""
+    _collects.set(found.before)
+    return bool(found)
+
+
 def keep(found: Lines, row_id: int, attempt: int, task: str, *call: Any) -> None:
     """Write the lines of an attempt that has ended; inside of a transaction, after its commit.
 
-    :param attempt: its number; 0 of one that has not begun, whose lines are dropped.
     :param call: its arguments, which decide what the lines must not hold (``redaction.py``).
     """
-    _collects.set(found.before)
-    if not (found and attempt):
-        return
     hidden = redact(task, *call)
     text = hidden.clean(found.text) if hidden else found.text
     _ended.append((row_id, attempt, storable(text)))

@@ -69,7 +69,9 @@ def _pattern(redact: str) -> re.Pattern[str] | None:
 
 
 def _call(task: str, args: Any, kwargs: Any, taken: list[str]) -> tuple[list[Any], dict[str, Any]]:
-    own, names = _sensitive(task), _parameters(task)
+    declared = current_app.tasks.get(task)
+    own = frozenset(getattr(declared, "sensitive", None) or ())
+    names = _names_of(declared.run) if declared is not None and args else ()
     left = []
     for number, value in enumerate(args):
         name = names[number] if number < len(names) else names[-1] if names else ""
@@ -115,16 +117,6 @@ def _take(value: Any, taken: list[str]) -> None:
             _take(one, taken)
     elif len(text := text_of(value)) >= SHORTEST:
         taken[-1] = text
-
-
-def _sensitive(task: str) -> frozenset[str]:
-    found = current_app.tasks.get(task)
-    return frozenset(getattr(found, "sensitive", None) or ())
-
-
-def _parameters(task: str) -> tuple[str, ...]:
-    found = current_app.tasks.get(task)
-    return _names_of(found.run) if found is not None else ()
 
 
 @lru_cache(maxsize=4096)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, router
+
+from durable.database.routes import alias_of
 
 DEFAULTS: dict[str, Any] = {
     # Every delay() and apply_async() writes a row, those of libraries too.
@@ -35,11 +37,14 @@ def get(name: str) -> Any:
 
 def alias() -> str:
     """Return the alias of the database that holds the rows."""
-    if not router.routers:  # asked several times for each task
-        return DEFAULT_DB_ALIAS
+    return alias_of(_model())
+
+
+@cache
+def _model() -> Any:
     from .models import Task
 
-    return router.db_for_write(Task)
+    return Task
 
 
 #: Rows that one statement of the janitor or of *Discard* ends at most.

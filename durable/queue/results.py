@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import cache
+from json import JSONDecoder
 from typing import Any
 
 from celery import current_app, states
 from celery.app.task import Context, get_actual_ignore_result
 from celery.utils.nodenames import gethostname
-from django.db import router
-from kombu.utils.json import loads
+from kombu.utils.json import object_hook
+
+from durable.database.routes import alias_of
 
 from . import conf
 from .store import Part
 
 logger = logging.getLogger(__name__)
+
+#: Reads a row's headers and body as kombu does, which makes a decoder for each text.
+decode = JSONDecoder(object_hook=object_hook).decode
 
 
 class Quarantined(Exception):  # noqa: N818 - the name is what a caller sees as the task's state
@@ -24,23 +30,26 @@ class Quarantined(Exception):  # noqa: N818 - the name is what a caller sees as 
 
 def is_transactional(backend: Any) -> bool:
     """Return whether results are rows in the queue's own database, written through Django."""
+    kind: Any = type(backend)
+    return _is_django(kind) and alias_of(backend.TaskModel) == conf.alias()
+
+
+@cache
+def _is_django(kind: Any) -> bool:
     from django_celery_results.backends.database import DatabaseBackend
 
-    if not isinstance(backend, DatabaseBackend):
-        return False
-    return not router.routers or router.db_for_write(backend.TaskModel) == conf.alias()
+    return issubclass(kind, DatabaseBackend)
 
 
-def part_of(task: Any, result: Any, state: str) -> Part | None:
+def part_of(task: Any, request: Any, result: Any, state: str) -> Part | None:
     """Return what stores a state as part of a statement, if *task*'s backend can do that."""
     backend = task.backend
     if not (is_transactional(backend) and hasattr(backend, "part_of_statement")):
         return None
-    request = task.request
     return Part(*backend.part_of_statement("mine", request.id, result, state, request))
 
 
-def values_of(task: Any, result: Any) -> dict[str, Any] | None:
+def values_of(task: Any, request: Any, result: Any) -> dict[str, Any] | None:
     """Return the columns of a success, to be stored with others'; ``None`` if that can't be done.
 
     :raises kombu.exceptions.EncodeError: JSON can't hold the result.
@@ -48,7 +57,6 @@ def values_of(task: Any, result: Any) -> dict[str, Any] | None:
     backend = task.backend
     if not (is_transactional(backend) and hasattr(backend, "columns_of")):
         return None
-    request = task.request
     found: dict[str, Any] = backend.columns_of(request.id, result, states.SUCCESS, request)
     return found
 
@@ -62,8 +70,10 @@ def part_of_many(values: list[dict[str, Any]]) -> Part | None:
 
 def started(task: Any) -> dict[str, Any] | None:
     """Return what is to be stored when *task* starts; ``None`` if it isn't tracked."""
+    if not task.tracks_start:
+        return None
     request = task.request
-    if not task.tracks_start or request.is_eager or get_actual_ignore_result(task, request):
+    if request.is_eager or get_actual_ignore_result(task, request):
         return None
     return {"pid": os.getpid(), "hostname": request.hostname or gethostname()}
 
@@ -80,8 +90,8 @@ def context(task_id: str, task: str, headers: str = "", body: str = "") -> Conte
 
     :raises Exception: *headers* or *body* can't be read.
     """
-    args, kwargs, embed = loads(body) if body else ((), {}, {})
-    said = loads(headers) if headers else {}
+    args, kwargs, embed = decode(body) if body else ((), {}, {})
+    said = decode(headers) if headers else {}
     return Context(
         id=task_id, task=task, args=args, kwargs=kwargs, hostname=gethostname(),
         delivery_info={}, chord=embed.get("chord"), chain=embed.get("chain"),
@@ -94,7 +104,7 @@ def context(task_id: str, task: str, headers: str = "", body: str = "") -> Conte
 def call_of(body: str) -> tuple[Any, Any, Any]:
     """Return arguments, named ones, and what hangs on the task; of one that can't be read none."""
     try:
-        args, kwargs, embed = loads(body)
+        args, kwargs, embed = decode(body)
     except Exception:
         return (), {}, {}
     return args, kwargs, embed

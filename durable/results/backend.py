@@ -33,6 +33,7 @@ from kombu.utils.json import JSONEncoder
 
 from durable.database import background
 from durable.database.retry import is_away, persist
+from durable.database.statement import compact
 from durable.database.text import storable
 
 from . import chords, conf, statement
@@ -194,8 +195,10 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
         """Return the statement that stores many results, and its values, as part of another one."""
         alias = router.db_for_write(self.TaskModel)
         table = connections[alias].ops.quote_name(self.TaskModel._meta.db_table)
-        values = {f"all_{name}": [row[name] for row in rows] for name in statement.COLUMNS}
-        return statement.sql_of_many(table), values
+        columns = {name: [row[name] for row in rows] for name in statement.COLUMNS}
+        values, varying = compact(columns, {"task_id"})
+        sql = statement.sql_of_many(table, varying)
+        return sql, {f"all_{name}": value for name, value in values.items()}
 
     def mark_as_done(
         self,

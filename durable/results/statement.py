@@ -44,14 +44,18 @@ def sql(table: str, source: str = "") -> str:
 
 
 @cache
-def sql_of_many(table: str) -> str:
-    """Return the statement that stores ends of many tasks; each column is one array."""
+def sql_of_many(table: str, varying: tuple[str, ...]) -> str:
+    """Return the statement that stores ends of many tasks.
+
+    :param varying: the columns in which these differ, each of which is an array.
+    """
     updates = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[1:])
-    arrays = ", ".join(f"%(all_{name})b::text[]" for name in COLUMNS)
+    arrays = ", ".join(f"%(all_{name})b::text[]" for name in varying)
+    given = ", ".join(name if name in varying else f"%(all_{name})s::text" for name in COLUMNS)
     return f"""
         INSERT INTO {table} AS kept ({", ".join(COLUMNS)}, date_created, date_done)
-        SELECT *, statement_timestamp(), statement_timestamp()
-            FROM unnest({arrays}) AS given({", ".join(COLUMNS)})
+        SELECT {given}, statement_timestamp(), statement_timestamp()
+            FROM unnest({arrays}) AS given({", ".join(varying)})
         ON CONFLICT (task_id) DO UPDATE SET {updates}, date_done = excluded.date_done"""  # noqa: S608
 
 

@@ -17,7 +17,6 @@ from celery import signals, states
 from celery.app.trace import build_tracer
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import OperationalError, connections, transaction
-from kombu.utils.json import loads
 
 from durable.database.outage import lost_database
 from durable.database.text import text_of
@@ -197,24 +196,22 @@ class Process:
 
     # --- One task --------------------------------------------------------------------------------
 
-    def make_attempt(self, task: Any, ticket: Ticket | None) -> Attempt:
+    def make_attempt(self, task: Any, ticket: Ticket | None, request: Any) -> Attempt:
         """Return the attempt of a task; one of its own rows has begun.
 
         :raises Superseded: it was taken over meanwhile, and must not store that it runs.
         """
         if ticket is None or ticket.worker != self._worker:
-            return Attempt(task, ticket)
+            return Attempt(task, ticket, request)
         if self._batch is not None:
-            attempt: Attempt = SharedAttempt(task, ticket, self._batch)
+            attempt: Attempt = SharedAttempt(task, ticket, self._batch, request)
         else:
-            attempt = Attempt(task, ticket)
+            attempt = Attempt(task, ticket, request)
             # Of one that isn't atomic, the begin must be on the disk before it goes on.
             if results.started(task) or not task.atomic:
                 with transaction.atomic(using=conf.alias()):
                     if not store.locked(ticket.row_id, ticket.attempt, "running"):
-                        raise Superseded(
-                            f"{task.name}[{task.request.id}] is done, or runs elsewhere"
-                        )
+                        raise Superseded(f"{task.name}[{request.id}] is done, or runs elsewhere")
                     results.store_started(task)
         attempt.number, attempt.phase = ticket.attempt, Phase.RUNNING
         attempt.run = partial(self._minded, task.name)  # type: ignore[method-assign]
@@ -225,8 +222,8 @@ class Process:
         self._left -= 1
         try:
             task = self._app.tasks[row.task]
-            headers = loads(row.headers)
-            args, kwargs, embed = loads(row.body)
+            headers = results.decode(row.headers)
+            args, kwargs, embed = results.decode(row.body)
         except Exception as error:  # another worker may be able to read it
             cause = quarantine.UNREADABLE._replace(state="running")
             quarantine.postpone_or_quarantine(row.id, row.attempt, cause, text_of(error))

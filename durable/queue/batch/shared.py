@@ -209,8 +209,8 @@ def _is_deadlock(error: BaseException | None) -> bool:
 class SharedAttempt(Attempt):
     """An attempt whose row was begun with others', and ends with them."""
 
-    def __init__(self, task: Any, ticket: Ticket, batch: Batch) -> None:
-        super().__init__(task, ticket)
+    def __init__(self, task: Any, ticket: Ticket, batch: Batch, request: Any = None) -> None:
+        super().__init__(task, ticket, request)
         self._batch = batch
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -224,8 +224,8 @@ class SharedAttempt(Attempt):
             return
         request = self.request
         wanted = self.call_next(outcome)
-        values = results.values_of(self.task, outcome.result) if wanted else None
-        end = ended_by(self.task, outcome, values)
+        values = results.values_of(self.task, request, outcome.result) if wanted else None
+        end = ended_by(self.task, request, outcome, values)
         count, by_itself = None, wanted and values is None
         if not outcome.ignored and (request.chord or by_itself):
             # Celery's request lives no longer than its task.

@@ -93,7 +93,8 @@ def _picked(
             WHERE task.id = picked.id RETURNING {_HELD}""",
         {
             "worker": worker, "limit": limit, "known": known,
-            "queues": [lane.queue for lane in lanes], "priorities": [lane.priority for lane in lanes],
+            "queues": [lane.queue for lane in lanes],
+            "priorities": [lane.priority for lane in lanes],
             "since": [lane.since for lane in lanes],
         },
     )  # fmt: skip

@@ -99,10 +99,10 @@ class Attempt:
     A plain task has one too, without a row.
     """
 
-    def __init__(self, task: Any, ticket: Ticket | None) -> None:
+    def __init__(self, task: Any, ticket: Ticket | None, request: Any = None) -> None:
         self.task = task
         # Kept: a task that calls itself as a function pushes a copy of it.
-        self.request = task.request
+        self.request = task.request if request is None else request
         self.ticket = ticket
         self.number = 0  # the fencing token, once it has begun
         self.phase = Phase.NEW
@@ -244,11 +244,11 @@ class Attempt:
         request, backend, part = self.request, self.task.backend, None
         wanted = self.call_next(outcome)
         if wanted and self.retry is None:
-            part = results.part_of(self.task, outcome.result, states.SUCCESS)
+            part = results.part_of(self.task, request, outcome.result, states.SUCCESS)
         if self.retry is not None:  # retry(throw=False), and the task went on
             ended = self._reschedule("retry")
         else:
-            how = ended_by(self.task, outcome, part.values if part else None)
+            how = ended_by(self.task, request, outcome, part.values if part else None)
             ended = store.finish_one(self.row_id, self.number, part, how)
         if not ended:
             raise Superseded(
@@ -340,12 +340,14 @@ def call_of(request: Any) -> tuple[Any, Any, dict[str, Any]]:
 _EMBED = ("callbacks", "errbacks", "chain", "chord")
 
 
-def ended_by(task: Any, outcome: Outcome, stored: dict[str, Any] | None) -> entry.End | None:
+def ended_by(
+    task: Any, request: Any, outcome: Outcome, stored: dict[str, Any] | None
+) -> entry.End | None:
     """Return the end of a task that has not failed, for the journal.
 
     :param stored: the columns of its result.
     """
-    call = call_of(task.request)
+    call = call_of(request)
     if outcome.ignored:
         return entry.failure(task.name, states.IGNORED, str(outcome.ignored), *call)
     encoded = stored["result"] if stored else None
@@ -356,7 +358,7 @@ def _begin(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
     """Begin the row; return the attempt's number, and whether STARTED is stored by now."""
     who = (ticket.row_id, ticket.attempt, ticket.worker)
     meta = results.started(task)
-    part = results.part_of(task, meta, states.STARTED) if meta else None
+    part = results.part_of(task, task.request, meta, states.STARTED) if meta else None
     if part or not meta or not results.is_transactional(task.backend):
         number = store.begin(*who, part, task.request.id, atomic=task.atomic)
         return number, bool(part or not meta)
@@ -405,7 +407,7 @@ def current(request: Any) -> Attempt | None:
 
 
 #: Makes the attempt of a task that a worker was told to run; a batch has a kind of its own.
-make: Callable[[Any, Ticket | None], Attempt] = Attempt
+make: Callable[[Any, Ticket | None, Any], Attempt] = Attempt
 
 
 @contextmanager

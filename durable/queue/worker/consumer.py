@@ -24,6 +24,8 @@ from durable.stopping import handback
 from durable.stopping.event_loop import EventLoop, timer_entries
 from durable.stopping.pools import Pool
 
+from .events import restore_beside
+
 logger = logging.getLogger(__name__)
 
 #: Seconds between two tries to reach the broker: the first pause, and the longest.
@@ -87,6 +89,7 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
         finally:
             if loop is not None:
                 loop.cancel_own_timers()
+        restore_beside(conn)
         self.first_connection_attempt = False
         self.broker_connection_retry_attempt = 0
         # Celery takes what was added to the timer since it began to connect for the connection's.

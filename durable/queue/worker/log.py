@@ -25,9 +25,10 @@ def begin(task: Any, **kwargs: Any) -> None:
 @signals.task_postrun.connect
 def end(task: Any, **kwargs: Any) -> None:
     """Keep the lines of the attempt that has ended."""
-    found = task.request.__dict__.pop(NAME, None)
-    ticket = Ticket.of(task.request.headers) if found is not None else None
-    if ticket is not None:
-        attempt = current(task.request)
-        number = attempt.number if attempt else 0
-        lines.keep(found, ticket.row_id, number, task.name, *call_of(task.request))
+    request = task.request
+    found = request.__dict__.pop(NAME, None)
+    if found is None or not lines.end(found):
+        return
+    ticket = Ticket.of(request.headers)
+    if ticket is not None and (attempt := current(request)) is not None and attempt.number:
+        lines.keep(found, ticket.row_id, attempt.number, task.name, *call_of(request))

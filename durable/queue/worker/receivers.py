@@ -32,7 +32,7 @@ def after_failure(sender: Any, state: str | None = None, retval: Any = None, **k
 
     Without a state, something has kept Celery from storing how it ended.
     """
-    if not hasattr(sender, "tracks_start"):
+    if state == states.SUCCESS or not hasattr(sender, "tracks_start"):
         return
     from . import execute
 

@@ -15,7 +15,6 @@ from celery.worker.request import Request as CelerysRequest
 from celery.worker.request import send_revoked, task_ready
 from django.db import transaction
 from kombu.message import Message
-from kombu.utils.json import loads
 
 from durable.journal import entry
 
@@ -48,7 +47,7 @@ class RowMessage(Message):
     """
 
     def __init__(self, row: store.Held, hand: Hand) -> None:
-        headers = loads(row.headers)
+        headers = results.decode(row.headers)
         self.row, self._hand = row, hand
         self.request: Any = None  # Celery's, made of it
         self.died = False  # the process that ran it

@@ -166,19 +166,25 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         request = self.request
         if overrides.is_told(request):
-            return self.attempt_it(self.run, args, kwargs)
+            return self.attempt_it(self.run, args, kwargs, request=request)
         if overrides.comes_from_outermost(request):
             return self.run(*args, **kwargs)
         return super().__call__(*args, **kwargs)  # a plain function call
 
     def attempt_it(
-        self, body: Callable[..., Any], args: Any, kwargs: Any, *, own_call: bool = False
+        self,
+        body: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        *,
+        own_call: bool = False,
+        request: Any = None,
     ) -> Any:
         """Run *body* as what the worker was told to run: under its row, if it has one.
 
         :param body: ``run()``, or the ``__call__()`` of a class that derives from this one.
         """
-        attempt = self._attempt()
+        attempt = self._attempt(request)
         attempt.entered, attempt.own_call = True, own_call
         whole = partial(_as_exception, body, *args, **kwargs)
         if attempt.ticket:
@@ -186,11 +192,11 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         results.store_started(self)
         return whole()
 
-    def _attempt(self) -> Attempt:
-        request = self.request
+    def _attempt(self, request: Any = None) -> Attempt:
+        request = request or self.request  # which looks up the thread's each time
         attempt = current(request)
         if attempt is None:
-            attempt = attempts.make(self, Ticket.of(request.headers))
+            attempt = attempts.make(self, Ticket.of(request.headers), request)
             if said := attempt.ticket and request.headers.get(conf.MESSAGE):
                 request.eta = said.get("eta")
                 request.properties = {**(request.properties or {}), **said.get("properties", {})}

@@ -54,6 +54,14 @@ def test_it_is_the_default_backend() -> None:
     assert type(app.backend) is DatabaseBackend
 
 
+def test_a_result_writes_to_no_index_that_its_way_does_not_need() -> None:
+    sql = "SELECT indexdef FROM pg_indexes WHERE tablename = 'django_celery_results_taskresult'"
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        columns = sorted(row[0].rpartition(" ")[2] for row in cursor.fetchall())
+    assert columns == ["(date_done)", "(id)", "(task_id)"]
+
+
 def test_what_is_stored_is_committed(backend: DatabaseBackend, other: Any) -> None:
     backend.mark_as_done(task := uuid(), 42)
     assert status(other, task) == states.SUCCESS
