@@ -101,12 +101,12 @@ def processors(worker: psutil.Process, postgres: psutil.Process) -> Measured:
     }
 
 
-def work(way: Way, count: int, folder: Path) -> Measured:
+def work(way: Way, count: int, folder: Path, imports: str = "bench.effects") -> Measured:
     """Start a worker, let it do everything, and return what a task costs."""
     env = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "CELERY_IMPORTS": "bench.effects",
+        "CELERY_IMPORTS": imports,
         "CELERY_WORKER_CONCURRENCY": "2",
         "WORKER_BATCH": str(way.batch),
         "HISTORY_DAYS": str(way.history),
