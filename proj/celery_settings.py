@@ -41,7 +41,6 @@ CELERY_TASK_TRACK_STARTED = True
 # Which queue a task goes to, in one place; a worker takes from those that WORKER_QUEUES names.
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
-    "apps.accounts.tasks.*": {"queue": "mail"},
     "durable.accounts.tasks.*": {"queue": "mail"},
     "apps.reports.tasks.*": {"queue": "reports"},
 }

@@ -8,14 +8,10 @@ from __future__ import annotations
 from .environment import env
 
 # Found by their names in each: urls.py, api.py, tasks.py, schedules.py.
-OWN_APPS = ["apps.accounts", "apps.reports"]
+OWN_APPS = ["apps.reports"]
 
-# --- apps.accounts -------------------------------------------------------------------------------
-
-# false: accounts are made in the admin, and the sign-up page is gone.
-SIGNUP = env.boolean("SIGNUP", True)
-# Seconds that a token of the API is good for.
-API_TOKEN_MAX_AGE = env.integer("API_TOKEN_MAX_AGE", 12 * 3600, least=60)
+# Accounts are made by their owners. Without this line, in the admin (durable/accounts/conf.py).
+ACCOUNT_SIGNUP = env.boolean("ACCOUNT_SIGNUP", True)
 
 # --- apps.reports --------------------------------------------------------------------------------
 

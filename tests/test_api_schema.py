@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
 
-from apps.accounts.tokens import create_token
 from apps.reports.uploads import start_upload
+from durable.accounts.tokens import create_token
 from proj.wsgi import application
 
 pytestmark = pytest.mark.django_db

@@ -14,8 +14,8 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Error, Page, expect
 
-from apps.accounts.tasks import signup_link
 from apps.reports.tests.helpers import flights_csv
+from durable.accounts.tasks import signup_link
 from tests.browser import DESKTOP, PHONE, Eyes, eyes, slow_upload
 from tests.fixtures_worker import StartRole, wait_for
 

@@ -157,13 +157,13 @@ def test_the_checks_pass_and_only_the_own_tasks_are_found(own: Own) -> None:
     own.manage("check")
     tasks = own.python(PRINT_TASKS).split()
     assert f"apps.{APP}.tasks.greet" in tasks
-    assert not [task for task in tasks if task.startswith(("apps.accounts", "apps.reports"))]
+    assert not [task for task in tasks if task.startswith("apps.reports")]
 
 
 def test_nothing_that_stays_imports_what_was_removed(own: Own) -> None:
     gone = re.compile(
         r"^\s*(from|import) "
-        r"(apps\.(accounts|reports)|bench\.(api_client|csv_files)|duckdb|fsspec)\b"
+        r"(apps\.reports|bench\.(api_client|csv_files)|duckdb|fsspec)\b"
     )
     left = [p for p in own.folder.rglob("*.py") if ".venv" not in p.relative_to(own.folder).parts]
     assert len(left) > 200

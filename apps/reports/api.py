@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from ninja import Header, Query, Router, Status
 
-from apps.accounts.tokens import Bearer
+from durable.accounts.api import Bearer
 from durable.web.problems import problems
 
 from .models import Report, report_of, reports_of

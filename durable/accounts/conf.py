@@ -13,6 +13,10 @@ ACCOUNT = Declared(
     TRIES_PER_MINUTE=Setting(30, least=1),
     # Mails in an hour that strangers may cause: to one mailbox, and from one address.
     MAILS_PER_HOUR=Setting(5, least=1),
+    # Strangers may make accounts; else they are made in the admin.
+    SIGNUP=Setting(False),
+    # Seconds that a token of the API is good for.
+    TOKEN_MAX_AGE=Setting(12 * 3600, least=60),
     # How long a log-in of staff holds.
     STAFF_SESSION_HOURS=Setting(12, least=1),
     # Staff without a second factor are led to its set-up before they see the admin.

@@ -6,7 +6,12 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth import authenticate, get_user_model
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.forms import (
+    AuthenticationForm,
+    PasswordChangeForm,
+    SetPasswordForm,
+    UserCreationForm,
+)
 
 from . import audit
 
@@ -42,6 +47,21 @@ class Mailbox(forms.Form):
     email = forms.EmailField(
         max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
     )
+
+
+class SignUp(UserCreationForm):  # type: ignore[type-arg]
+    """A name and a password; the mailbox is known by then, for its owner has opened the link."""
+
+    class Meta:
+        model = get_user_model()
+        fields = (model.USERNAME_FIELD,)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        name = self.fields[self._meta.model.USERNAME_FIELD]
+        name.widget.attrs["autocomplete"] = "username"
+        if name.help_text:
+            name.help_text = "Letters, digits and @ . + - _"
 
 
 class Code(forms.Form):

@@ -14,6 +14,8 @@ from django.http import HttpRequest
 from django.utils.timezone import now
 
 from . import audit, conf, second_factor
+from .models import Token
+from .passwords import password_changed
 from .recent import STAMP
 
 
@@ -49,6 +51,12 @@ def log_in_failed(credentials: dict[str, Any], request: Any = None, **kwargs: An
     name = credentials.get("username") or credentials.get(model.USERNAME_FIELD)
     account = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
     audit.record("log-in failed", account)
+
+
+@receiver(password_changed)
+def end_tokens(user: Any, **kwargs: Any) -> None:
+    """End the tokens of the API with the old password."""
+    Token.objects.filter(user=user).delete()
 
 
 @receiver(post_save)

@@ -15,7 +15,9 @@ from celery import shared_task
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.tokens import default_token_generator
+from django.core import signing
 from django.core.mail import EmailMessage
+from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.encoding import force_bytes
@@ -45,7 +47,10 @@ SUBJECTS = {
     "second_factor_added": "A second factor was added to your account",
     "second_factor_removed": "The second factor of your account was removed",
     "second_factor_refused": "Wrong codes for your account",
+    "welcome": "Welcome",
 }
+#: The salt of a link to sign up, and for how many seconds it is good.
+SIGNUP, SIGNUP_MAX_AGE = "account.signup", 3600
 
 
 def message_id(key: str) -> str:
@@ -78,7 +83,7 @@ def send(
 
 
 @shared_task(**BY_MAIL)
-def tell(self: Any, user_id: Any, what: str, moment: str) -> None:
+def tell(self: Any, user_id: Any, what: str, moment: str = "") -> None:
     """Tell a person what became of their account, unless it is gone or has no address."""
     user = get_user_model()._default_manager.filter(pk=user_id).first()
     to = getattr(user, user.get_email_field_name(), "") if user else ""
@@ -113,6 +118,27 @@ def send_password_link(self: Any, mailbox: str, site: str) -> None:
 
 def _hours() -> int:
     return max(1, settings.PASSWORD_RESET_TIMEOUT // 3600)
+
+
+def account_of(mailbox: str) -> QuerySet[Any]:
+    """Return the accounts of a mailbox."""
+    model = get_user_model()
+    return model._default_manager.filter(**{f"{model.get_email_field_name()}__iexact": mailbox})
+
+
+def signup_link(mailbox: str, site: str) -> str:
+    """Return the link by which *mailbox* gets an account."""
+    token = signing.dumps(mailbox, salt=SIGNUP)
+    return f"{site}{reverse('account:signup_confirm', args=[token])}"
+
+
+@shared_task(**BY_MAIL)
+def send_signup_link(self: Any, mailbox: str, site: str) -> None:
+    """Send the link by which *mailbox* gets an account; one that has an account is told so."""
+    known = account_of(mailbox).exists()
+    link = f"{site}{reverse('account:login')}" if known else signup_link(mailbox, site)
+    context = {"link": link, "known": known}
+    send(self, mailbox, "Your account", "account/signup_link.txt", context)
 
 
 @shared_task

@@ -1,12 +1,12 @@
 """Where the pages of an account are."""
 
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import URLPattern, path
 
-from . import views
+from . import conf, signup, views
 
 app_name = "account"
-urlpatterns = [
+urlpatterns: list[URLPattern] = [
     path("accounts/login/", views.LogIn.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("accounts/password/", views.PasswordChange.as_view(), name="password_change"),
@@ -20,4 +20,11 @@ urlpatterns = [
     path("accounts/second-factor/setup/", views.second_factor_setup, name="second_factor_setup"),
     path("accounts/second-factor/remove/", views.second_factor_remove, name="second_factor_remove"),
     path("accounts/confirm/", views.confirm, name="confirm"),
+    path("accounts/tokens/", views.tokens, name="tokens"),
+    path("accounts/tokens/<int:pk>/revoke/", views.token_revoke, name="token_revoke"),
 ]
+if conf.get("SIGNUP"):
+    urlpatterns += [
+        path("accounts/signup/", signup.ask, name="signup"),
+        path("accounts/signup/<str:token>/", signup.confirm, name="signup_confirm"),
+    ]

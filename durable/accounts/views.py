@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from . import audit, forms, limits, second_factor
+from . import tokens as api_tokens
 from .backends import refuse
 from .recent import STAMP, next_page, recent_login_required
 from .tasks import send_password_link
@@ -184,3 +185,20 @@ def _is_confirmed(request: HttpRequest, asked: list[Any]) -> bool:
     if "code" not in given:
         return True
     return second_factor.verify(request, request.user, given["code"])
+
+
+@never_cache
+@login_required
+def tokens(request: HttpRequest) -> HttpResponse:
+    """List the tokens of the API that are good."""
+    mine = api_tokens.tokens_of(request.user)
+    return render(request, "account/tokens.html", {"tokens": mine[:100]})
+
+
+@require_POST
+@login_required
+def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    """End one."""
+    api_tokens.revoke(request.user, pk)
+    messages.success(request, "The token is revoked.")
+    return redirect("account:tokens")

@@ -9,8 +9,8 @@ import zipfile
 import pytest
 from django.contrib.auth.models import User
 
-from apps.accounts.tokens import create_token
 from apps.reports.models import Report
+from durable.accounts.tokens import create_token
 from tests.fixtures_worker import wait_for
 from tests.http_client import Answer, Visitor
 

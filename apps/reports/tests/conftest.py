@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from apps.accounts.tokens import create_token
+from durable.accounts.tokens import create_token
 
 
 @pytest.fixture

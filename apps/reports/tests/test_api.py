@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from apps.accounts.tokens import create_token
 from apps.reports.models import Chunk, Report
 from apps.reports.uploads import start_upload
+from durable.accounts.tokens import create_token
 
 from .helpers import upload, work
 from .requests import BAD, SMALL, csv_file, post_unreadable

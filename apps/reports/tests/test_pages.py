@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from apps.accounts.tokens import create_token
 from apps.reports.models import Chunk, Report
+from durable.accounts.tokens import create_token
 
 from .helpers import upload, work
 from .requests import BAD, SMALL, csv_file, post_unreadable

@@ -11,22 +11,14 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import mail
-from django.core.cache import cache
 from django.test import Client
 
-from apps.accounts.tasks import send_signup_link, signup_link
+from durable.accounts.tasks import send_signup_link, signup_link
 from durable.queue.models import Task
 
-from .test_welcome_email import ANN, new_user
-
-pytestmark = pytest.mark.django_db
+from .test_mail import ANN, new_user
 
 MAILBOX = "ann@example.com"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_counts() -> None:
-    cache.clear()
 
 
 def link(mailbox: str = MAILBOX) -> str:
@@ -37,7 +29,7 @@ def test_nothing_is_stored_of_who_asks_for_an_account(client: Client) -> None:
     response = client.post("/accounts/signup/", {"email": MAILBOX})
     assert "Look into your mailbox" in response.content.decode()
     assert not User.objects.exists()
-    assert Task.objects.get().task == "apps.accounts.tasks.send_signup_link"
+    assert Task.objects.get().task == "durable.accounts.tasks.send_signup_link"
 
 
 def test_the_mail_holds_a_link_and_no_word_of_the_sender() -> None:
@@ -120,7 +112,7 @@ def test_a_broker_that_is_away_costs_neither_the_account_nor_the_mail(client: Cl
     assert response.status_code == 302
     assert User.objects.filter(username="ann").exists()
     assert "_auth_user_id" in client.session
-    assert Task.objects.get().task == "apps.accounts.tasks.send_welcome_email"
+    assert Task.objects.get().task == "durable.accounts.tasks.tell"
 
 
 def test_logging_in_and_out(client: Client) -> None:
@@ -158,7 +150,7 @@ for page in ("/", "/accounts/login/", "/accounts/signup/", "{link()}"):
 """
     done = subprocess.run(
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
-        cwd=settings.BASE_DIR, env={**os.environ, "SIGNUP": "false"},
+        cwd=settings.BASE_DIR, env={**os.environ, "ACCOUNT_SIGNUP": "false"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["200 False"] * 2 + ["404 False"] * 2, done.stderr

@@ -1,25 +1,35 @@
-"""The API's log-in."""
+"""The API's log-in: a router of Ninja's, and what authenticates the project's own."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from django.conf import settings
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 from ninja import Router, Schema
+from ninja.security import HttpBearer
 from pydantic import Field
 
-from durable.accounts import second_factor
 from durable.client_address import client_address
 from durable.web.problems import ProblemError, problems
 
-from .tokens import create_token
+from . import conf, second_factor
+from .tokens import create_token, user_of
 
 router = Router(tags=["token"])
 
 #: PostgreSQL stores no NUL, and no user has one in the name.
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+
+
+class Bearer(HttpBearer):
+    """Authenticates ``Authorization: Bearer <token>`` before a request's body is read."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Any:
+        user: Any = user_of(token)
+        if user is not None:
+            request.user = user
+        return user
 
 
 class Credentials(Schema):
@@ -56,4 +66,4 @@ def get_token(request: HttpRequest, credentials: Credentials) -> Token:
     if second_factor.has(user) and not second_factor.verify(request, user, credentials.code):
         raise ProblemError(401, "Wrong code", "`code` is one of the account's second factor.")
     token = create_token(user, client_address(request.META))
-    return Token(token=token, expires_in=settings.API_TOKEN_MAX_AGE)
+    return Token(token=token, expires_in=conf.get("TOKEN_MAX_AGE"))

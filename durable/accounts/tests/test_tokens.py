@@ -5,25 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db import OperationalError
 from django.test import Client
 from pytest_django import Settings
 
-from apps.accounts.models import Token
-from apps.accounts.tokens import create_token, user_of
 from durable.accounts import limits
-from durable.accounts.models import Event
-from durable.accounts.tests.conftest import code_of, with_second_factor
+from durable.accounts.models import Event, Token
+from durable.accounts.tokens import create_token, user_of
 
-from .test_welcome_email import new_user
-
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _fresh_counts() -> None:
-    cache.clear()
+from .conftest import code_of, with_second_factor
+from .test_mail import new_user
 
 
 def ask(client: Client, username: str = "ann", password: str | None = None, code: str = "") -> Any:
@@ -76,7 +67,7 @@ def test_a_changed_password_voids_tokens() -> None:
 
 def test_a_token_expires(settings: Settings) -> None:
     token = create_token(new_user())
-    settings.API_TOKEN_MAX_AGE = -1
+    settings.ACCOUNT_TOKEN_MAX_AGE = -1
     assert user_of(token) is None
 
 

@@ -1,4 +1,4 @@
-"""The welcome mail: when it is enqueued, and what becomes of it with real workers and servers."""
+"""Mails about accounts: when they are enqueued, and what becomes of them with real servers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from celery.contrib.django.task import DjangoTask
 from django.contrib.auth.models import User
 from django.core import mail
 from django.db import transaction
 from django.test import Client
 
-from apps.accounts.tasks import send_welcome_email, signup_link
+from durable.accounts.tasks import signup_link, tell
 from durable.queue.models import Task as Row
-from proj.task import Task
 from tests.fixtures_worker import StartRole, free_port, wait_for
 
 from .smtp_server import smtp_server
@@ -37,11 +35,6 @@ def new_user(name: str = "ann") -> User:
     return User.objects.create_user(name, f"{name}@example.com", "correct-horse-9")
 
 
-def test_the_projects_task_class_keeps_what_celery_adds_for_django() -> None:
-    assert isinstance(send_welcome_email, DjangoTask)
-    assert isinstance(send_welcome_email, Task)
-
-
 @pytest.mark.django_db(transaction=True)
 class TestEnqueueing:
     def test_plain_delay_runs_before_the_commit_and_finds_no_user(
@@ -51,7 +44,7 @@ class TestEnqueueing:
         worker = start_role("worker", EMAIL_FILE_PATH=str(tmp_path / "mail"))
         with transaction.atomic():
             user = new_user()
-            send_welcome_email.delay(user.pk).get(timeout=180)
+            tell.delay(user.pk, "welcome").get(timeout=180)
         assert f"user {user.pk} is gone" in worker.output()
         assert mails_in(tmp_path / "mail") == []
 
@@ -60,16 +53,16 @@ class TestEnqueueing:
     ) -> None:
         start_role("worker", EMAIL_FILE_PATH=str(tmp_path / "mail"))
         with transaction.atomic():
-            send_welcome_email.delay_on_commit(new_user().pk)
+            tell.delay_on_commit(new_user().pk, "welcome")
         (message,) = wait_for(lambda: mails_in(tmp_path / "mail"), "the mail is in the folder")
         assert message["To"] == "ann@example.com"
 
     def test_a_transaction_that_is_rolled_back_calls_nothing(self) -> None:
         for is_rolled_back in (True, False):
             with transaction.atomic():
-                send_welcome_email.delay_on_commit(new_user().pk)
+                tell.delay_on_commit(new_user().pk, "welcome")
                 transaction.set_rollback(is_rolled_back)
-            calls = Row.objects.filter(task=send_welcome_email.name).count()
+            calls = Row.objects.filter(task=tell.name).count()
             assert calls == User.objects.count() == (0 if is_rolled_back else 1)
 
     def test_signing_up_sends_the_mail_by_a_worker(
@@ -87,27 +80,27 @@ class TestSmtp:
     def test_with_email_url_the_mail_goes_to_that_server(self, start_role: StartRole) -> None:
         with smtp_server() as server:
             start_role("worker", EMAIL_URL=server.url)
-            send_welcome_email.delay(new_user().pk).get(timeout=180)
+            tell.delay(new_user().pk, "welcome").get(timeout=180)
         (message,) = server.mails
         assert message["To"] == "ann@example.com"
-        assert "Hello ann" in message.get_payload()
+        assert "Your account is ready" in message.get_payload()
 
     def test_a_temporary_refusal_is_tried_again(self, start_role: StartRole) -> None:
         with smtp_server("451 try again later") as server:
             start_role("worker", EMAIL_URL=server.url)
-            send_welcome_email.delay(new_user().pk).get(timeout=180)
+            tell.delay(new_user().pk, "welcome").get(timeout=180)
         assert len(server.mails) == 1
 
     def test_a_final_refusal_is_logged_and_not_tried_again(self, start_role: StartRole) -> None:
         with smtp_server("550 no such mailbox") as server:
             worker = start_role("worker", EMAIL_URL=server.url)
-            send_welcome_email.delay(new_user().pk).get(timeout=180)
+            tell.delay(new_user().pk, "welcome").get(timeout=180)
         assert server.mails == []
         assert "no such mailbox" in worker.output()
 
     def test_a_server_that_is_away_is_tried_again(self, start_role: StartRole) -> None:
         worker = start_role("worker", EMAIL_URL=f"smtp://127.0.0.1:{free_port()}")
-        result = send_welcome_email.delay(new_user().pk)
+        result = tell.delay(new_user().pk, "welcome")
         worker.wait_for_line("Retry in")
         result.revoke()
 
@@ -117,26 +110,26 @@ class TestTask:
     def test_a_mail_that_one_call_sends_twice_is_recognisably_the_same(self) -> None:
         user = new_user()
         for _ in range(2):  # the worker died before it could record the first
-            send_welcome_email.apply([user.pk], task_id="one-call")
+            tell.apply([user.pk, "welcome"], task_id="one-call")
         first, second = (message.message()["Message-ID"] for message in mail.outbox)
         assert first == second == "<one-call@localhost>"
 
     def test_mails_of_two_calls_are_two(self) -> None:
         user = new_user()
         for _ in range(2):
-            send_welcome_email.apply([user.pk])
-        send_welcome_email(user.pk)
+            tell.apply([user.pk, "welcome"])
+        tell(user.pk, "welcome")
         assert len({message.message()["Message-ID"] for message in mail.outbox}) == 3
 
     def test_a_user_who_is_deleted_meanwhile_gets_nothing(self) -> None:
         user = new_user()
         pk = user.pk
         user.delete()
-        send_welcome_email(pk)
+        tell(pk, "welcome")
         assert mail.outbox == []
 
     def test_it_is_tried_a_limited_number_of_times_at_growing_intervals(self) -> None:
-        assert send_welcome_email.max_retries == 8
-        assert send_welcome_email.retry_backoff == 5
+        assert tell.max_retries == 8
+        assert tell.retry_backoff == 5
         # A message that waits for longer is handed out twice by Redis.
-        assert send_welcome_email.retry_backoff_max < 900
+        assert tell.retry_backoff_max < 900

@@ -1,1 +1,0 @@
-"""Sign-up, log-in, the welcome mail (example)."""
