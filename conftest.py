@@ -45,6 +45,7 @@ def _prepare_environment() -> None:
         os.environ["BEAT_PUBLISH_TIMEOUT"] = "5"
     folder = temporary_folder()
     os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
+    os.environ["ACCOUNT_SIGNUP"] = "true"  # with the example and without it
     os.environ["EMAIL_FILE_PATH"] = str(folder / "mail")
     os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or start_postgres(
         folder,

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
 from io import BytesIO
-from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -38,15 +37,11 @@ NULLS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
-#: What a value can be read as, a bit each; a column is the first that all of its values have.
-#: `digits` are whole numbers that would lose something as such: zeros in front, the 19th digit.
-KINDS = {
-    **{1: "integer", 2: "number", 4: "decimal comma", 8: "boolean", 16: "date", 32: "datetime"},
-    **{64: "instant", 128: "digits"},
-}
-NUMBERS = {"integer", "number", "decimal comma"}
-TIMES = {"date", "datetime", "instant"}
-_TYPES = {"decimal comma": "number", "instant": "datetime", "digits": "text"}
+#: What columns are, and what a report says of some of them. In _COLUMNS, a column is the first that
+#: all of its values can be read as: each has a bit for each.
+NUMBERS = ("integer", "number", "decimal comma")
+TIMES = ("date", "datetime", "instant")
+TYPES = {"decimal comma": "number", "instant": "datetime", "digits": "text"}
 
 # DuckDB casts more than this to numbers and times: 1_000, 0x10, 01, inf, 2013-1-1, 2013/01/01.
 _NUMBER = r"[ \t]*[+-]?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?[ \t]*"
@@ -98,18 +93,44 @@ _PART = f"""
       col, value, n, n > 1 AND n * 100 > $rows AS often,
       IF(fits, num, NULL) AS num, IF(fits, kinds, 0)::UTINYINT AS kinds
     FROM read ORDER BY col, value"""  # noqa: S608 - of constants
-_COLUMNS = """
+_COLUMNS = f"""
+    CREATE TABLE columns AS
+    WITH found AS (
+      SELECT
+        col, sum(n)::BIGINT AS cells,
+        coalesce(sum(n) FILTER (value IS NOT NULL), 0)::BIGINT AS count,
+        bit_and(kinds) AS kinds, min(num) AS low, max(num) AS high,
+        min(value) AS first, max(value) AS last,
+        sum(n::HUGEINT * TRY_CAST(value AS BIGINT)) FILTER (kinds & 1 > 0) AS total,
+        min(TRY_CAST(value AS BIGINT)) FILTER (kinds & 1 > 0) AS least,
+        max(TRY_CAST(value AS BIGINT)) FILTER (kinds & 1 > 0) AS most,
+        fsum(n * num) AS sum, approx_count_distinct(value) AS different,
+        bool_or(kinds = 64 AND value NOT LIKE '%Z') AS shifted,
+        bool_or(kinds IN (32, 64) AND regexp_matches(value, '\\.[0-9]{{6}}[0-9]*[1-9]')) AS cut
+      FROM parts GROUP BY col
+    ),
+    known AS (
+      SELECT *, CASE WHEN count = 0 THEN 'empty'
+        WHEN kinds & 1 > 0 THEN 'integer' WHEN kinds & 2 > 0 THEN 'number'
+        WHEN kinds & 4 > 0 THEN 'decimal comma' WHEN kinds & 8 > 0 THEN 'boolean'
+        WHEN kinds & 16 > 0 THEN 'date' WHEN kinds & 32 > 0 THEN 'datetime'
+        WHEN kinds & 64 > 0 THEN 'instant' WHEN kinds & 128 > 0 THEN 'digits'
+        ELSE 'text' END AS kind
+      FROM found
+    )
     SELECT
-      sum(n)::BIGINT AS cells, coalesce(sum(n) FILTER (value IS NOT NULL), 0)::BIGINT AS count,
-      bit_and(kinds) AS kinds, min(num) AS low, max(num) AS high,
-      min(value) AS first, max(value) AS last,
-      sum(n::HUGEINT * TRY_CAST(value AS BIGINT)) FILTER (kinds & 1 > 0) AS total,
-      min(TRY_CAST(value AS BIGINT)) FILTER (kinds & 1 > 0) AS least,
-      max(TRY_CAST(value AS BIGINT)) FILTER (kinds & 1 > 0) AS most,
-      fsum(n * num) AS sum, approx_count_distinct(value) AS distinct,
-      bool_or(kinds = 64 AND value NOT LIKE '%Z') AS shifted,
-      bool_or(kinds IN (32, 64) AND regexp_matches(value, '\\.[0-9]{6}[0-9]*[1-9]')) AS cut
-    FROM parts GROUP BY col ORDER BY col"""
+      *, IF(kind IN {NUMBERS}, IF(kind = 'integer', total, sum) / count, NULL) AS mean,
+      -- The least power of two of numbers or of days, of which MAX_BINS cover all. Nothing lies
+      -- between two integers or two days, and 2^-13 days are whole microseconds.
+      IF(kind IN {NUMBERS}, 1, {DAY}) AS unit,
+      CASE kind WHEN 'integer' THEN 0 WHEN 'date' THEN 0 WHEN 'number' THEN -1000
+        WHEN 'decimal comma' THEN -1000 ELSE -13 END AS finest,
+      CASE WHEN kind NOT IN {NUMBERS + TIMES} THEN NULL WHEN low = high THEN 'inf'::DOUBLE
+        ELSE unit * 2.0 ** greatest(
+          finest, ceil(log2(greatest(high - low, 1e-290) / unit / ({MAX_BINS} - 2)))
+        ) END AS width,
+      different <= $limit AND sum(different) OVER (ORDER BY different, col) <= $most AS is_exact
+    FROM known"""  # noqa: S608 - of constants
 _BINS = """
     SELECT col, floor(num / width)::BIGINT, sum(n)::BIGINT, fsum(n * (num - mean) ** 2)
     FROM parts JOIN columns USING (col) WHERE width > 0 AND num IS NOT NULL
@@ -203,40 +224,7 @@ class _Partials(AbstractFileSystem):  # type: ignore[misc] # fsspec ships no typ
 
 
 class _Column(SimpleNamespace):
-    """A column as _COLUMNS finds it, and what follows from that.
-
-    :ivar kind: the first of KINDS that all values have, else `text`.
-    :ivar width: the least power of two (of numbers, of days) of which MAX_BINS bins cover it.
-    """
-
-    def __init__(self, **found: Any) -> None:
-        super().__init__(**found)
-        self.kind = next((name for bit, name in KINDS.items() if (self.kinds or 0) & bit), "text")
-        self.mean: float | None = None
-        self.width: float | None = None
-        self.edges = (self.first, self.last)
-        if not self.count:
-            self.kind = "empty"
-        elif self.kind in NUMBERS | TIMES:
-            self.edges = (self.low, self.high)
-            self.width = self._bin_width()
-        if self.kind == "integer":
-            self.edges = (self.least, self.most)
-            self.mean = self.total / self.count
-        elif self.kind in NUMBERS:
-            self.mean = self.sum / self.count
-
-    def _bin_width(self) -> float:
-        low, high, unit = self.low, self.high, 1 if self.kind in NUMBERS else DAY
-        if low == high:
-            return math.inf
-        # Nothing lies between two integers or two days, and 2**-13 days (about ten seconds) are
-        # the least that is a whole number of microseconds.
-        finest = {"integer": 0, "date": 0, "datetime": -13, "instant": -13}.get(self.kind, -1000)
-        exponent = max(finest, math.frexp((high - low) / unit)[1] - 6)
-        while high // (width := math.ldexp(unit, exponent)) - low // width >= MAX_BINS:
-            exponent += 1
-        return width
+    """A row of _COLUMNS, and what a report says of it."""
 
     def shown(self, item: Any) -> Any:
         """Return *item*, a value or the edge of a bin, as a report has it."""
@@ -263,21 +251,62 @@ class _Column(SimpleNamespace):
         cut = "has times with nine digits of a second, of which six are shown." if is_cut else ""
         return [remark for remark in (found, cut) if remark]
 
+    def edges(self, keys: list[str]) -> tuple[Any, Any]:
+        """Return the least and the greatest value, of a boolean column those of its *keys*."""
+        if self.kind == "boolean":
+            return min(keys), max(keys)
+        if self.kind == "integer":
+            return self.least, self.most
+        return (self.low, self.high) if self.width else (self.first, self.last)
+
     def histogram(self, counts: dict[int, int]) -> list[dict[str, Any]] | None:
         """Return the bins, of which those that *counts* has hold something."""
         if self.width is None:
             return None
         if math.isinf(self.width):
-            low, high = map(self.shown, self.edges)
-            return [{"from": low, "to": high, "count": self.count}]
+            value = self.shown(self.low)
+            return [{"from": value, "to": value, "count": self.count}]
+        width = self.width
         return [
             {
-                "from": self.shown(number * self.width),
-                "to": self.shown((number + 1) * self.width),
-                "count": counts.get(number, 0),
+                "from": self.shown(n * width),
+                "to": self.shown(n * width + width),
+                "count": counts.get(n, 0),
             }
-            for number in range(min(counts), max(counts) + 1)
+            for n in range(min(counts), max(counts) + 1)
         ]
+
+    def outcome(self, bins: list[list[Any]], values: list[list[Any]]) -> dict[str, Any]:
+        """Return what a report says of it.
+
+        :param bins: the number of each that holds something, its count, the sum of squares.
+        :param values: of the most frequent ones: how many there are in all, each, its count.
+        """
+        low, high = self.edges([key for _, key, _ in values])
+        deviation = None
+        if self.kind in NUMBERS and self.count > 1:
+            deviation = math.sqrt(math.fsum(bin_[2] for bin_ in bins) / (self.count - 1))
+        exact = values[0][0] if values else 0
+        return {
+            "type": TYPES.get(self.kind, self.kind),
+            "count": self.count,
+            "nulls": self.cells - self.count,
+            "distinct": exact if self.is_exact else min(self.different, self.count),
+            "distinct_is_estimate": not self.is_exact,
+            "min": self.shown(low),
+            "max": self.shown(high),
+            "mean": self.mean,
+            "stddev": deviation,
+            "histogram": self.histogram({number: count for number, count, _ in bins}),
+            "top": [
+                {"value": self.shown(key), "count": count}
+                for _, key, count in values
+                # Where not all are counted, one that is left out is at most so frequent.
+                if self.is_exact or count * 100 > self.cells
+            ],
+            "top_is_estimate": not self.is_exact,
+            "remarks": self.remarks(),
+        }
 
 
 def merge(
@@ -293,55 +322,15 @@ def merge(
     with _duckdb(source) as connection:
         paths = [f"part://{part}" for part in parts]
         connection.execute(f"CREATE VIEW parts AS FROM read_parquet({paths})")
-        cursor = connection.execute(_COLUMNS)
-        names = [name for name, *_ in cursor.description]
-        columns = [_Column(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+        connection.execute(_COLUMNS, {"limit": limit, "most": MAX_VALUES})
+        found = connection.execute("FROM columns ORDER BY col")
+        names = [name for name, *_ in found.description]
+        columns = [_Column(**dict(zip(names, row, strict=True))) for row in found.fetchall()]
         if wrong := {column.cells for column in columns} - {rows}:
             raise ValueError(f"{wrong.pop()} cells in {rows} rows")
-        values = 0
-        for column in sorted(columns, key=attrgetter("distinct")):
-            values += column.distinct
-            column.is_exact = column.distinct <= limit and values <= MAX_VALUES
-        connection.execute(
-            "CREATE TABLE columns (col INT, kind TEXT, mean DOUBLE, width DOUBLE, is_exact BOOL)"
-        )
-        connection.executemany(
-            "INSERT INTO columns VALUES (?, ?, ?, ?, ?)",
-            [(n, c.kind, c.mean, c.width, c.is_exact) for n, c in enumerate(columns)],
-        )
         bins, top = defaultdict(list), defaultdict(list)
-        for number, *bin_ in connection.sql(_BINS).fetchall():
+        for number, *bin_ in connection.execute(_BINS).fetchall():
             bins[number].append(bin_)
-        for number, *value in connection.sql(_VALUES, params={"top": TOP}).fetchall():
+        for number, *value in connection.execute(_VALUES, {"top": TOP}).fetchall():
             top[number].append(value)
-    return [_outcome(column, bins[n], top[n]) for n, column in enumerate(columns)]
-
-
-def _outcome(column: _Column, bins: list[list[Any]], values: list[list[Any]]) -> dict[str, Any]:
-    low, high = column.edges
-    if column.kind == "boolean":
-        low, *_, high = sorted(key for _, key, _ in [*values, *values])
-    deviation = None
-    if column.kind in NUMBERS and column.count > 1:
-        deviation = math.sqrt(math.fsum(bin_[2] for bin_ in bins) / (column.count - 1))
-    is_exact = column.is_exact
-    return {
-        "type": _TYPES.get(column.kind, column.kind),
-        "count": column.count,
-        "nulls": column.cells - column.count,
-        "distinct": values[0][0] if is_exact and values else min(column.distinct, column.count),
-        "distinct_is_estimate": not is_exact,
-        "min": column.shown(low),
-        "max": column.shown(high),
-        "mean": column.mean,
-        "stddev": deviation,
-        "histogram": column.histogram({number: count for number, count, _ in bins}),
-        "top": [
-            {"value": column.shown(key), "count": count}
-            for _, key, count in values
-            # Where not all are counted, one that is left out is at most so frequent.
-            if is_exact or count * 100 > column.cells
-        ],
-        "top_is_estimate": not is_exact,
-        "remarks": column.remarks(),
-    }
+    return [column.outcome(bins[column.col], top[column.col]) for column in columns]
