@@ -8,7 +8,7 @@ from __future__ import annotations
 from .environment import env
 
 # Found by their names in each: urls.py, api.py, tasks.py, schedules.py.
-OWN_APPS = ["apps.reports"]
+OWN_APPS = ["apps.reports", "django.contrib.humanize"]
 
 # Accounts are made by their owners. Without this line, in the admin (durable/accounts/conf.py).
 ACCOUNT_SIGNUP = env.boolean("ACCOUNT_SIGNUP", True)

@@ -16,18 +16,13 @@ from .models import Report, report_of, reports_of
 from .schemas import Accepted, ReportDetail, ReportPage
 from .uploads import receive
 
-router = Router(tags=["reports"], auth=Bearer(), by_alias=True)
+router = Router(tags=["reports"], auth=Bearer())
 
 #: Ninja would read the file into memory or a temporary file before the view runs; so the view
 #: reads the request itself, and the body is described here.
-_FILE = {
-    **{"type": "string", "format": "binary"},
-    "description": "A CSV file in UTF-8 with a header line",
-}
+_FILE = {"type": "string", "format": "binary", "description": "CSV in UTF-8 with a header line"}
 _FORM = {"type": "object", "required": ["file"], "properties": {"file": _FILE}}
-MULTIPART = {
-    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
-}
+BODY = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
 LOCATION = {"Location": {"description": "The same as `status_url`", "schema": {"type": "string"}}}
 IdempotencyKey = Annotated[
     str | None,
@@ -36,10 +31,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x20-\x7e]+$",
-        description=(
-            "Any text of your own. Sent again with the same key and the same file, the request "
-            "answers with the report that is there already."
-        ),
+        description="A text of your own: the same key and file get the report that is there.",
     ),
 ]
 
@@ -48,7 +40,7 @@ IdempotencyKey = Annotated[
     "/reports",
     response={202: Accepted, **problems(400, 401, 403, 409, 413, 415, 422, 429, 503)},
     summary="Upload a CSV file",
-    openapi_extra={**MULTIPART, "responses": {202: {"headers": LOCATION}}},
+    openapi_extra={"requestBody": BODY, "responses": {202: {"headers": LOCATION}}},
 )
 def create_report(
     request: HttpRequest, response: HttpResponse, idempotency_key: IdempotencyKey = None

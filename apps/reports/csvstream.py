@@ -46,8 +46,7 @@ class CsvStream:
         self._line = 0  # lines of the file before the buffer
         self._buffer = bytearray()
         self._block_bytes = self._window = block_bytes  # how much of the buffer is looked at
-        self._is_started = False
-        self._hint = ""
+        self._hint: str | None = None  # until the beginning was looked at
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take the next bytes of the file; yield the blocks that are complete.
@@ -83,8 +82,7 @@ class CsvStream:
             raise FileError(422, "header_only", text)
 
     def _start(self) -> None:
-        if not self._is_started:
-            self._is_started = True
+        if self._hint is None:
             refuse_other(bytes(self._buffer[:4096]))
             if self._buffer.startswith(codecs.BOM_UTF8):
                 del self._buffer[:3]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from io import StringIO
-from itertools import islice
+from itertools import count, islice
 
 from durable.web.uploads import FileError
 
@@ -93,11 +93,10 @@ def named(header: Sequence[str]) -> tuple[list[str], list[str]]:
     names: list[str] = []
     notes = []
     for number, given in enumerate(header, 1):
-        name = given or f"column {number}"
-        repeats = 1
+        name = base = given or f"column {number}"
+        repeats = count(2)
         while name in names or (name != given and name in header):
-            repeats += 1
-            name = f"{given or f'column {number}'} {repeats}"
+            name = f"{base} {next(repeats)}"
         if name != given:
             was = f"is one more “{given}”" if given else "has no name in the header"
             notes.append(f"Column {number} {was}; it is called “{name}” here.")

@@ -55,10 +55,7 @@ def profile_chunk(report_id: str, number: int) -> bytes | None:
 
 
 def store_partial(report_id: str, number: int, partial: bytes) -> bool:
-    """Store a chunk's partial profile and count the chunk, once; return whether it was the last.
-
-    :raises TransactionManagementError: called outside of a transaction.
-    """
+    """Store a chunk's partial profile and count the chunk, once; return whether it was the last."""
     # The lock of the report makes those who finish its chunks queue up, so one is the last.
     report = _processing(report_id).select_for_update(no_key=True).defer("columns").first()
     chunk = Chunk.objects.filter(report_id=report_id, number=number, partial=None)
@@ -105,10 +102,7 @@ def merge(report_id: str) -> dict[str, Any] | None:
 
 
 def finish(report_id: str, **fields: Any) -> bool:
-    """Finish a report, and delete its chunks, within the caller's transaction.
-
-    :return: whether it was in progress.
-    """
+    """Finish a report in progress, and delete its chunks; return whether there was one."""
     if not _processing(report_id).update(finished_at=timezone.now(), **fields):
         return False
     Chunk.objects.filter(report_id=report_id).delete()

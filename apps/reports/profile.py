@@ -261,16 +261,15 @@ class _Column(SimpleNamespace):
 
     def histogram(self, counts: dict[int, int]) -> list[dict[str, Any]] | None:
         """Return the bins, of which those that *counts* has hold something."""
-        if self.width is None:
+        if (width := self.width) is None:
             return None
-        if math.isinf(self.width):
+        if math.isinf(width):
             value = self.shown(self.low)
-            return [{"from": value, "to": value, "count": self.count}]
-        width = self.width
+            return [{"start": value, "end": value, "count": self.count}]
         return [
             {
-                "from": self.shown(n * width),
-                "to": self.shown(n * width + width),
+                "start": self.shown(n * width),
+                "end": self.shown(n * width + width),
                 "count": counts.get(n, 0),
             }
             for n in range(min(counts), max(counts) + 1)
@@ -320,8 +319,8 @@ def merge(
     """
     source = _Partials(read)
     with _duckdb(source) as connection:
-        paths = [f"part://{part}" for part in parts]
-        connection.execute(f"CREATE VIEW parts AS FROM read_parquet({paths})")
+        files = [f"part://{part}" for part in parts]
+        connection.execute(f"CREATE VIEW parts AS FROM read_parquet({files})")
         connection.execute(_COLUMNS, {"limit": limit, "most": MAX_VALUES})
         found = connection.execute("FROM columns ORDER BY col")
         names = [name for name, *_ in found.description]

@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 #: A number of a numeric column, true or false of a boolean one, else text (dates: ISO 8601).
 Value = bool | int | float | str
@@ -23,10 +23,8 @@ class Progress(Schema):
 class Bin(Schema):
     """One bar of a histogram, whose bins have one width and no gaps."""
 
-    # Neither name nor alias alone: `from` is a keyword of Python.
-    model_config = ConfigDict(populate_by_name=True)
-    start: Value = Field(alias="from", description="Inclusive")
-    end: Value = Field(alias="to", description="Exclusive")
+    start: Value = Field(description="Inclusive")
+    end: Value = Field(description="Exclusive")
     count: int
 
 

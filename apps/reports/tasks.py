@@ -5,7 +5,6 @@ Each finishes once: an attempt that a later one has superseded changes nothing.
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import Any
 
@@ -20,8 +19,6 @@ from proj.task import Task
 
 from . import processing
 from .models import Report
-
-logger = logging.getLogger(__name__)
 
 #: An upload is abandoned after so long without a sign of life (uploads.SIGN_OF_LIFE).
 ABANDONED_AFTER = timedelta(minutes=10)
@@ -56,7 +53,7 @@ def after_revoke(sender: Any, request: Any, **kwargs: Any) -> None:
     progress for ever.
     """
     if isinstance(sender, ReportTask) and (request.args or request.kwargs):
-        revoked = TaskRevokedError(f"{sender.name} was revoked")
+        revoked = TaskRevokedError(sender.name)
         sender.on_failure(revoked, request.id, request.args, request.kwargs, None)
 
 
@@ -89,7 +86,4 @@ def delete_old() -> int:
     old = Q(created_at__lt=now - timedelta(days=settings.REPORTS_EXPIRE_DAYS))
     uploading = Q(state=Report.State.UPLOADING)
     those = Report.objects.filter(old | uploading & Q(active_at__lt=now - ABANDONED_AFTER))
-    count = sum(those.filter(pk=pk).delete()[0] for pk in those.values_list("pk", flat=True))
-    if count:
-        logger.info("deleted %d reports", count)
-    return count
+    return sum(those.filter(pk=pk).delete()[0] for pk in those.values_list("pk", flat=True))

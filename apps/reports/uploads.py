@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -67,7 +68,13 @@ class Upload:
         """
         content = {"size_bytes": self._size, "sha256": self._digest.hexdigest()}
         if self._is_known:
-            return self._same(content)
+            if any(getattr(self.report, name) != value for name, value in content.items()):
+                text = (
+                    "This idempotency key was used for a file with another content. "
+                    "Use a new key for a new file."
+                )
+                raise FileError(422, "idempotency_conflict", text)
+            return self.report
         self._store(self._stream.close())
         with transaction.atomic():
             self._update(
@@ -102,26 +109,14 @@ class Upload:
             raise Interrupted
         vars(self.report).update(fields)
 
-    def _same(self, content: dict[str, Any]) -> Report:
-        first = Report.objects.filter(pk=self.report.pk).first()
-        if first is None:
-            raise Interrupted("The report of this key was deleted. Send the file again.")
-        if any(getattr(first, name) != value for name, value in content.items()):
-            text = (
-                "This idempotency key was used for a file with another content. "
-                "Use a new key for a new file."
-            )
-            raise FileError(422, "idempotency_conflict", text)
-        return first
 
-
-def start_upload(owner: Any, filename: str, key: str | None = None, announced: int = 0) -> Upload:
+def start_upload(owner: Any, filename: str, announced: int = 0, key: str | None = None) -> Upload:
     """Begin an upload for the user *owner*.
 
     :param filename: of the person's own; only shown.
+    :param announced: the size that the request says, or 0; it is reserved.
     :param key: of idempotency, or nothing: the same one with the same content gives the report of
         the first upload. It is free again when that was refused or its report is deleted.
-    :param announced: the size that the request says, or 0; it is reserved.
     :raises FileError: an upload with this key is going on, or a limit is reached (quota.py).
     """
     name = "".join(filter(str.isprintable, filename)).strip()[-255:] or "upload.csv"
@@ -143,8 +138,5 @@ def receive(
     request: HttpRequest, key: str | None = None
 ) -> AbstractContextManager[Receiver[Report]]:
     """Receive the request's file, by streaming, for its user."""
-
-    def sink(name: str, announced: int) -> Upload:
-        return start_upload(request.user, name, key, announced)
-
+    sink = partial(start_upload, request.user, key=key)
     return receiving(request, sink, most_mb=settings.REPORTS_MAX_UPLOAD_MB)

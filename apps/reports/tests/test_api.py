@@ -77,7 +77,7 @@ def test_an_upload_is_accepted_and_its_address_leads_to_the_report(api: Client) 
         "top_is_estimate": False,
     }
     assert done["result"]["notes"] == []
-    assert list(done["result"]["columns"][0]["histogram"][0]) == ["from", "to", "count"]
+    assert list(done["result"]["columns"][0]["histogram"][0]) == ["start", "end", "count"]
 
 
 @pytest.mark.parametrize("token", [{}, {"HTTP_AUTHORIZATION": "Bearer nonsense"}])
@@ -146,7 +146,7 @@ def test_the_same_key_with_another_file_is_refused(api: Client) -> None:
 
 
 def test_a_key_in_use_is_refused_for_now(api: Client, owner: User) -> None:
-    going_on = start_upload(owner, "people.csv", "k")
+    going_on = start_upload(owner, "people.csv", key="k")
     going_on.write(SMALL)
     assert_problem(post(api, key="k"), 409, code="idempotency_in_progress")
     going_on.abort()

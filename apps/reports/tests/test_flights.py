@@ -59,7 +59,7 @@ def agrees(column: dict[str, Any], series: pl.Series) -> None:
     assert 1 <= len(bins) <= 24
     assert sum(item["count"] for item in bins) == column["count"], name
     for item in bins if len(bins) > 1 else []:
-        inside = values.is_between(item["from"], item["to"], closed="left")
+        inside = values.is_between(item["start"], item["end"], closed="left")
         assert item["count"] == inside.sum(), name
 
 

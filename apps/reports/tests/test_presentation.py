@@ -86,10 +86,10 @@ def test_a_column_of_text_has_no_mean() -> None:
 
 def test_bars_are_as_high_as_their_share_and_never_invisible() -> None:
     bins = [
-        {"from": 0, "to": 2, "count": 1000},
-        {"from": 2, "to": 4, "count": 0},
-        {"from": 4, "to": 6, "count": 500},
-        {"from": 6, "to": 8, "count": 1},
+        {"start": 0, "end": 2, "count": 1000},
+        {"start": 2, "end": 4, "count": 0},
+        {"start": 4, "end": 6, "count": 500},
+        {"start": 6, "end": 8, "count": 1},
     ]
     page = card(histogram=bins)
     assert re.findall(r'class="bar" .*? height="(.*?)"', page) == ["100", "50", "1.50"]
@@ -100,7 +100,7 @@ def test_bars_are_as_high_as_their_share_and_never_invisible() -> None:
 
 
 def test_a_column_of_one_value_has_no_drawing() -> None:
-    assert "<figure" not in card(histogram=[{"from": 3, "to": 3, "count": 10}])
+    assert "<figure" not in card(histogram=[{"start": 3, "end": 3, "count": 10}])
 
 
 def test_five_frequent_values_are_shown_at_once() -> None:

@@ -82,9 +82,9 @@ def test_integers() -> None:
         "mean": 1.75,
         "stddev": pytest.approx(statistics.stdev([3, 1, 2, 1])),
         "histogram": [
-            {"from": 1, "to": 2, "count": 2},
-            {"from": 2, "to": 3, "count": 1},
-            {"from": 3, "to": 4, "count": 1},
+            {"start": 1, "end": 2, "count": 2},
+            {"start": 2, "end": 3, "count": 1},
+            {"start": 3, "end": 4, "count": 1},
         ],
         "top": [
             {"value": 1, "count": 2},
@@ -124,14 +124,14 @@ def test_booleans_and_nothing() -> None:
 def test_one_value_has_no_deviation_and_one_bin() -> None:
     found = column("-2.5")
     assert (found["mean"], found["stddev"]) == (-2.5, None)
-    assert found["histogram"] == [{"from": -2.5, "to": -2.5, "count": 1}]
+    assert found["histogram"] == [{"start": -2.5, "end": -2.5, "count": 1}]
 
 
 def test_dates_have_a_histogram_of_whole_days() -> None:
     assert column("2013-01-01", "2013-01-03", "2013-01-03")["histogram"] == [
-        {"from": "2013-01-01", "to": "2013-01-02", "count": 1},
-        {"from": "2013-01-02", "to": "2013-01-03", "count": 0},
-        {"from": "2013-01-03", "to": "2013-01-04", "count": 2},
+        {"start": "2013-01-01", "end": "2013-01-02", "count": 1},
+        {"start": "2013-01-02", "end": "2013-01-03", "count": 0},
+        {"start": "2013-01-03", "end": "2013-01-04", "count": 2},
     ]
 
 
@@ -148,7 +148,7 @@ def test_what_is_extreme_can_be_shown() -> None:
     )
     for found in (days, points):
         bins = found["histogram"]
-        assert (bins[0]["from"][:10], bins[-1]["to"][:10]) == ("0001-01-01", "9999-12-31")
+        assert (bins[0]["start"][:10], bins[-1]["end"][:10]) == ("0001-01-01", "9999-12-31")
     assert large["type"] == "text"  # its square, and so the deviation, would be infinite
     assert (small["min"], small["max"], small["mean"]) == (-1e150, 1e150, pytest.approx(0))
     assert (whole["min"], whole["max"]) == (-900719925474099298, 900719925474099299)
@@ -197,7 +197,7 @@ def test_neither_the_cuts_nor_their_order_change_a_total() -> None:
     bins = whole[1]["histogram"]
     assert len(bins) <= 24
     for bin_ in bins:
-        assert bin_["count"] == sum(bin_["from"] <= number < bin_["to"] for number in numbers)
+        assert bin_["count"] == sum(bin_["start"] <= number < bin_["end"] for number in numbers)
 
 
 def test_many_different_values_are_estimated_and_frequent_ones_still_found(

@@ -89,7 +89,7 @@ def test_a_bad_file_leaves_nothing_behind(owner: User) -> None:
 
 
 def test_an_aborted_upload_leaves_nothing_behind(owner: User) -> None:
-    incoming = start_upload(owner, "table.csv", "k")
+    incoming = start_upload(owner, "table.csv", key="k")
     incoming.write(TABLE)
     incoming.abort()
     incoming.abort()
@@ -144,11 +144,11 @@ def test_the_same_key_with_another_content_is_a_conflict(owner: User) -> None:
 
 
 def test_a_key_of_an_upload_in_progress_can_not_be_used(owner: User) -> None:
-    incoming = start_upload(owner, "table.csv", "k")
+    incoming = start_upload(owner, "table.csv", key="k")
     with pytest.raises(FileError, match="is in progress"):
-        start_upload(owner, "table.csv", "k")
+        start_upload(owner, "table.csv", key="k")
     incoming.abort()
-    start_upload(owner, "table.csv", "k")
+    start_upload(owner, "table.csv", key="k")
 
 
 def test_another_owner_may_use_the_same_key(owner: User) -> None:
@@ -171,7 +171,7 @@ def test_the_key_of_a_deleted_report_is_free_again(owner: User) -> None:
 
 @pytest.mark.usefixtures("small_chunks")
 def test_an_upload_whose_process_died_is_swept_and_its_key_is_free(owner: User) -> None:
-    dead, alive = start_upload(owner, "a.csv", "a"), start_upload(owner, "b.csv", "b")
+    dead, alive = start_upload(owner, "a.csv", key="a"), start_upload(owner, "b.csv", key="b")
     for incoming in (dead, alive):
         incoming.write(TABLE[:5000])
     finished = upload(owner, TABLE)
@@ -179,7 +179,7 @@ def test_an_upload_whose_process_died_is_swept_and_its_key_is_free(owner: User) 
     Report.objects.exclude(pk=alive.report.pk).update(active_at=long_ago)
     assert tasks.delete_old() == 1
     assert set(Report.objects.values_list("pk", flat=True)) == {alive.report.pk, finished.pk}
-    start_upload(owner, "a.csv", "a")
+    start_upload(owner, "a.csv", key="a")
 
 
 def test_a_slow_upload_shows_that_it_lives(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
