@@ -63,7 +63,7 @@ def main() -> None:
     profiling, parts = best(runs, partials)
 
     def merge() -> None:
-        profile.merge(parts.__getitem__, range(len(parts)), stream.rows, LIMIT)
+        profile.merge(parts.__getitem__, len(parts), stream.rows, LIMIT)
 
     merging, _ = best(runs, merge)
     total = cutting + profiling + merging

@@ -81,9 +81,9 @@ def merge(report_id: str) -> dict[str, Any] | None:
     def read(number: int) -> bytes:
         return bytes(partials.get(number=number) or b"")
 
-    parts = range(report.chunks_total)
+    limit = settings.REPORTS_EXACT_DISTINCT
     try:
-        columns = profile.merge(read, parts, report.rows, settings.REPORTS_EXACT_DISTINCT)
+        columns = profile.merge(read, report.chunks_total, report.rows, limit)
     except Chunk.DoesNotExist:  # deleted, or merged by another one meanwhile
         return None
     kept = len(columns)

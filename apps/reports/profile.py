@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -308,18 +308,16 @@ class _Column(SimpleNamespace):
         }
 
 
-def merge(
-    read: Callable[[int], bytes], parts: Sequence[int], rows: int, limit: int
-) -> list[dict[str, Any]]:
+def merge(read: Callable[[int], bytes], parts: int, rows: int, limit: int) -> list[dict[str, Any]]:
     """Return what a report says of each column of a file (:class:`apps.reports.schemas.Column`).
 
-    :param read: returns the partial profile that is one of *parts*.
+    :param read: returns a partial profile by its number, of which there are so many *parts*.
     :param limit: up to so many different values of a column are counted exactly.
     :raises ValueError: the parts don't add up to *rows*; one is missing or there twice.
     """
     source = _Partials(read)
     with _duckdb(source) as connection:
-        files = [f"part://{part}" for part in parts]
+        files = [f"part://{part}" for part in range(parts)]
         connection.execute(f"CREATE VIEW parts AS FROM read_parquet({files})")
         connection.execute(_COLUMNS, {"limit": limit, "most": MAX_VALUES})
         found = connection.execute("FROM columns ORDER BY col")

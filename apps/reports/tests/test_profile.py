@@ -20,7 +20,7 @@ def merged(*parts: list[list[str]], rows: int = 0, limit: int = 10_000) -> list[
     """Profile each part as a chunk, and merge them."""
     partials = [profile.profile_chunk(part, len(part[0]), comma=False) for part in parts]
     rows = rows or sum(map(len, parts))
-    return profile.merge(partials.__getitem__, range(len(partials)), rows, limit)
+    return profile.merge(partials.__getitem__, len(partials), rows, limit)
 
 
 def table(*columns: list[str]) -> list[list[str]]:
@@ -235,7 +235,7 @@ def test_what_the_read_of_a_part_raises_comes_out_as_it_is(error: Exception) -> 
         raise error
 
     with pytest.raises(type(error)):
-        profile.merge(read, [1], 1, 100)
+        profile.merge(read, 1, 1, 100)
 
 
 def test_a_time_limit_that_ends_a_query_comes_out_as_one() -> None:
