@@ -15,6 +15,7 @@ from typing import NamedTuple
 from django.db import connections, router, transaction
 from django.utils import timezone
 
+from durable.database import locks
 from durable.metrics.gauges import Gauge, measure
 
 from . import conf, send
@@ -24,8 +25,6 @@ from .rules import CRITICAL, RULES, Rule
 
 logger = logging.getLogger(__name__)
 
-#: The lock's number: this app's alone ("aler" in ASCII).
-LOCK = 0x616C6572
 #: How long it must be calm until it counts as over: what comes and goes is said once.
 CALM = timedelta(minutes=5)
 #: How much longer than a rule's window a sample may be ago.
@@ -52,7 +51,7 @@ def look(gauges: Iterable[Gauge] | None = None, now: datetime | None = None) -> 
     found = found._replace(at=now.timestamp())
     alias = router.db_for_write(Alert)
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [locks.ALERTS])
         if not cursor.fetchone()[0]:
             return None
         known = {key_of(each): each for each in Alert.objects.all()}

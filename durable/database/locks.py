@@ -21,6 +21,13 @@ MIGRATION = Lock(0x6D696772, 1)
 #: One beat leads ("beat").
 LEADER = Lock(0x62656174, 1)
 
+# Locks of a transaction, each by one number.
+#: One process at a time looks after rows that no worker ends ("jani"), counts the places of keys
+#: ("plac"), discards rows: their tasks may be parts of the same chords ("disc"), sums up the
+#: minutes ("minu"), and looks at the alerts ("aler").
+JANITOR, PLACES, DISCARD = 0x6A616E69, 0x706C6163, 0x64697363
+MINUTES, ALERTS = 0x6D696E75, 0x616C6572
+
 
 class Holder(NamedTuple):
     """The session that holds a lock."""

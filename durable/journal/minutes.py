@@ -16,6 +16,8 @@ from typing import Any
 from django.db import connections, transaction
 from django.utils import timezone
 
+from durable.database import locks
+
 from . import conf
 
 logger = logging.getLogger(__name__)
@@ -23,8 +25,6 @@ logger = logging.getLogger(__name__)
 #: Upper bounds of the histograms, in seconds; one more counts what is beyond.
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
-#: The lock's number: this app's alone ("minu" in ASCII).
-LOCK = 0x6D696E75
 #: An end is seen once it is committed, and stands in the minute of its statement: so the newest
 #: minutes are counted again.
 AGAIN = timedelta(minutes=2)
@@ -72,7 +72,7 @@ def fold() -> bool:
 
     now = timezone.now()
     with transaction.atomic(using=conf.alias()), connections[conf.alias()].cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [locks.MINUTES])
         if not cursor.fetchone()[0]:
             return False
         cursor.execute("SELECT max(minute) FROM durable_minute")

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from django.db import transaction
 
+from durable.database import locks
+
 from . import conf, store
 
-#: The number of the lock under which places are counted: this app's alone ("plac" in ASCII).
-LOCK = 0x706C6163
 #: Keys that one look goes over; the next one goes on behind them.
 KEYS = 2000
 #: Rows of one key that a look lets in line, at most.
@@ -107,7 +107,7 @@ def admit(queues: Iterable[str], keys: Iterable[str] | None = None, after: str =
     """
     with transaction.atomic(using=conf.alias()):
         # A statement of its own: the next one then counts what the process before has changed.
-        store.run("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        store.run("SELECT pg_advisory_xact_lock(%s)", [locks.PLACES])
         [(lanes, seconds, count, last)] = store.run(
             _ADMIT.format(some=_EVERY if keys is None else _NAMED),
             {"queues": list(queues), "keys": list(keys or ()), "after": after},

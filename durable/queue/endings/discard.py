@@ -11,6 +11,7 @@ from celery.app.control import Control as CelerysControl
 from celery.utils.functional import maybe_list
 from django.db import transaction
 
+from durable.database import locks
 from durable.database.retry import is_away
 from durable.database.text import repr_of
 from durable.journal import entry
@@ -18,10 +19,6 @@ from durable.journal import entry
 from .. import conf, results, store
 from ..models import Task
 from . import revoked
-
-#: Two that discard wait for each other: their tasks may be parts of the same chords, which are
-#: locked as they are met. The number is this lock's alone ("disc" in ASCII).
-ONE_AT_A_TIME = 0x64697363
 
 
 class Discarded(NamedTuple):
@@ -46,7 +43,7 @@ def discard(ids: list[int], who: str) -> Discarded:
     """
     ended, troubles = 0, []
     with transaction.atomic(using=conf.alias()):
-        store.run("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
+        store.run("SELECT pg_advisory_xact_lock(%s)", [locks.DISCARD])
         rest = iter(store.lock_idle(ids))
         running = store.running(ids)
         while some := list(islice(rest, conf.BATCH)):  # their bodies may be large

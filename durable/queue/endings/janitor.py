@@ -14,6 +14,7 @@ import time
 from celery import current_app, states
 from django.db import connections, transaction
 
+from durable.database import locks
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
 from durable.database.text import repr_of
@@ -24,9 +25,6 @@ from ..models import Task
 from . import quarantine, revoked
 
 logger = logging.getLogger(__name__)
-
-#: The lock's number: this app's alone ("jani" in ASCII).
-LOCK = 0x6A616E69
 
 #: Seconds between two looks for tasks that no worker knows, and until their rows are in quarantine:
 #: a roll-out has come to its end by then.
@@ -52,7 +50,7 @@ def sweep() -> int:
     _last = now
     count = quarantine_unknown() if now >= _unknown_at else 0
     with transaction.atomic(using=conf.alias()):
-        [(mine,)] = store.run("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        [(mine,)] = store.run("SELECT pg_try_advisory_xact_lock(%s)", [locks.JANITOR])
         if not mine:
             return 0
         age = conf.get("DEAD_AFTER")

@@ -28,7 +28,7 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
 def test_a_heartbeat_waits_beside_the_loop_and_ends_the_connection_later(
     frozen: Connection,
 ) -> None:
-    dispatcher = events.Dispatcher(frozen, hostname="worker")
+    dispatcher = events.Dispatcher(frozen, hostname="worker", buffer_group={"task"})
     dispatcher.send(events.HEARTBEAT)
     dispatcher.send(events.HEARTBEAT)
     wait_for(lambda: not dispatcher._beats.waits, "it was given up")

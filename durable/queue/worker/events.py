@@ -65,7 +65,7 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc]
     def send(self, type: str, *args: Any, **fields: Any) -> Any:
         """Send an event; of a heartbeat nothing is kept for later."""
         fields["retry"] = False
-        if type != HEARTBEAT or self.buffer_group:
+        if type != HEARTBEAT:
             return super().send(type, *args, **fields)
         call = partial(self._send_heartbeat, *args, **fields)
         # Other brokers' connections are not for two threads.
