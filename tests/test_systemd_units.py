@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 UNITS = ROOT / "deploy" / "systemd"
 ROLES = ("proj-web.service", "proj-worker@1.service", "proj-beat.service")
 ONE_SHOT = ("proj-migrate.service", "proj-backup.service")
+#: What starts beside the roles of an older release, before it takes their place.
+NEXT = ("next-proj-migrate.service", *(f"next-{role}" for role in ROLES))
 #: Of 10; services without any sandbox have 9.6.
 EXPOSURE = 1.5
 # Keys that give Restart= its growing pauses; older versions ignore them.
@@ -33,19 +35,14 @@ needs_systemd = pytest.mark.usefixtures("systemd")
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The units as they are installed, with the project where it is here."""
-    for source in UNITS.rglob("*"):
-        if source.is_file() and source.suffix in {
-            ".service",
-            ".socket",
-            ".target",
-            ".timer",
-            ".conf",
-        }:
-            copy = tmp_path / source.relative_to(UNITS)
-            copy.parent.mkdir(exist_ok=True)
-            text = source.read_text()
-            copy.write_text(text.replace("/opt/proj", str(ROOT)))
+    """The units of a release in this folder, and those of it that start beside an older one."""
+    script = '. deploy/systemd/release.sh; write_units "$1"; write_next_units "$1"'
+    subprocess.run(
+        ["sh", "-euc", script, "sh", str(ROOT)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "UNITS": str(tmp_path), "NEXT_UNITS": str(tmp_path)},
+        check=True,
+    )
     return tmp_path
 
 
@@ -67,7 +64,7 @@ def systemd_version() -> int:
 
 @needs_systemd
 def test_systemd_finds_nothing_wrong(installed: Path) -> None:
-    units = ["proj.target", "proj-web.socket", "proj-backup.timer", *ONE_SHOT, *ROLES]
+    units = ["proj.target", "proj-web.socket", "proj-backup.timer", *ONE_SHOT, *ROLES, *NEXT]
     done = analyze(installed, "verify", "--man=no", *(f"./{unit}" for unit in units))
     said = done.stdout + done.stderr
     lines = [
@@ -82,7 +79,7 @@ def test_systemd_finds_nothing_wrong(installed: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", [*ROLES, *ONE_SHOT])
+@pytest.mark.parametrize("unit", [*ROLES, *ONE_SHOT, *NEXT])
 def test_a_role_is_closed_to_all_that_it_does_not_need(installed: Path, unit: str) -> None:
     done = analyze(
         installed, "security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", f"./{unit}"
@@ -145,3 +142,17 @@ def test_limits_and_grace_periods_are_those_of_compose() -> None:
 def test_the_template_has_the_common_settings_too() -> None:
     # For proj-worker@.service systemd looks into proj-@.service.d, and not into proj-.service.d.
     assert (UNITS / "proj-@.service.d").resolve() == (UNITS / "proj-.service.d").resolve()
+
+
+@pytest.mark.parametrize("role", ["web", "worker@", "beat", "migrate"])
+def test_what_starts_beside_a_release_has_its_settings_and_nothing_of_its_place(
+    installed: Path, role: str
+) -> None:
+    unit = (installed / f"next-proj-{role}.service").read_text()
+    common = (installed / f"next-proj-{role}.service.d" / "common.conf").read_text()
+    name = "worker@%i" if role == "worker@" else role
+    assert f"EnvironmentFile=-/etc/proj/proj-{name}.env\n" in common
+    assert f"WorkingDirectory={ROOT}\n" in common
+    for word in ("Requires=", "Restart=", "PartOf=", "127.0.0.1:8000"):
+        assert word not in unit + common
+    assert ("--hostname=next-%i@" in unit) == (role == "worker@")
