@@ -143,7 +143,7 @@ def test_every_fault_has_a_name_of_its_own_and_says_what_it_does() -> None:
 def test_the_table_has_a_line_for_each_outcome() -> None:
     lost = Outcome("x", "it breaks", enqueued=3, executed=1, lost=["a", "b"], ended=1)
     assert markdown([lost]).splitlines()[-1] == (
-        "| x | it breaks | 3 | 1 + 1 ended | 2 | 0 | 0 | 0 | never | 0 | 0 / 0 |"
+        "| x | it breaks | 3 | 1 + 1 ended | 2 | 0 | 0 | 0 | never | 0 of 0 | 0 / 0 |"
     )
 
 

@@ -49,6 +49,8 @@ class FaultOn(Generic[AnyStack]):
     verb: ClassVar[bool] = False
     #: Whether requests may fail by it.
     noticed: ClassVar[bool] = True
+    #: Whether files are uploaded beside the other requests.
+    uploads: ClassVar[bool] = False
 
     def prepare(self, scene: SceneOn[AnyStack]) -> None:
         """Set the scene, before the load."""

@@ -8,6 +8,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ SENDERS = 6
 #: Those who look at a page, while the others enqueue, and what they look at.
 READERS = 4
 PAGE = "/admin/login/"
+#: Beside them one file after another is uploaded: so many pieces of so many bytes, at 10 MB/s.
+PIECES, PIECE = 300, b"x" * 1_000_000
 
 
 @dataclass
@@ -33,13 +36,14 @@ class Answers:
     failures: list[str] = field(default_factory=list)
     #: When each request that enqueues was sent (``time.monotonic()``), and how long it took.
     seconds: list[tuple[float, float]] = field(default_factory=list)
-    #: Requests for a page.
+    #: Requests for a page, and uploads.
     pages: int = 0
+    uploads: int = 0
 
     @property
     def sent(self) -> int:
         """How many requests got an answer, or failed."""
-        return len(self.seconds) + self.pages
+        return len(self.seconds) + self.pages + self.uploads
 
     def percentiles(self, since: float, until: float) -> tuple[float, float]:
         """Return the median and the 99th percentile, in seconds, of what was sent in between."""
@@ -54,10 +58,18 @@ class Load:
     """
 
     def __init__(
-        self, target: Target, label: str, rate: float, seed: object, pages: float = 0.0
+        self,
+        target: Target,
+        label: str,
+        rate: float,
+        seed: object,
+        pages: float = 0.0,
+        *,
+        uploads: bool = False,
     ) -> None:
         """:param rate: operations per second.
         :param pages: requests for a page per second, beside them.
+        :param uploads: whether one file of 300 MB after another is uploaded, beside them.
         """
         self.target = target
         self.label = label
@@ -80,6 +92,8 @@ class Load:
                 )
                 for n in range(READERS)
             ]  # fmt: skip
+        if uploads:
+            self._threads.append(threading.Thread(target=self._upload, name="upload", daemon=True))
 
     def start(self) -> None:
         """Start to send."""
@@ -135,7 +149,7 @@ class Load:
         return Visitor(target.host, target.port, target.headers, keep_alive=keep_alive)
 
     def _ask(
-        self, visitor: Visitor, method: str, path: str, body: str | None = None
+        self, visitor: Visitor, method: str, path: str, body: str | Iterable[bytes] | None = None
     ) -> tuple[int, bytes, str]:
         """Return status, body, and what to write down if that is a failure."""
         sent_at = time.monotonic() - self._started
@@ -170,4 +184,25 @@ class Load:
                 self.answers.pages += 1
                 if status != 200:
                     self.answers.failures.append(error)
+        visitor.close()
+
+    def _upload(self) -> None:
+        visitor = self._visitor(keep_alive=False)
+        while not self._stop.is_set():
+            sent = 0
+
+            def body() -> Iterator[bytes]:
+                nonlocal sent
+                for _ in range(PIECES):
+                    yield PIECE
+                    sent += len(PIECE)
+                    if self._stop.wait(len(PIECE) / 10_000_000):
+                        break
+
+            status, text, error = self._ask(visitor, "POST", "/chaos/upload", body())
+            arrived = json.loads(text)["bytes"] if status == 200 else 0
+            with self._lock:
+                self.answers.uploads += 1
+                if arrived != sent or not sent:
+                    self.answers.failures.append(f"{error}, {arrived} of {sent} bytes arrived")
         visitor.close()

@@ -73,7 +73,7 @@ def run_fault(
     outcome = Outcome(fault.name, fault.what, noticed=fault.noticed)
     settle(stack)
     since = database_time(stack)
-    load = Load(stack, label, RATE, seed, pages)
+    load = Load(stack, label, RATE, seed, pages, uploads=fault.uploads)
     scene = SceneOn(stack, load, random.Random(f"{seed}/{label}/fault"), say, outcome.notes)
     fault.prepare(scene)
     load.start()

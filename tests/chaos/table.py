@@ -19,7 +19,8 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
         outcome.name, outcome.what, str(outcome.enqueued), f"{outcome.executed}{ended}",
         str(len(outcome.lost)), str(len(outcome.twice)), str(outcome.late), str(outcome.no_result),
         "never" if outcome.seconds is None else f"{outcome.seconds:.0f}",
-        str(outcome.failed_requests), f"{outcome.p50 * 1000:.0f} / {outcome.p99 * 1000:.0f}",
+        f"{outcome.failed_requests} of {outcome.requests}",
+        f"{outcome.p50 * 1000:.0f} / {outcome.p99 * 1000:.0f}",
     )  # fmt: skip
 
 

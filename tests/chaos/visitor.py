@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import select
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 #: Seconds until a visitor gives up on an answer.
 TIMEOUT = 20.0
@@ -25,8 +25,10 @@ class Visitor:
         self.headers = headers
         self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
 
-    def request(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
-        """Return the status and the body of an answer.
+    def request(
+        self, method: str, path: str, body: str | Iterable[bytes] | None = None
+    ) -> tuple[int, bytes]:
+        """Return the status and the body of an answer; a *body* in pieces is sent without a length.
 
         :raises OSError, http.client.HTTPException: there was none.
         """

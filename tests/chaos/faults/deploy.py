@@ -24,6 +24,7 @@ class Verb(Fault):
     soak = False
     verb = True
     noticed = False
+    uploads = True
 
 
 class RolledOut(Verb):
@@ -82,13 +83,13 @@ class BadSetting(Verb):
 
 
 class SecretRotated(Verb):
-    """The key that signs sessions, and the password of Redis."""
+    """The key that signs sessions, the token of the metrics, and the password of Redis."""
 
     name = "secret-rotated"
-    what = "`make rotate-secret` of Django's key, then of Redis"
+    what = "`make rotate-secret` of Django's key, of the token of `/metrics`, then of Redis"
 
     def inject(self, scene: Scene) -> None:
-        for name in ("secret_key", "redis"):
+        for name in ("secret_key", "metrics_token", "redis"):
             if not scene.stack.script("deploy/compose/rotate-secret", name):
                 raise ChaosError(f"no new secret: {name}")
 

@@ -37,6 +37,8 @@ class Restarted(Fault):
 
     name = "postgres-restarted"
     what = "PostgreSQL is restarted"
+    noticed = False
+    uploads = True
 
     def inject(self, scene: Scene) -> None:
         run("docker", "restart", scene.stack.one("postgres"))

@@ -1,4 +1,4 @@
-"""The project's pages, and the probe's one."""
+"""The project's pages, and the probe's."""
 
 from django.urls import path
 
@@ -6,4 +6,8 @@ from proj.urls import urlpatterns as project
 
 from . import views
 
-urlpatterns = [*project, path("chaos/enqueue", views.enqueue)]
+urlpatterns = [
+    *project,
+    path("chaos/enqueue", views.enqueue),
+    path("chaos/upload", views.upload),
+]

@@ -1,4 +1,4 @@
-"""The endpoint that the load goes through."""
+"""The endpoints that the load goes through."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def enqueue(request: HttpRequest) -> JsonResponse:
         time.sleep(body.get("hold", 0))
         transaction.set_rollback(bool(body.get("rollback")))
     return JsonResponse({"operations": [row[1] for row in rows]}, status=202)
+
+
+@csrf_exempt
+@require_POST
+def upload(request: HttpRequest) -> JsonResponse:
+    """Read a large body while it comes; answer with its size."""
+    return JsonResponse({"bytes": sum(map(len, iter(lambda: request.read(65536), b"")))})
 
 
 def _call(task: Any, *args: Any, **options: Any) -> None:
