@@ -98,7 +98,7 @@ start_beside() {
     tell next-proj-migrate
     return 1
   }
-  # shellcheck disable=SC2046
+  # shellcheck disable=SC2046,SC2086
   systemctl start --no-block next-proj-web next-proj-beat $(printf 'next-proj-worker@%s ' $numbers)
   bind=unix:/run/next-proj-web/web.sock wait_healthy next-proj-web web readyz || return
   for number in $numbers; do
