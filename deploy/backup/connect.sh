@@ -103,6 +103,8 @@ explain() {
     hint="give the role the right to: ALTER ROLE ... CREATEDB; or let BACKUP_DRILL_URL name a server where it may" ;;
   *'server version mismatch'*)
     hint="the server is newer than pg_dump: use its version of the image postgres" ;;
+  *'unrecognized parameter'* | *'unrecognized configuration parameter'*)
+    hint="the server is of a newer release than the programs that read it: use the newest minor release of the image postgres (docker pull)" ;;
   *'could not translate host name'* | *'Connection refused'* | *'timeout expired'* | *'Network is unreachable'*)
     hint="the host or the port in DATABASE_URL (or the file DATABASE_URL_FILE) is wrong, or the server doesn't run" ;;
   *'role "'*'" does not exist'*)
