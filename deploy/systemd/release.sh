@@ -63,6 +63,7 @@ write_next_units() (
 )
 remove_next() {
   systemctl stop 'next-proj-*'
+  systemctl reset-failed 'next-proj-*' 2>/dev/null || true
   rm -rf "$NEXT_UNITS"/next-proj-*
   systemctl daemon-reload
 }
@@ -79,12 +80,14 @@ wait_healthy() {
   shift
   end=$(($(date +%s) + PATIENCE))
   until said=$(HEARTBEAT_DIR=/run/$unit WEB_BIND=${bind:-} "$release/docker/healthcheck" "$@"); do
-    systemctl is-active --quiet "$unit" && [ "$(date +%s)" -lt "$end" ] || {
+    case $(systemctl is-active "$unit"):$(($(date +%s) < end)) in
+    active:1 | activating:1) sleep 0.5 ;;
+    *)
       tell "$unit"
       echo "    $said" >&2
       return 1
-    }
-    sleep 0.5
+      ;;
+    esac
   done
 }
 
@@ -111,7 +114,10 @@ start_beside() {
 switch_to() {
   trap remove_next EXIT
   trap 'exit 130' INT TERM
-  start_beside "$1" || return
+  start_beside "$1" || {
+    remove_next
+    return 1
+  }
   old=$(release_of current)
   write_units "$1"
   ln -sfn "$1" "$RELEASES/current"
