@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import socketserver
 from collections.abc import Iterator
@@ -186,12 +187,25 @@ def engine_elsewhere() -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_new_key_is_put_into_a_stack_on_another_machine(stack: Stack) -> None:
+def test_each_verb_reaches_a_stack_on_another_machine(stack: Stack) -> None:
     before = stack.ids(*ROLES)
     with engine_elsewhere() as host:
-        env = {"DOCKER_HOST": host}
-        stack.run("deploy/compose/rotate-secret", "metrics_token", env=env)
-        assert stack.run("make", "up", env=env).stdout.splitlines()[-1].startswith("http://")
-    after = stack.ids(*ROLES)
-    assert len(after) == len(before)
-    assert not set(after) & set(before)
+
+        def make(*words: str, check: bool = True) -> str:
+            command = ("make", "--no-print-directory", *words)
+            return stack.run(*command, env={"DOCKER_HOST": host}, check=check).stdout
+
+        assert make("rotate-secret", "NAME=metrics_token").endswith("is another one now\n")
+        after = stack.ids(*ROLES)
+        assert len(after) == len(before)
+        assert not set(after) & set(before)
+        assert make("up").splitlines()[-1].startswith("http://")
+        assert "2 workers consume (1 before)" in make("scale-workers", "N=2")
+        assert "1 worker consumes (2 before)" in make("scale-workers", "N=1")
+        assert ".dump: " in make("backup")
+        lines = json.loads(make("doctor", "JSON=1", check=False))["lines"]
+        rows = {(row["part"], row["name"]): row for row in lines}
+        assert rows["containers", "web"]["says"] == "1 of 1 well"
+        # The disk is the engine's; that of this machine says nothing.
+        assert ("machine", "disk") not in rows
+        assert rows["disk", "/app"]["says"].endswith("in use")
