@@ -9,6 +9,8 @@ RELEASES=${RELEASES:-/opt/proj}
 UNITS=${UNITS:-/etc/systemd/system}
 #: Until the next boot: of the new release while it starts beside the old.
 NEXT_UNITS=${NEXT_UNITS:-/run/systemd/system}
+#: Its web's own address. (For a socket of Unix gunicorn calls chown, which common.conf forbids.)
+NEXT_BIND=127.0.0.2:18000
 #: Seconds that the new one has until it is healthy.
 PATIENCE=${UP_PATIENCE:-180}
 
@@ -54,7 +56,7 @@ write_next_units() (
     unit=$NEXT_UNITS/next-proj-$role.service
     mkdir -p "$unit.d"
     sed -E -e "s,/opt/proj,$1,g" -e '/^(Requires|After|RemainAfterExit|Restart.*)=/d' \
-      -e 's,WEB_BIND=.*,WEB_BIND=unix:/run/next-proj-web/web.sock,' -e 's/--hostname=/&next-/' \
+      -e "s,WEB_BIND=.*,WEB_BIND=$NEXT_BIND," -e 's/--hostname=/&next-/' \
       "proj-$role.service" >"$unit"
     instance=${role#"${role%@}"}
     sed -e "s,/opt/proj,$1,g" -e '/^PartOf=/d' -e "s,/%N.env,/proj-$role${instance:+%i}.env," \
@@ -71,7 +73,7 @@ remove_next() {
 # The last lines of a unit that does not serve.
 tell() {
   echo "$1 does not become healthy; its last lines (all: journalctl -u $1):" >&2
-  journalctl --quiet --no-pager --output=cat --lines=15 --unit="$1" | sed 's/^/    /' >&2
+  journalctl --quiet --no-pager --output=cat --lines=15 --since="@$began" --unit="$1" | sed 's/^/    /' >&2
 }
 
 # Waits until the unit $1 is healthy, by the probe of its role ($2...).
@@ -79,7 +81,7 @@ wait_healthy() {
   unit=$1
   shift
   end=$(($(date +%s) + PATIENCE))
-  until said=$(HEARTBEAT_DIR=/run/$unit WEB_BIND=${bind:-} "$release/docker/healthcheck" "$@"); do
+  until said=$(HEARTBEAT_DIR=/run/$unit WEB_BIND=$NEXT_BIND "$release/docker/healthcheck" "$@"); do
     case $(systemctl is-active "$unit"):$(($(date +%s) < end)) in
     active:1 | activating:1) sleep 0.5 ;;
     *)
@@ -93,7 +95,7 @@ wait_healthy() {
 
 # Brings the schema up to date with the release $1, and starts its roles beside those that run.
 start_beside() {
-  release=$1
+  release=$1 began=$(date +%s)
   write_next_units "$release"
   systemctl daemon-reload
   numbers=$(workers)
@@ -103,7 +105,7 @@ start_beside() {
   }
   # shellcheck disable=SC2046,SC2086
   systemctl start --no-block next-proj-web next-proj-beat $(printf 'next-proj-worker@%s ' $numbers)
-  bind=unix:/run/next-proj-web/web.sock wait_healthy next-proj-web web readyz || return
+  wait_healthy next-proj-web web readyz || return
   for number in $numbers; do
     wait_healthy "next-proj-worker@$number" worker || return
   done
