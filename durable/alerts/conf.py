@@ -8,8 +8,8 @@ ALERT = Declared(
     "ALERT",
     # Where a JSON is sent to: Alertmanager's webhook, with Slack's `text` (send.py).
     URL=Setting("", kind="web"),
-    # Addresses, with commas, that get a mail.
-    EMAIL=Setting("", kind="addresses"),
+    # Addresses that get a mail.
+    EMAIL=Setting((), kind="addresses"),
     # Hours until an alert that goes on is said again.
     REPEAT_HOURS=Setting(24, least=1),
 )
@@ -27,11 +27,6 @@ def ping_url() -> str:
     return str(PING.get("PING_URL"))
 
 
-def addresses() -> list[str]:
-    """Return whom a mail is sent to."""
-    return [part.strip() for part in str(get("EMAIL")).split(",") if part.strip()]
-
-
 def asked() -> bool:
     """Return whether anything is to be looked at: there is one to be told."""
-    return bool(get("URL") or addresses() or ping_url())
+    return bool(get("URL") or get("EMAIL") or ping_url())

@@ -164,10 +164,10 @@ def _mail(messages: Sequence[Message]) -> None:
     ]
     if console := _console():
         lines.append(console)
-    send_mail(_title(messages), "\n\n".join(lines) + "\n", None, conf.addresses())
+    send_mail(_title(messages), "\n\n".join(lines) + "\n", None, conf.get("EMAIL"))
 
 
 _CHANNELS: dict[str, tuple[Callable[[], bool], Callable[[Sequence[Message]], None]]] = {
     "ALERT_URL": (lambda: bool(conf.get("URL")), _post),
-    "ALERT_EMAIL": (lambda: bool(conf.addresses()), _mail),
+    "ALERT_EMAIL": (lambda: bool(conf.get("EMAIL")), _mail),
 }

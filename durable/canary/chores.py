@@ -36,7 +36,7 @@ def wanted() -> set[str]:
     if not conf.get("ON"):
         return set()
     taken = overview.by_queue(overview.takers())
-    return (metrics.queues() & taken.keys()) - overview.paused().keys() - conf.left_out()
+    return (metrics.queues() & taken.keys()) - overview.paused().keys() - set(conf.get("EXCEPT"))
 
 
 def _call(queue: str) -> None:

@@ -8,16 +8,11 @@ CANARY = Declared(
     "CANARY",
     # Whether there are any.
     ON=Setting(True),
-    # Queues without one, with commas.
-    EXCEPT=Setting("", kind="names"),
+    # Queues without one.
+    EXCEPT=Setting(()),
 )
 
 get = CANARY.get
 
 #: Seconds that it may take, however much waits before it.
 LATE = 600
-
-
-def left_out() -> set[str]:
-    """Return the queues that have none."""
-    return {part.strip() for part in str(get("EXCEPT")).split(",")} - {""}

@@ -14,12 +14,15 @@ from .reader import Reader
 
 
 class Setting(NamedTuple):
-    """A setting: its default, whose type is its own, and the least that a number may be."""
+    """A setting: its default, whose type is its own, and the least that a number may be.
 
-    default: bool | int | float | str
+    A default that is a tuple makes a list: names, or addresses, with commas.
+    """
+
+    default: bool | int | float | str | tuple[str, ...]
     least: int = 0
-    #: What a text is: the URL of a database, one by HTTP, a list of names or of addresses of mail.
-    kind: Literal["text", "database", "web", "names", "addresses"] = "text"
+    #: What a text is: the URL of a database, one by HTTP, addresses that mail goes to.
+    kind: Literal["text", "database", "web", "addresses"] = "text"
 
 
 class Declared:
@@ -42,18 +45,17 @@ class Declared:
         return {name: _read(reader, name, one) for name, one in found.items()}
 
 
-def _read(reader: Reader, name: str, setting: Setting) -> bool | int | float | str:
+def _read(reader: Reader, name: str, setting: Setting) -> Any:
     default, least = setting.default, setting.least
+    if isinstance(default, tuple):
+        given = reader.addresses(name) if setting.kind == "addresses" else reader.names(name, [])
+        return given or list(default)
     if isinstance(default, bool):
         return reader.boolean(name, default)
     if isinstance(default, int):
         return reader.integer(name, default, least)
     if isinstance(default, float):
         return reader.number(name, default, least)
-    if setting.kind == "names":
-        return ",".join(reader.names(name, default.split(",")))
-    if setting.kind == "addresses":
-        return ",".join(reader.addresses(name))
     if setting.kind == "web":
         return reader.web_url(name)
     return reader.database_url(name) if setting.kind == "database" else reader.text(name, default)

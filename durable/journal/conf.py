@@ -14,9 +14,11 @@ HISTORY = Declared(
     LOG_KB=Setting(64),
     # Arguments of these names are not kept, nor is a task with one started again.
     REDACT=Setting(
-        "password,passwd,passphrase,secret,token,api_key,apikey,private_key,authorization,cookie,"
-        "card,card_number,cvc,cvv,iban,ssn",
-        kind="names",
+        (
+            *("password", "passwd", "passphrase", "secret", "token", "api_key", "apikey"),
+            *("private_key", "authorization", "cookie", "card", "card_number", "cvc", "cvv"),
+            *("iban", "ssn"),
+        )
     ),
 )
 

@@ -49,11 +49,11 @@ def redact(task: str, args: Any, kwargs: Any, embed: Any = None) -> Redacted | N
 
 def is_named(name: object) -> bool:
     """Return whether ``HISTORY_REDACT`` has this name."""
-    return isinstance(name, str) and _is_named(name, conf.get("REDACT"))
+    return isinstance(name, str) and _is_named(name, tuple(conf.get("REDACT")))
 
 
 @lru_cache(maxsize=4096)
-def _is_named(name: str, redact: str) -> bool:
+def _is_named(name: str, redact: tuple[str, ...]) -> bool:
     pattern = _pattern(redact)
     return pattern is not None and bool(pattern.search(_snake(name)))
 
@@ -63,8 +63,8 @@ def _snake(name: str) -> str:
 
 
 @cache
-def _pattern(redact: str) -> re.Pattern[str] | None:
-    words = [re.escape(_snake(word.strip())) for word in redact.split(",") if word.strip()]
+def _pattern(redact: tuple[str, ...]) -> re.Pattern[str] | None:
+    words = [re.escape(_snake(word)) for word in redact]
     return re.compile(rf"(?:^|_)(?:{'|'.join(words)})s?(?:_|$)") if words else None
 
 

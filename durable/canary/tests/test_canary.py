@@ -78,7 +78,7 @@ def test_a_queue_that_loses_its_worker_on_the_way_keeps_its_canary(worker: Worke
 
 
 @pytest.mark.parametrize(
-    ("off", "left"), [({"CANARY_ON": False}, []), ({"CANARY_EXCEPT": "mail"}, ["default"])]
+    ("off", "left"), [({"CANARY_ON": False}, []), ({"CANARY_EXCEPT": ["mail"]}, ["default"])]
 )
 def test_there_is_none_where_a_person_wants_none(
     off: dict[str, Any], left: list[str], settings: Any
