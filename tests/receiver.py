@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 import brotli
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-UNPACK = {"gzip": gzip.decompress, "br": brotli.decompress}
+from durable.tests.receiver import Receiver
 
 
 class Span(NamedTuple):
@@ -28,47 +25,10 @@ class Span(NamedTuple):
     failed: bool
 
 
-class Receiver:
-    """Keeps all bodies that are sent to it; *silent*: it takes connections, and never answers."""
+class TraceReceiver(Receiver):
+    """Takes what OpenTelemetry's and Sentry's clients send."""
 
-    def __init__(self, *, silent: bool = False) -> None:
-        self.bodies: list[tuple[str, bytes]] = []
-        self.asked = threading.Event()
-        over = self.over = threading.Event()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                packed = self.headers.get("Content-Encoding", "")
-                body = UNPACK[packed](body) if packed in UNPACK else body
-                receiver.bodies.append((self.path, body))
-                receiver.asked.set()
-                if silent:
-                    over.wait()
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.port: int = self._server.socket.getsockname()[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def close(self) -> None:
-        """Take no more."""
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
+    UNPACK = {**Receiver.UNPACK, "br": brotli.decompress}
 
     def spans(self) -> list[Span]:
         """Return the spans that have arrived."""
@@ -102,16 +62,14 @@ def _values(attributes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver() -> Iterator[TraceReceiver]:
     """Start one."""
-    one = Receiver()
-    yield one
-    one.close()
+    with TraceReceiver() as found:
+        yield found
 
 
 @pytest.fixture
-def silent() -> Iterator[Receiver]:
+def silent() -> Iterator[TraceReceiver]:
     """Start one that never answers."""
-    one = Receiver(silent=True)
-    yield one
-    one.close()
+    with TraceReceiver(silent=True) as found:
+        yield found

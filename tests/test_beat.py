@@ -16,7 +16,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
 from durable.alerts.models import Alert
-from durable.alerts.tests.receiver import listening
+from durable.alerts.tests.receiver import AlertReceiver
 from durable.canary.models import Canary
 from durable.health.tests.healthcheck import Health, healthcheck
 from durable.queue.models import Task
@@ -68,7 +68,7 @@ def test_a_schedule_fires_and_a_change_in_the_admin_is_picked_up(
     start_role: StartRole, every_second: PeriodicTask, admin_client: Client, half_said: None
 ) -> None:
     start_role("worker", **PROBES)
-    with listening() as receiver:
+    with AlertReceiver() as receiver:
         urls = {"ALERT_URL": f"{receiver.url}/hook", "HEARTBEAT_PING_URL": f"{receiver.url}/ping"}
         start_role("beat", **PROBES, **urls)
         wait_for(lambda: ran("5") >= 3, "the task ran three times")

@@ -18,7 +18,7 @@ from durable.telemetry import conf
 
 from .fixtures_worker import ROOT, Role, StartRole, wait_for
 from .log_lines import start_web
-from .receiver import Receiver, Span, receiver, silent
+from .receiver import Span, TraceReceiver, receiver, silent
 
 __all__ = ["receiver", "silent"]
 
@@ -52,7 +52,7 @@ def workers(start_role: StartRole, *pools: str, **env: str) -> dict[str, Role]:
 
 @pytest.mark.django_db(transaction=True)
 def test_from_a_request_to_the_queries_of_each_attempt_it_is_one_trace(
-    start_role: StartRole, receiver: Receiver
+    start_role: StartRole, receiver: TraceReceiver
 ) -> None:
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "LOG_FORMAT": "json", **LATE}
     web, port = start_page(start_role, **env)
@@ -109,7 +109,7 @@ def one_trace(spans: list[Span], request: Span, pool: str) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_receiver_that_never_answers_holds_up_no_request_no_task_and_no_stop(
-    start_role: StartRole, silent: Receiver
+    start_role: StartRole, silent: TraceReceiver
 ) -> None:
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": silent.url, "OTEL_BSP_SCHEDULE_DELAY": "10"}
     [worker] = workers(start_role, "prefork", **env).values()

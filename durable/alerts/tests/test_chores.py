@@ -17,7 +17,7 @@ from durable.alerts.models import Alert
 from durable.queue.models import Task
 
 from .conftest import SECRET
-from .receiver import Receiver
+from .receiver import AlertReceiver
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +49,7 @@ def untaken() -> Task:
 
 
 def test_an_alert_is_said_once_when_it_has_held_long_enough_and_once_when_it_is_over(
-    receiver: Receiver, untaken: Task
+    receiver: AlertReceiver, untaken: Task
 ) -> None:
     rounds(0, 1, 4)
     assert receiver.said == []
@@ -68,14 +68,14 @@ def test_an_alert_is_said_once_when_it_has_held_long_enough_and_once_when_it_is_
     assert not Alert.objects.exists()
 
 
-def test_it_is_said_again_a_day_later(receiver: Receiver, untaken: Task) -> None:
+def test_it_is_said_again_a_day_later(receiver: AlertReceiver, untaken: Task) -> None:
     rounds(0, 5, 60, 24 * 60)
     assert receiver.said == [FIRES]
     rounds(5 + 24 * 60)
     assert receiver.said == [FIRES, FIRES]
 
 
-def test_one_that_went_before_its_time_is_not_said(receiver: Receiver, untaken: Task) -> None:
+def test_one_that_went_before_its_time_is_not_said(receiver: AlertReceiver, untaken: Task) -> None:
     rounds(0, 4)
     untaken.delete()
     rounds(5, 6, 11)
@@ -85,7 +85,7 @@ def test_one_that_went_before_its_time_is_not_said(receiver: Receiver, untaken: 
 
 @pytest.mark.parametrize("status", [302, 500])
 def test_what_is_not_taken_is_said_again_and_no_log_shows_where(
-    receiver: Receiver, untaken: Task, caplog: pytest.LogCaptureFixture, status: int
+    receiver: AlertReceiver, untaken: Task, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     receiver.status = status
     rounds(0, 5, 6)
@@ -99,7 +99,7 @@ def test_what_is_not_taken_is_said_again_and_no_log_shows_where(
 
 
 def test_one_that_ended_while_no_server_took_it_is_said_all_the_same(
-    receiver: Receiver, untaken: Task
+    receiver: AlertReceiver, untaken: Task
 ) -> None:
     receiver.status = 503
     rounds(0, 5)
@@ -111,9 +111,9 @@ def test_one_that_ended_while_no_server_took_it_is_said_all_the_same(
 
 
 def test_a_mail_says_it_too_and_each_way_is_tried_by_itself(
-    receiver: Receiver, untaken: Task, settings: Any
+    receiver: AlertReceiver, untaken: Task, settings: Any
 ) -> None:
-    settings.ALERT_EMAIL = "one@example.com, two@example.com"
+    settings.ALERT_EMAIL = ["one@example.com", "two@example.com"]
     receiver.status = 500
     rounds(0, 5, 6)
     receiver.status = 200
@@ -126,7 +126,7 @@ def test_a_mail_says_it_too_and_each_way_is_tried_by_itself(
 
 
 def test_the_ping_stays_away_while_a_critical_alert_fires_or_is_not_said(
-    receiver: Receiver, untaken: Task
+    receiver: AlertReceiver, untaken: Task
 ) -> None:
     rounds(0, 4)
     assert receiver.pings == [f"/ping/{SECRET}"] * 2
@@ -141,7 +141,7 @@ def test_the_ping_stays_away_while_a_critical_alert_fires_or_is_not_said(
 
 
 def test_the_leader_says_that_the_database_is_away_from_its_memory(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    receiver: AlertReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chores, "_silence", chores._Silence())
 
@@ -159,12 +159,15 @@ def test_the_leader_says_that_the_database_is_away_from_its_memory(
 
 
 def test_nothing_is_looked_at_where_no_channel_is_set(untaken: Task, settings: Any) -> None:
-    settings.ALERT_URL = settings.ALERT_EMAIL = settings.HEARTBEAT_PING_URL = ""
+    settings.ALERT_URL = settings.HEARTBEAT_PING_URL = ""
+    settings.ALERT_EMAIL = []
     rounds(0, 5)
     assert not Alert.objects.exists()
 
 
-def test_the_command_shows_what_holds_and_tries_the_way(receiver: Receiver, untaken: Task) -> None:
+def test_the_command_shows_what_holds_and_tries_the_way(
+    receiver: AlertReceiver, untaken: Task
+) -> None:
     def shown(*words: str) -> str:
         call_command("alerts", *words, stdout=(out := StringIO()))
         return out.getvalue()
