@@ -19,7 +19,7 @@ WIDTH, HEIGHT, BAR = 240, 36, 4
 def hour(
     ends: Sequence[int], failures: Sequence[int], marks: Sequence[int] = (), label: str = ""
 ) -> SafeString:
-    """Return the last hour of a queue: ends of each minute, failures among them in red."""
+    """Return the ends of each of 60 parts of a time, failures in red, and where a version came."""
     top = max([*ends, 1])
     bars = []
     for number, (count, failed) in enumerate(zip(ends, failures, strict=True)):

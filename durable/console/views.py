@@ -188,13 +188,17 @@ def _runs(ended: list[periodic.Outcome]) -> tuple[Any, list[periodic.Outcome]]:
 @page
 @require_GET
 def names(request: HttpRequest, viewer: Viewer) -> HttpResponse:
-    """Show each task's waits, runs, failures and memory of the last hours."""
+    """Show each task's ends, waits, runs, failures and memory of the last hours."""
     hours = {"1": 1, "24": 24, "168": 168}.get(request.GET.get("hours", ""), 24)
-    since = timezone.now() - timedelta(hours=hours)
+    now = timezone.now()
+    since = now - timedelta(hours=hours)
     lines, paused = minutes.by_task(since), overview.paused("task")
+    ends, marks = minutes.ends(since, now), minutes.releases(since, now)
     for one in lines:
         histograms = (one["waits"], one["runs"])
         one["paused"] = one["name"] in paused
+        label = f"{one['name']}: ends of the time, {one['failed']} failed"
+        one["chart"] = charts.hour(*ends[one["name"]], marks, label) if one["name"] in ends else ""
         one["quantiles"] = [minutes.quantile(all_, p) for all_ in histograms for p in (0.5, 0.95)]
     return _render(request, "names", viewer, lines=lines, hours=hours)
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
 from . import conf
-from .models import Minute, Total
+from .models import Minute, Release, Total
 
 #: How long it waits for those who read a part.
 PATIENCE = "2s"
@@ -35,6 +35,7 @@ def drop_old() -> int:
     # A name that was not seen for as long leaves its place among the counters to another.
     old = timezone.now() - timedelta(days=conf.MINUTES_DAYS)
     Minute.objects.using(conf.alias()).filter(minute__lt=old).delete()
+    Release.objects.using(conf.alias()).filter(until__lt=old).delete()
     Total.objects.using(conf.alias()).filter(changed_at__lt=old).delete()
     return emptied
 

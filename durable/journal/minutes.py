@@ -19,6 +19,7 @@ from django.utils import timezone
 from durable.database import locks
 
 from . import conf
+from .models import Release
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,21 @@ _FOLD = f"""
     ON CONFLICT (minute, task, queue) DO UPDATE SET
         {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}"""
 
+#: A version is deployed with its first task after others had the last ones: a roll-back too.
+_RELEASES = """
+    WITH seen AS (
+        SELECT version, min(ended_at) AS since, max(ended_at) AS until FROM durable_journal
+        WHERE ended_at >= %(since)s AND ended_at < date_trunc('minute', %(now)s) AND version <> ''
+        GROUP BY 1),
+    before AS (SELECT max(until) AS at FROM durable_release),
+    goes_on AS (
+        UPDATE durable_release AS one SET until = greatest(one.until, seen.until)
+        FROM seen, before
+        WHERE one.version = seen.version AND one.until >= before.at - interval '10 min'
+        RETURNING one.version)
+    INSERT INTO durable_release (version, since, until)
+    SELECT * FROM seen WHERE version NOT IN (SELECT version FROM goes_on)"""
+
 _next = 0.0
 
 
@@ -77,7 +93,9 @@ def fold() -> bool:
             return False
         cursor.execute("SELECT max(minute) FROM durable_minute")
         last = cursor.fetchone()[0] or now - timedelta(days=1)
-        cursor.execute(_FOLD, {"since": last - AGAIN, "now": now})
+        span = {"since": last - AGAIN, "now": now}
+        cursor.execute(_FOLD, span)
+        cursor.execute(_RELEASES, span)
         totals.settle(last - AGAIN)
     return True
 
@@ -124,3 +142,31 @@ def by_task(since: datetime) -> list[dict[str, Any]]:
             [since],
         )
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+#: Parts of a time that a chart has a bar for.
+PARTS = 60
+
+
+def ends(since: datetime, now: datetime) -> dict[str, tuple[list[int], list[int]]]:
+    """Return how many tasks of each name ended in each of PARTS of a time, and how many failed."""
+    found: dict[str, tuple[list[int], list[int]]] = {}
+    with connections[conf.alias()].cursor() as cursor:
+        cursor.execute(
+            """SELECT task, floor(extract(epoch FROM minute - %(since)s) * %(parts)s
+                    / extract(epoch FROM %(now)s - %(since)s))::int4,
+                sum(done + failed + revoked)::int8, sum(failed)::int8
+            FROM durable_minute WHERE minute >= %(since)s AND minute < %(now)s GROUP BY 1, 2""",
+            {"since": since, "now": now, "parts": PARTS},
+        )
+        for task, part, count, failed in cursor.fetchall():
+            of = found.setdefault(task, ([0] * PARTS, [0] * PARTS))
+            of[0][part], of[1][part] = count, failed
+    return found
+
+
+def releases(since: datetime, now: datetime) -> list[int]:
+    """Return in which of PARTS of a time a version was deployed."""
+    begun = Release.objects.using(conf.alias()).filter(since__gte=since, since__lt=now)
+    return [int((at - since) / (now - since) * PARTS)
+            for at in begun.order_by("since").values_list("since", flat=True)]  # fmt: skip

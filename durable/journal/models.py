@@ -1,4 +1,4 @@
-"""The tables: entries of ended tasks, and the counts of each minute and in total."""
+"""The tables: entries of ended tasks, counts of each minute and in total, and the versions."""
 
 from __future__ import annotations
 
@@ -109,3 +109,17 @@ class Total(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task} {self.queue}"
+
+
+class Release(models.Model):
+    """A version that ended tasks, from its first one to its last one."""
+
+    version = models.TextField()
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "durable_release"
+
+    def __str__(self) -> str:
+        return f"{self.version} since {self.since:%F %H:%M}"

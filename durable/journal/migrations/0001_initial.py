@@ -131,5 +131,17 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('task', 'queue'), name='durable_total_one_each')],
             },
         ),
+        migrations.CreateModel(
+            name='Release',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('version', models.TextField()),
+                ('since', models.DateTimeField()),
+                ('until', models.DateTimeField()),
+            ],
+            options={
+                'db_table': 'durable_release',
+            },
+        ),
         migrations.RunSQL(TABLE + PARTS, "DROP TABLE durable_journal, durable_log"),
     ]

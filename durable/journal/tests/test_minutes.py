@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from durable.journal import minutes, totals
 from durable.journal.metrics import metrics
-from durable.journal.models import Entry, Minute, Total
+from durable.journal.models import Entry, Minute, Release, Total
 from durable.queue import store
 from durable.queue.models import Task
 from durable.queue.tests.delivery import begin, deliver
@@ -92,3 +92,21 @@ def test_however_many_names_are_called_few_have_counters_of_their_own(
     assert counted()["proj_tasks_done_total"] == expected
     assert minutes.fold()
     assert counted()["proj_tasks_done_total"] == expected
+
+
+def test_a_version_is_deployed_with_its_first_task_and_again_by_a_roll_back() -> None:
+    for model in (Entry, Minute, Total, Release):
+        model.objects.all().delete()
+    now = timezone.now()
+    # Both run side by side in a roll-out, and nothing ended in between two of them.
+    ends = {200: "1", 190: "1", 189: "2", 188: "1", 90: "2", 30: "1"}
+    for ago, version in sorted(ends.items(), reverse=True):
+        add.delay_on_commit(1, 2)
+        deliver()
+        ended_at = now - timedelta(minutes=ago)
+        Entry.objects.filter(pk=Entry.objects.latest("id").pk).update(
+            version=version, ended_at=ended_at
+        )
+        assert minutes.fold()
+    assert [one.version for one in Release.objects.order_by("since")] == ["1", "2", "1"]
+    assert minutes.releases(now - timedelta(hours=1), now) == [30]
