@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -87,6 +88,20 @@ class TestAWorker:
         row = Task.objects.get()
         assert (row.worker, row.attempt, row.history) == (None, 0, [])
         assert not Worker.objects.exists()
+
+    def test_that_is_woken_while_it_wakes_is_woken_again(
+        self, idle: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = os.read
+
+        def reads(descriptor: int, size: int) -> bytes:
+            if descriptor == idle._reader:
+                idle._wake()  # another thread does, at this moment
+            return read(descriptor, size)
+
+        monkeypatch.setattr(os, "read", reads)
+        idle._wake()
+        wait_for(lambda: not idle._awake, "the next one writes", 20)
 
     def test_that_stops_lets_go_of_what_it_has_not_begun(self, idle: Rows) -> None:
         call("a", "b")

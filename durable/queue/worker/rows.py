@@ -232,9 +232,11 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             elif self._lanes.wait(
                 raw, self._reader, min(beat_at, self._lanes.look_at) if wants else beat_at
             ):
-                self._awake = False
+                # In this order: a wake in between finds the flag set, and what it is for is looked
+                # at after this. Else its byte would be read, and no later one be written.
                 with suppress(BlockingIOError):
                     os.read(self._reader, 4096)
+                self._awake = False
 
     def _may_hold_ahead(self) -> int:
         return min(MOST_AHEAD, int(self._rate * AHEAD))
