@@ -64,6 +64,11 @@ def measure(way: str, count: int) -> tuple[Profile, Counter[str]]:
     return found, lines
 
 
+def shares(profile: Profile) -> Profile:
+    """Return the parts in per cent of the whole: unlike the times, they hardly depend on load."""
+    return {part: 100 * spent / sum(profile.values()) for part, spent in profile.items()}
+
+
 def main() -> None:
     """Measure, and print or write the table."""
     numbers = [int(word) for word in sys.argv[1:] if word.isdecimal()]
@@ -78,15 +83,14 @@ def main() -> None:
                 print(f"  {100 * times / lines.total():5.1f} % {name}")
     names = {"main": "main process", "pool": "process of the pool"}
     rows = []
+    parts = {part for profile in profiles.values() for part in profile}
+    most = {part: max(shares(p).get(part, 0.0) for p in profiles.values()) for part in parts}
     for role in ("main", "pool", "PostgreSQL"):
-        parts = {part for profile in profiles.values() for of, part in profile if of == role}
-        most = {part: max(p.get((role, part), 0.0) for p in profiles.values()) for part in parts}
-        for part in sorted(parts, key=lambda part: -most[part]):
-            if most[part] >= 3:  # microseconds
-                values = [f"{profile.get((role, part), 0.0):.0f}" for profile in profiles.values()]
-                rows.append([names.get(role, role), part, *values])
-    rows.append(["", "together", *(f"{sum(p.values()):.0f}" for p in profiles.values())])
-    text = page.table(["where", "what", *(f"{pool}, µs" for pool in POOLS)], rows)
+        for part in sorted((p for p in parts if p[0] == role), key=lambda part: -most[part]):
+            if most[part] >= 0.5:
+                found = [shares(profile).get(part, 0.0) for profile in profiles.values()]
+                rows.append([names.get(role, role), part[1], *(f"{one:.0f} %" for one in found)])
+    text = page.table(["where", "what", *POOLS], rows)
     print(text)
     if "--write" in sys.argv:
         page.write(

@@ -29,8 +29,8 @@ def test_a_heartbeat_waits_beside_the_loop_and_ends_the_connection_later(
     frozen: Connection,
 ) -> None:
     dispatcher = events.Dispatcher(frozen, hostname="worker", buffer_group={"task"})
-    dispatcher.send(events.HEARTBEAT)
-    dispatcher.send(events.HEARTBEAT)
+    for event in (events.HEARTBEAT, events.HEARTBEAT, events.OFFLINE):
+        dispatcher.send(event)
     wait_for(lambda: not dispatcher._beats.waits, "it was given up")
     with pytest.raises(OperationalError):
         dispatcher.send(events.HEARTBEAT)

@@ -16,6 +16,8 @@ from durable.database import background
 
 #: The event that a timer of the event loop sends, every two seconds.
 HEARTBEAT = "worker-heartbeat"
+#: The last one of a worker that stops.
+OFFLINE = "worker-offline"
 
 
 class Beside:
@@ -65,6 +67,8 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc]
     def send(self, type: str, *args: Any, **fields: Any) -> Any:
         """Send an event; of a heartbeat nothing is kept for later."""
         fields["retry"] = False
+        if type == OFFLINE and self._beats.waits:  # the broker does not answer
+            return None
         if type != HEARTBEAT:
             return super().send(type, *args, **fields)
         call = partial(self._send_heartbeat, *args, **fields)

@@ -269,7 +269,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         self._obey(
             store.beat(
                 self.worker_id, host, os.getpid(), self.slots, app.amqp.queues.consume_from,
-                app.tasks,
+                self._lanes.known or (),
             )
         )  # fmt: skip
         now = time.monotonic()
