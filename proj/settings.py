@@ -235,6 +235,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": env.integer("PASSWORD_MIN_LENGTH", 12, least=8)},
     },
+    {"NAME": "durable.accounts.passwords.MaximumLengthValidator"},
     {"NAME": "durable.accounts.passwords.UncommonValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
     {"NAME": "durable.accounts.passwords.ChangeObserver"},
@@ -332,6 +333,7 @@ STORAGES = {
     },
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # for fonts of a CDN; the files are on the pages' own origin
 WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").is_file()
 if WHITENOISE_USE_FINDERS:
     # whitenoise misses the folder that collectstatic makes; here nothing is collected.
@@ -348,6 +350,9 @@ SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 31_536_000) if HTTPS_ON
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
 SESSION_COOKIE_HTTPONLY = True
+if HTTPS_ONLY:
+    # Browsers take such a cookie from this very name by HTTPS, and from none below or above it.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 if SITE_PATH:
     # The site at another path of the same name has cookies too; a browser sends those of / here.
     SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = SITE_PATH

@@ -51,7 +51,7 @@ class Token(Schema):
 
 
 @router.post(
-    "/token", response={200: Token, **problems(400, 401, 413, 422, 429)}, summary="Get a token"
+    "/token", response={200: Token, **problems(400, 401, 403, 413, 422, 429)}, summary="Get a token"
 )
 def get_token(request: HttpRequest, credentials: Credentials) -> Token:
     """Exchange a user name and a password for a bearer token.
@@ -65,5 +65,7 @@ def get_token(request: HttpRequest, credentials: Credentials) -> Token:
         raise ProblemError(401, "Wrong user name or password")
     if second_factor.has(user) and not second_factor.verify(request, user, credentials.code):
         raise ProblemError(401, "Wrong code", "`code` is one of the account's second factor.")
+    if getattr(request, "has_easy_password", False):
+        raise ProblemError(403, "Password too easy to guess", "Log in, and choose another one.")
     token = create_token(user, client_address(request.META))
     return Token(token=token, expires_in=conf.get("TOKEN_MAX_AGE"))

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from durable.client_address import client_address
 
 from . import audit, limits
+from .passwords import is_easy
 
 
 class LimitedBackend(ModelBackend):
@@ -40,6 +41,8 @@ class LimitedBackend(ModelBackend):
         user = super().authenticate(request, username, password, **kwargs)
         if user is not None:
             attempt.forget()
+            # From before the list, or from another system (ASVS 2.1.7).
+            request.has_easy_password = is_easy(password)  # type: ignore[attr-defined]
         return user
 
     async def aauthenticate(self, request: HttpRequest | None, *args: Any, **kwargs: Any) -> Any:

@@ -20,6 +20,7 @@ from durable.web.outage import answer_to
 from durable.web.problems import problem
 
 from . import audit, conf, limits, second_factor
+from .passwords import EASY
 from .recent import is_recent, redirect_back
 
 #: Open while the second factor is due, and never asked for a recent log-in.
@@ -76,6 +77,8 @@ class AccountMiddleware:
         state = request.session.get(second_factor.STATE)
         if state == second_factor.DUE:
             return redirect_back(request, "account:second_factor")
+        if request.session.get(EASY) and match.view_name != "account:password_change":
+            return redirect_back(request, "account:password_change")
         if not {"admin", "console"}.intersection(match.app_names[:1]) or not request.user.is_staff:
             return None
         if match.view_name == "admin:password_change":  # it has no limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from django.contrib.auth.password_validation import CommonPasswordValidator
@@ -12,6 +13,9 @@ from django.utils.timezone import now
 
 from . import audit
 from .tasks import tell
+
+#: The key in the session of who logged in by a password that is too easy to guess.
+EASY = "easy_password"
 
 #: Sent once an account's password is another one; ``user=`` is whose.
 password_changed = Signal()
@@ -32,6 +36,35 @@ class UncommonValidator(CommonPasswordValidator):
         plain = letters if 2 * len(letters) > len(text) else text
         if len(unit) < 4 or {text, core, unit, plain} & self.passwords:
             raise ValidationError("This password is too easy to guess.", "password_too_common")
+
+
+@lru_cache(maxsize=1)
+def _uncommon() -> UncommonValidator:
+    return UncommonValidator()  # it reads its list each time
+
+
+def is_easy(password: str) -> bool:
+    """Return whether *password* would be refused as too easy to guess."""
+    try:
+        _uncommon().validate(password)
+    except ValidationError:
+        return True
+    return False
+
+
+class MaximumLengthValidator:
+    """Refuses what only a program would send: each attempt is hashed (ASVS 2.1.2)."""
+
+    LENGTH = 128
+
+    def validate(self, password: str, user: Any = None) -> None:
+        if len(password) > self.LENGTH:
+            raise ValidationError(
+                f"This password has more than {self.LENGTH} characters.", "password_too_long"
+            )
+
+    def get_help_text(self) -> str:
+        return f"Your password can have up to {self.LENGTH} characters."
 
 
 class ChangeObserver:

@@ -15,7 +15,7 @@ from django.utils.timezone import now
 
 from . import audit, conf, second_factor
 from .models import Token
-from .passwords import password_changed
+from .passwords import EASY, password_changed
 from .recent import STAMP
 
 
@@ -23,6 +23,9 @@ from .recent import STAMP
 def logged_in(request: HttpRequest, user: Any, **kwargs: Any) -> None:
     """Note the time, end a session of staff earlier, and ask for the second factor."""
     request.session[STAMP] = int(time.time())
+    if getattr(request, "has_easy_password", False):
+        request.session[EASY] = True
+        audit.record("easy password", user, "another one is due")
     if user.is_staff:
         hours = timedelta(hours=conf.get("STAFF_SESSION_HOURS"))
         request.session.set_expiry(now() + hours)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from base64 import b32encode
 from hashlib import sha256
 from typing import Any
@@ -17,6 +18,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils.timezone import now
+from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
@@ -52,11 +54,22 @@ def verify(request: HttpRequest, user: Any, code: str) -> bool:
             devices, code = StaticDevice.objects.filter(user=user), _hashed(user, code)
         device = devices.select_for_update().first()
         good = device is not None and device.verify_token(code)
+        again = not good and isinstance(device, TOTPDevice) and _shown_now(device, code)
     if good:
         cache.delete(TRIES.key(str(user.pk)))
+    elif again:
+        audit.record("second factor used again", user)
+        tell.delay_on_commit(user.pk, "second_factor_again", moment())
     else:
         audit.record("second factor failed", user)
     return bool(good)
+
+
+def _shown_now(device: TOTPDevice, code: str) -> bool:
+    """Return whether the app shows *code*, used or not: of a used one the person hears."""
+    totp = TOTP(device.bin_key, device.step, device.t0, device.digits, device.drift)
+    totp.time = time.time()
+    return bool(totp.verify(int(code), device.tolerance))
 
 
 def proposed(user: Any) -> TOTPDevice:

@@ -47,6 +47,7 @@ SUBJECTS = {
     "second_factor_added": "A second factor was added to your account",
     "second_factor_removed": "The second factor of your account was removed",
     "second_factor_refused": "Wrong codes for your account",
+    "second_factor_again": "A code of your account came twice",
     "welcome": "Welcome",
 }
 #: The salt of a link to sign up, and for how many seconds it is good.

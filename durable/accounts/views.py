@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from . import audit, forms, limits, second_factor
 from . import tokens as api_tokens
 from .backends import refuse
+from .passwords import EASY
 from .recent import STAMP, next_page, recent_login_required
 from .tasks import send_password_link
 
@@ -53,6 +54,7 @@ class PasswordChange(Invalid422, djangos.PasswordChangeView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         messages.success(self.request, "Your password is changed.")
+        self.request.session.pop(EASY, None)
         return super().form_valid(form)
 
 

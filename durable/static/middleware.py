@@ -43,8 +43,6 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
         if found is None:
             return None
         headers = {"Cache-Control": f"max-age={self.FOREVER}, public, immutable"}
-        if self.allow_all_origins:
-            headers["Access-Control-Allow-Origin"] = "*"
         kind = self.media_types.get_type(name)
         if kind.startswith("text/"):
             kind = f"{kind}; charset={self.charset}"

@@ -18,7 +18,7 @@ from durable.database.outage import is_outage
 from durable.database.text import is_unstorable
 
 from .outage import answer_anew_if_cut_off
-from .problems import PROBLEM_JSON, ProblemError, problem
+from .problems import AS_A_FILE, PROBLEM_JSON, ProblemError, problem
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +124,7 @@ class Api(NinjaAPI):
     def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
         response = super().create_temporal_response(request)
         response["Cache-Control"] = "no-store"  # answers are one user's own, and change
+        response["Content-Disposition"] = AS_A_FILE
         return response
 
 

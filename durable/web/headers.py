@@ -26,4 +26,7 @@ class SecurityHeaders:
         response = self.security.process_response(request, self.get_response(request))
         response.headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)
         response.headers.setdefault("Content-Security-Policy", NO_PAGE)
+        if response.has_header("Vary") and "cookie" in response.headers["Vary"].lower():
+            # It may be one person's own; a browser that others use after them keeps none of it.
+            response.headers.setdefault("Cache-Control", "private, no-store")
         return response

@@ -12,6 +12,9 @@ from pydantic import Field
 
 PROBLEM_JSON = "application/problem+json"
 
+#: A browser that is led to JSON shows none of it as a page (ASVS 14.4.2).
+AS_A_FILE = 'attachment; filename="api.json"'
+
 #: What an error says beside its body.
 KEPT = ("Allow", "Retry-After", "WWW-Authenticate")
 
@@ -57,7 +60,11 @@ def problem(
     **members: Any,
 ) -> HttpResponse:
     """Build a problem response; *members* are the extension members of RFC 9457, section 3.2."""
-    headers = {"Cache-Control": "no-store", **(headers or {})}
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Disposition": AS_A_FILE,
+        **(headers or {}),
+    }
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 wants one with every 401
     body = {

@@ -16,6 +16,10 @@ from django.core.checks import run_checks
 from django.test import Client
 answer = Client().get("/nothing-here", secure=True, headers={"host": "localhost"})
 print(answer.headers.get("Strict-Transport-Security"))
+from django.conf import settings
+host_only = settings.HTTPS_ONLY and not settings.SITE_PATH
+for name in (settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME):
+    assert name.startswith("__Host-") == host_only, name
 found = run_checks(include_deployment_checks=True)
 print(*(each.id for each in found if each.id == "security.W005" and not each.is_silenced()))
 """
@@ -46,6 +50,7 @@ def told(**environment: str) -> str:
             "max-age=31536000; includeSubDomains",
         ),
         ({"SECURE_HSTS_SECONDS": "60"}, "None"),
+        ({"HTTPS_ONLY": "true", "SITE_PATH": "/app"}, "max-age=31536000"),
     ],
     ids=lambda value: str(value),
 )

@@ -50,6 +50,8 @@ def test_each_answer_has_the_security_headers(web: Web, request_: bytes, status:
     assert answer.count(b"HTTP/1.1 ") == 1, "one request, one answer"
     head = answer.partition(b"\r\n\r\n")[0]
     assert [header for header in HEADERS if b"\r\n" + header not in head] == []
+    if b"Cookie" in head.partition(b"\r\nVary:")[2].partition(b"\r\n")[0]:
+        assert b"no-store" in head, "another person at the same browser finds none of it"
     assert b"\r\nServer:" not in head
     assert b"gunicorn" not in answer.lower()
 

@@ -20,16 +20,28 @@ from .conftest import PASSWORD, log_in
 @pytest.mark.parametrize(
     "password",
     ["short-one-1", "password1234", "Password2026!", "dragondragon", "P@ssw0rd12345", "a" * 20,
-     "123456789012", "qwertyuiop123", "annabelle-ann"],
+     "123456789012", "qwertyuiop123", "annabelle-ann", "x7Kp-92qL" * 14 + "abc"],
 )  # fmt: skip
 def test_an_easy_password_is_refused(password: str) -> None:
     with pytest.raises(ValidationError):
         validate_password(password, User(username="annabelle-ann"))
 
 
-@pytest.mark.parametrize("password", [PASSWORD, "battery-staple-7", "x7Kp-92qLm-40Zt"])
+@pytest.mark.parametrize(
+    "password", [PASSWORD, "battery-staple-7", "x7Kp-92qLm-40Zt", "x7Kp-92qL" * 14 + "ab"]
+)
 def test_a_good_one_is_not(password: str) -> None:
     validate_password(password, User(username="ann"))
+
+
+def test_who_logs_in_by_an_easy_password_has_to_choose_another_one(client: Client) -> None:
+    User.objects.create_superuser("old", password="Password2026!")
+    assert log_in(client, "old", "Password2026!")["Location"] == "/admin/"
+    assert client.get("/admin/")["Location"] == "/accounts/password/?next=%2Fadmin%2F"
+    assert "too easy to guess" in client.get("/accounts/password/").content.decode()
+    form = {"old_password": "Password2026!", "new_password1": PASSWORD, "new_password2": PASSWORD}
+    assert client.post("/accounts/password/", form)["Location"] == "/accounts/password/"
+    assert client.get("/admin/").status_code == 200
 
 
 def link_of(message: mail.EmailMessage) -> str:

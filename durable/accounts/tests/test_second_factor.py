@@ -48,11 +48,15 @@ def test_the_password_alone_opens_nothing(client: Client, root: User) -> None:
 
 
 def test_a_code_and_a_recovery_code_are_good_once(client: Client, root: User) -> None:
-    _, codes = with_second_factor(root)
-    for status in (302, 422):
-        browser = Client()
-        log_in(browser, "root")
-        assert browser.post(CHECK, {"code": codes[0].upper()}).status_code == status
+    device, codes = with_second_factor(root)
+    told = Task.objects.filter(task="durable.accounts.tasks.tell", body__contains="again")
+    for code in (codes[0].upper(), code_of(device)):
+        for status in (302, 422):
+            browser = Client()
+            log_in(browser, "root")
+            assert browser.post(CHECK, {"code": code}).status_code == status
+    assert Event.objects.filter(event="second factor used again", account="root").count() == 1
+    assert told.count() == 1, "of the app's code the person hears; a recovery code is a failure"
 
 
 def test_wrong_codes_are_limited_and_the_person_is_told(client: Client, root: User) -> None:

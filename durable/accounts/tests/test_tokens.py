@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client
 from pytest_django import Settings
@@ -30,6 +31,7 @@ def test_a_right_password_gives_a_token_of_its_user(client: Client) -> None:
     assert response.json()["token_type"] == "Bearer"
     assert response.json()["expires_in"] == 12 * 3600
     assert response["Cache-Control"] == "no-store"
+    assert response["Content-Disposition"] == 'attachment; filename="api.json"'
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,12 @@ def test_an_account_with_a_second_factor_gets_a_token_with_a_code_alone(client: 
     assert ask(client).status_code == 401
     assert ask(client, code=codes[0]).status_code == 200
     assert ask(client, code=code_of(device)).status_code == 200
+
+
+def test_an_easy_password_from_before_gets_none(client: Client) -> None:
+    User.objects.create_user("old", password="Password2026!")
+    answer = ask(client, "old", "Password2026!")
+    assert (answer.status_code, answer.json()["title"]) == (403, "Password too easy to guess")
 
 
 def test_tokens_are_listed_and_revoked_by_their_owner_alone(client: Client) -> None:
