@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from deploy.k8s.cluster import generator
 
 from .manifests import Object, objects, one
+from .tree import ROOT
 
 SERVERS = ("postgres", "redis")
 IN_TLS: dict[str, Any] = {"stores_tls": "true", "namespace": "proj-prod"}
@@ -135,3 +138,18 @@ def test_every_pod_that_asks_a_store_has_its_authority(
     for server in SERVERS:
         pod = one(found, "StatefulSet", server)["spec"]["template"]["spec"]
         assert mounted(pod, "/run/secrets/tls") == [(server, certificate.format(server))]
+
+
+def test_postgresql_takes_none_by_tcp_without_tls(
+    rendered: dict[str, Path], tmp_path: Path
+) -> None:
+    pod = one(objects(rendered["prod+all"]), "StatefulSet", "postgres")["spec"]["template"]["spec"]
+    script = pod["containers"][0]["command"][-2]
+    (filter_,) = (line.strip() for line in script.splitlines() if line.strip().startswith("sed "))
+    theirs, ours = re.findall(r"/\S+pg_hba\.conf", filter_)
+    assert f"hba_file={ours}" in script.partition('"$@"')[2], "after what the container's args say"
+    mine = tmp_path / "pg_hba.conf"
+    filter_ = filter_.replace(theirs, str(ROOT / "deploy/postgres/pg_hba.conf"))
+    subprocess.run(["sh", "-c", filter_.replace(ours, str(mine))], check=True)
+    kinds = {line.split()[0] for line in mine.read_text("utf-8").splitlines() if line[:1] != "#"}
+    assert kinds == {"local", "hostssl"}
