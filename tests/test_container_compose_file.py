@@ -231,11 +231,11 @@ def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
     for name in ("postgres", "redis", "beat", "migrate"):
         assert list(parsed["services"][name]["networks"]) == ["backend"]
     assert parsed["services"]["secrets"]["network_mode"] == "none"
-    # Web is reached by the proxy alone; by `default` a worker sends mail.
+    # Web is reached by the proxy alone.
     assert parsed["networks"]["front"]["internal"] is True
     assert sorted(parsed["services"]["proxy"]["networks"]) == ["default", "front"]
     assert sorted(parsed["services"]["web"]["networks"]) == ["backend", "front", "monitoring"]
-    assert sorted(parsed["services"]["worker"]["networks"]) == ["backend", "default"]
+    assert list(parsed["services"]["worker"]["networks"]) == ["backend"]
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "CELERY_BROKER_URL"])
@@ -244,14 +244,26 @@ def test_with_a_server_elsewhere_every_role_has_a_way_out(clone: Path, name: str
     assert all("default" in services[role]["networks"] for role in ROLES)
 
 
-@pytest.mark.parametrize("names", [("ALERT_URL",), ("ALERT_EMAIL", "HEARTBEAT_PING_URL")])
-def test_beat_alone_has_a_way_out_if_it_is_to_say_alerts(
-    clone: Path, names: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("role", "names"),
+    [
+        ("", {"WORKER_EGRESS": "false", "WEB_EGRESS": "false"}),
+        ("beat", {"ALERT_URL": "x://elsewhere"}),
+        ("beat", {"ALERT_EMAIL": "x@elsewhere", "HEARTBEAT_PING_URL": "x://elsewhere"}),
+        ("worker", {"EMAIL_URL": "x://elsewhere"}),
+        ("worker", {"WORKER_EGRESS": "true"}),
+        ("web", {"WEB_EGRESS": "true"}),
+    ],
+    ids=str,
+)
+def test_one_role_has_a_way_out_for_what_it_alone_sends(
+    clone: Path, role: str, names: dict[str, str]
 ) -> None:
-    services = config(clone, **dict.fromkeys(names, "x://elsewhere"))["services"]
-    assert sorted(services["beat"]["networks"]) == ["backend", "default"]
-    assert list(services["migrate"]["networks"]) == ["backend"]
-    assert "x://elsewhere" not in str(services["beat"])
+    services = config(clone, **names)["services"]
+    assert [name for name in ROLES if "default" in services[name]["networks"]] == [role] * bool(
+        role
+    )
+    assert "elsewhere" not in str([services[name] for name in ROLES])
 
 
 def test_another_projects_image_is_never_run_and_this_one_is_that_of_the_tree(clone: Path) -> None:

@@ -56,6 +56,27 @@ def test_nothing_can_be_written_outside_of_volumes_and_tmpfs(stack: Stack) -> No
         assert stack.compose("exec", "-T", service, "sh", "-c", script).stdout == "", service
 
 
+#: Volumes of data, for which Docker's own driver knows no option: what is kept, and what none runs.
+KEPT = {
+    "proxy": {"/volumes/certificates"},
+    "postgres": {"/var/lib/postgresql"},
+    "redis": {"/data"},
+}
+
+
+def test_what_can_be_written_can_not_be_run(stack: Stack) -> None:
+    for service in LONG_RUNNING:
+        mounts = stack.compose("exec", "-T", service, "cat", "/proc/mounts").stdout
+        writable = {
+            place
+            for _, place, kind, options, *_ in (line.split() for line in mounts.splitlines())
+            if "rw" in options.split(",")
+            and "noexec" not in options.split(",")
+            and not place.startswith("/dev")  # devices, none of which a user may make
+        }
+        assert writable == KEPT.get(service, set()), service
+
+
 def test_the_program_is_process_1_and_gets_the_signals(stack: Stack) -> None:
     programs = {
         "proxy": "caddy", "web": "gunicorn", "worker": "celery", "beat": "celery",
@@ -186,9 +207,26 @@ def test_redis_is_a_broker_that_writes_to_disk_and_forgets_nothing(stack: Stack)
         assert answer == [option, value]
 
 
-def test_the_servers_have_no_way_out(stack: Stack) -> None:
-    """Their network routes nowhere, and nothing outside of it can come in; beat has no other."""
-    for service in ("postgres", "redis", "beat"):
+def test_no_role_reaches_the_internet_or_this_machine(stack: Stack) -> None:
+    """Their networks lead to no cloud's address for credentials either, and not to the host."""
+    code = f"""
+import ipaddress, socket, struct
+routes = [line.split() for line in open("/proc/net/route")][1:]
+hosts = ["169.254.169.254", "192.0.2.1"]
+for _, network, _, _, _, _, _, mask, *_ in routes:
+    first = ipaddress.ip_network((struct.pack("<I", int(network, 16)), 32)).network_address + 1
+    hosts.append(str(first))  # the engine's own address, in each network that has one
+for host in hosts:
+    try: socket.create_connection((host, {stack.port}), 3)
+    except OSError as error: print(host, error.strerror or error)
+    else: print(host, "reached")
+"""
+    for service in ("web", "worker", "beat", "postgres", "redis"):
         routes = stack.compose("exec", "-T", service, "cat", "/proc/net/route").stdout
         destinations = [line.split()[1] for line in routes.splitlines()[1:]]
         assert "00000000" not in destinations, service
+    for service in ("web", "worker", "beat"):
+        said = stack.compose("exec", "-T", service, "python", "-c", code).stdout.splitlines()
+        assert len(said) >= 3
+        assert [line for line in said[:2] if "Network is unreachable" not in line] == [], service
+        assert [line for line in said if line.endswith(("reached", "refused"))] == [], service
