@@ -13,15 +13,15 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "performance.md"
 
 
-def write(name: str, text: str) -> None:
-    """Replace the part that belongs to *name*."""
-    page = PAGE.read_text(encoding="utf-8")
+def write(name: str, text: str, where: Path = PAGE) -> None:
+    """Replace the part of the page *where* that belongs to *name*."""
+    page = where.read_text(encoding="utf-8")
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
     before, found, rest = page.partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise SystemExit(f"{PAGE}: expected the lines {begin.strip()!r} and {end.strip()!r}")
-    PAGE.write_text(f"{before}{begin}\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
+        raise SystemExit(f"{where}: expected the lines {begin.strip()!r} and {end.strip()!r}")
+    where.write_text(f"{before}{begin}\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

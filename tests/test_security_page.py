@@ -12,7 +12,7 @@ PAGE = (ROOT / "docs/security.md").read_text("utf-8")
 SECTIONS = [
     title
     for title in re.findall(r"^## (.+)", PAGE, re.MULTILINE)
-    if "ASVS" in title or "CIS" in title
+    if "ASVS" in title or "CIS" in title or "attack" in title
 ]
 
 
@@ -60,3 +60,14 @@ def test_what_asvs_asks_is_met_or_named_with_its_reason() -> None:
         sums = [a + b for a, b in zip(sums, (int(asked), int(met), len(left)), strict=True)]
     assert total[1:3] == [str(sums[0]), str(sums[1])]
     assert total[3].startswith(f"{sums[2]} ")
+
+
+def test_each_attack_of_the_first_test_has_its_row() -> None:
+    numbers = [int(row[0]) for row in rows("Each attack of the first test") if named_in(row)]
+    assert numbers == list(range(1, 18))
+
+
+def test_each_action_of_a_workflow_is_named_by_its_commit() -> None:
+    for file in (ROOT / ".github/workflows").glob("*.yml"):
+        for name in re.findall(r"uses: *(\S+)", file.read_text("utf-8")):
+            assert name.startswith("./") or re.search(r"@[0-9a-f]{40}$", name), (file, name)
