@@ -39,8 +39,10 @@ from bench import page
 from tests.fixtures_worker import ROOT, Role
 from tests.ports import free_port
 
+#: With a cookie, or the form is refused before it is looked at.
 FORM = (
     b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    b"Cookie: csrftoken=" + b"a" * 32 + b"\r\n"
     b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n"
 )
 GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -56,6 +56,18 @@ def test_slow_chunks_take_no_place_of_an_upload(web: Web) -> None:
     assert received(sock).startswith(b"HTTP/1.1 403")
 
 
+def test_large_bodies_that_never_end_take_no_place_of_an_upload_and_leave_room(web: Web) -> None:
+    large = HEAD + FORM + b"Cookie: csrftoken=%b\r\nConnection: close\r\n" % (b"a" * 32)
+    large += b"Content-Length: 900000\r\n\r\n"
+    slow = [web.connect(large + b"a") for _ in range(4 * THREADS)]
+    whole = large + b"a" * 900_000
+    assert web.ask(whole).startswith(b"HTTP/1.1 403")
+    more = [web.connect(whole[:-9]) for _ in range(6)]  # beyond limits.RECEIVED
+    assert received(more[0]) == b"", "the one that began first goes"
+    assert web.ask(whole).startswith(b"HTTP/1.1 403")
+    assert all(received(sock).startswith(b"HTTP/1.1 408") for sock in slow)
+
+
 def test_drops_of_bytes_buy_no_time(web: Web) -> None:
     sock = web.connect(HEAD + FORM + b"Content-Length: 60000\r\n\r\n")
     sock.settimeout(0.2)

@@ -177,6 +177,7 @@ class Stream:
 class Connection(TConn):  # type: ignore[misc]
     """A connection whose requests the event loop receives, and a thread answers.
 
+    :ivar handed: bytes of the request that a thread has.
     :ivar due: when the client has to have done what the loop waits for, by the monotonic clock.
     """
 
@@ -193,6 +194,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.since = self.due = 0.0
         self.keep = self.is_upload = False
         self.probe = ""
+        self.handed = 0
 
     def is_whole(self, head: Head) -> bool:
         """Return whether all of the request that begins with *head* is here."""

@@ -48,7 +48,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         # gthread takes no connection beyond these; here one makes room.
         self.room, self.worker_connections = self.cfg.worker_connections, sys.maxsize
         self.waiting: dict[Connection, None] = {}
-        self.running = self.uploads = 0
+        self.running = self.uploads = self.handed = 0
         self.ended_at = self.looked_at = time.monotonic()
 
     @classmethod
@@ -102,6 +102,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.running -= 1
             self.ended_at = time.monotonic()
         self.uploads -= conn.is_upload
+        self.handed -= conn.handed
         stream = conn.sock
         stream.readable = False
         try:
@@ -146,7 +147,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                     self._leave(conn)
                     self._next(conn)
                 return
-            data = raw.recv(limits.BUFFER)
+            data = raw.recv(limits.HEAD)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -166,7 +167,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.moved(len(data))
         head = head_of(conn.received)
         if head is None:
-            if len(conn.received) > limits.BUFFER:
+            if len(conn.received) > limits.HEAD:
                 self._refuse(conn, 431, "The request's headers are too large.")
         elif head.is_upload:
             self._give_to_thread(conn, True, "")
@@ -180,6 +181,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             except OSError:  # it went away meanwhile
                 self._drop(conn)
+        self._bound_received(conn)
 
     def _give_to_thread(self, conn: Connection, is_upload: bool, probe: str) -> None:
         if is_upload and self.uploads >= max(1, self.cfg.threads // 2):
@@ -188,7 +190,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if probe == "/livez" and self._is_stuck():
             self._refuse(conn, 503, "stuck: no request has ended for long, and others wait")
             return
+        size = len(conn.received)
+        if size > limits.HEAD and self.handed + size > limits.RECEIVED:
+            self._refuse(conn, 503, "Too many requests of this size. Try again in a moment.")
+            return
         self._leave(conn)
+        conn.handed, self.handed = size, self.handed + size
         conn.parser.unreader.unread(bytes(conn.received))
         conn.received.clear()
         conn.walked = 0
@@ -257,6 +264,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._drop(conn)
                 return True
         return False
+
+    def _bound_received(self, conn: Connection) -> None:
+        """Let the large requests that began first go, when clients leave too many of them."""
+        if len(conn.received) <= limits.HEAD:
+            return
+        large = [each for each in self._in(Stage.RECEIVING) if len(each.received) > limits.HEAD]
+        held = sum(len(each.received) for each in large)
+        for each in large:
+            if held <= limits.RECEIVED:
+                return
+            held -= len(each.received)
+            self._drop(each)
 
     def _bound_unsent(self) -> None:
         """Let the answers that were begun first go, when clients leave too much of them."""
