@@ -16,6 +16,10 @@ from .ports import free_port
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
 HOST = "site.test"
+#: What web's own answers have (tests/security/test_headers.py).
+SECURITY = (
+    "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Content-Security-Policy",
+)  # fmt: skip
 PROXY = ("up", "--detach", "--wait", "--no-deps", "--no-build", "proxy")
 
 
@@ -32,8 +36,11 @@ def test_static_files_come_from_the_proxy_and_for_good(stack: Stack) -> None:
     _, _, page = ask(connection, "/admin/login/")
     (css,) = re.findall(r'"(/static/admin/css/base\.[0-9a-f]+\.css)"', page)
     status, headers, _ = ask(connection, css)
-    assert (status, headers["Server"]) == (200, "Caddy")
+    assert (status, headers["X-Request-ID"]) == (200, None), "web has not seen it"
     assert "immutable" in headers["Cache-Control"]
+    assert [name for name in SECURITY if not headers[name]] == []
+    assert headers["Server"] is None
+    assert ask(connection, "/livez")[1]["Via"] is None
 
 
 @pytest.fixture
@@ -76,3 +83,4 @@ def test_with_a_name_it_speaks_https_and_sends_there(stack: Stack, public: tuple
     answer = https.getresponse()
     assert answer.status == 413
     assert "<h1>That is too large</h1>" in answer.read().decode()
+    assert [name for name in SECURITY if not answer.headers[name]] == []
