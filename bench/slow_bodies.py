@@ -197,7 +197,7 @@ def front(name: str, program: str, upstream: int, folder: Path) -> Iterator[int]
             f"pid {folder}/pid;\nerror_log {folder}/error.log;\nworker_processes 2;\n"
             f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{block}}}\n"
         )
-        command = [program, "-p", folder, "-c", config, "-g", "daemon off;"]
+        command: list[str | Path] = [program, "-p", folder, "-c", config, "-g", "daemon off;"]
     else:
         text = (ROOT / "deploy/compose/proxy/Caddyfile").read_text("utf-8")
         text = text.replace("web:8000", there)
