@@ -434,3 +434,16 @@ def ends_its_process(folder: str) -> None:
     """Note that it has started, and end its process."""
     Path(folder, f"started-{os.getpid()}").touch()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+_kept: list[str] = []
+
+
+@shared_task(bind=True)
+def leaks(self: Any, size: int, times: int) -> None:
+    """Keep so many bytes; the first times, be killed for it, as the kernel does."""
+    _kept.append("x" * size)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT attempt FROM durable_task WHERE task_id = %s", [self.request.id])
+        if cursor.fetchone()[0] <= times:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -131,6 +131,9 @@ def _quarantine(now: Snapshot) -> Iterator[Finding]:
             "bad", f"{many(total, 'task')} in quarantine, {most}of {task}: {error[:120]}.",
             "Correct the cause, then start them again; or discard them.", "state:quarantined",
         )  # fmt: skip
+
+
+def _died(now: Snapshot) -> Iterator[Finding]:
     if now.died:
         yield Finding(
             "warn", f"{many(now.died, 'attempt')} died in the last 10 minutes, without a word.",
@@ -173,10 +176,11 @@ def _slow(now: Snapshot) -> Iterator[Finding]:
 
 
 def _versions(now: Snapshot) -> Iterator[Finding]:
-    versions = sorted({one.version for one in now.workers if one.alive and one.version})
+    of_workers = {one.version for one in now.workers if one.alive}
+    versions = sorted({now.version, *of_workers} - {""})
     if len(versions) > 1:
         yield Finding(
-            "warn", f"Workers run different versions: {', '.join(versions)}.",
+            "warn", f"Web and workers run different versions: {', '.join(versions)}.",
             "In a roll-out this passes; else replace the old ones.",
         )  # fmt: skip
 
@@ -203,8 +207,9 @@ def _backup(now: Snapshot) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
-    _no_worker, _canaries, _stuck, _failing, _quarantine, _beat, _broker, _paused, _backlog, _slow,
-    _versions, _leaks, _backup,
+    # A cause before what it leads to: what is slow makes a backlog, what leaks is killed.
+    _no_worker, _canaries, _stuck, _failing, _quarantine, _beat, _broker, _paused, _slow, _leaks,
+    _died, _backlog, _versions, _backup,
 )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from durable.backups.metrics import proven_age
 from durable.canary import metrics as canary
 from durable.database import locks
 from durable.database.server import Server, server
-from durable.journal.minutes import BOUNDS
+from durable.journal import entry
+from durable.journal.minutes import BOUNDS, releases
 from durable.journal.models import Entry, Minute
 from durable.queue import conf as queue
 from durable.queue import metrics, overview
@@ -83,7 +84,7 @@ class Snapshot(NamedTuple):
     postgres: Server
     broker: broker_state.State
     backup: float | None
-    #: Minutes of the last hour in which workers of a version began.
+    #: Minutes of the last hour in which a version was deployed.
     marks: list[int]
     #: Tasks that became much slower: the mean of now and of the hour before.
     slower: list[tuple[str, float, float]]
@@ -92,6 +93,8 @@ class Snapshot(NamedTuple):
     grown: list[tuple[str, int, int]]
     #: Tasks that are paused: since when, and by whom.
     paused: dict[str, tuple[datetime, str]]
+    #: Web's own.
+    version: str = ""
 
 
 def take() -> Snapshot:
@@ -115,10 +118,10 @@ def take() -> Snapshot:
             now, _queues(now, workers, running, minutes), workers, running,
             overview.quarantined(), _failures(now), late(),
             f"{holder.name} at {holder.address}" if holder else "",
-            server(queue.alias()), broker, proven_age(now), _marks(workers, now),
-            _slower(minutes, now),
+            server(queue.alias()), broker, proven_age(now),
+            releases(now - timedelta(minutes=MINUTES), now), _slower(minutes, now),
             sum(one.died for one in minutes if one.minute > now - timedelta(minutes=10)),
-            _grown(minutes, now), overview.paused("task"),
+            _grown(minutes, now), overview.paused("task"), entry.version(),
         )  # fmt: skip
 
 
@@ -174,14 +177,6 @@ def _failures(now: datetime) -> list[Failures]:
         group[0] += 1
     found = [Failures(*kind, *group) for kind, group in groups.items()]
     return sorted(found, key=lambda one: -one.times)[:8]
-
-
-def _marks(workers: list[overview.Worker], now: datetime) -> list[int]:
-    first: dict[str, datetime] = {}
-    for one in workers:
-        first[one.version] = min(first.get(one.version, now), one.started_at)
-    places = {MINUTES - 1 - int((now - at).total_seconds() // 60) for at in first.values()}
-    return sorted(place for place in places if 0 <= place < MINUTES)
 
 
 def _slower(minutes: list[Minute], now: datetime) -> list[tuple[str, float, float]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
 
 from durable.console.models import Deed
+from durable.journal import minutes
 from durable.journal.models import Entry
 from durable.queue.models import Pause, Task
 from durable.queue.tests.delivery import deliver
@@ -41,6 +45,9 @@ def test_a_shell_can_do_what_the_console_does() -> None:
     deliver(Task.objects.get(task__endswith="work_off"))
     assert Task.objects.get().task_id == ended.task_id
     assert Deed.objects.latest("id").who == "me"
+    Entry.objects.update(ended_at=Now() - timedelta(minutes=1))
+    assert minutes.fold()
+    assert re.search(rf"^{fails.name} +0 +1 +0 ", tasks("names"), re.MULTILINE)
     tasks("pause", "mail")
     assert Pause.objects.get().name == "mail"
     assert tasks("resume", "mail") == "mail is resumed\n"

@@ -5,14 +5,20 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from durable.console import deeds, filters, life, listing
+from durable.console.words import size
+from durable.journal import minutes
 from durable.queue import overview
 from durable.queue.endings import pause as pausing
 
+#: Of the last day.
+NAMES = ("name", "done", "failed", "died", "memory")
 COLUMNS = ("id", "state", "task", "queue", "at", "attempt", "says")
 
 
@@ -28,7 +34,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "what",
-            choices=("list", "show", "retry", "discard", "cancel", "pause", "resume", "queues"),
+            choices=(
+                "list",
+                "show",
+                "retry",
+                "discard",
+                "cancel",
+                "pause",
+                "resume",
+                "queues",
+                "names",
+            ),
         )
         parser.add_argument("words", nargs="*", metavar="FILTER, ID or NAME")
         parser.add_argument("--json", action="store_true", help="for programs")
@@ -50,6 +66,11 @@ class Command(BaseCommand):
             elif what == "queues":
                 found = [one._asdict() for one in overview.queues()]
                 self._print(found, ("name", "ready", "scheduled", "oldest"), options["json"])
+            elif what == "names":
+                found = minutes.by_task(timezone.now() - timedelta(days=1))
+                for one in found:
+                    one["memory"] = size(1024 * (one["memory"] or 0))
+                self._print(found, NAMES, options["json"])
             elif what == "show":
                 self._show(words, options["json"])
             elif what in ("pause", "resume"):
