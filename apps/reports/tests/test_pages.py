@@ -125,7 +125,7 @@ def test_ones_own_reports_are_listed_and_no_others(browser: Client, owner: User)
     assert page.count('class="row-name"') == 1
     for text in ("table.csv", "3 rows", "done"):
         assert text in page
-    assert re.search(r">(now|\d+\xa0seconds? ago)</time>", page)
+    assert re.search(r">(now|[^<]+ ago)</time>", page)
 
 
 def test_the_list_does_not_grow_in_queries(
