@@ -15,10 +15,16 @@ from collections.abc import Callable
 from io import StringIO
 from typing import TypeVar
 
-from apps.reports import profile
-from apps.reports.csvstream import CsvStream, records
+import django
+from django.conf import settings
 
 from .csv_files import PIECE, flights_csv
+
+settings.configure(INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"])
+django.setup()
+
+from apps.reports import profile  # noqa: E402
+from apps.reports.csvstream import CsvStream, records  # noqa: E402
 
 T = TypeVar("T")
 LIMIT = 10_000  # distinct values, the default of REPORTS_EXACT_DISTINCT
