@@ -190,7 +190,9 @@ def test_arguments_are_shown_as_they_were_passed(method: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("args", ["a", {"x": 1}, {1}, (n for n in [1])], ids=repr)
+@pytest.mark.parametrize(
+    "args", ["a", {"x": 1}, {1}, (n for n in [1])], ids=["text", "mapping", "set", "generator"]
+)
 def test_arguments_that_are_no_list_are_refused(method: str, args: Any) -> None:
     with pytest.raises(TypeError, match="task args must be a list or tuple"):
         getattr(effect, method)(args)

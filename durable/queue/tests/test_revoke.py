@@ -11,7 +11,8 @@ from django.db import transaction
 from durable.queue.endings.discard import discard
 from durable.queue.endings.janitor import revoke_expired
 from durable.queue.models import Task
-from durable.queue.tests.delivery import deliver
+from durable.queue.tests.delivery import begin, deliver, message
+from durable.queue.worker.request import Request
 from proj.celery import app
 from tests.durable_tasks import effect, effects, gate, retries
 
@@ -57,3 +58,24 @@ def test_celerys_signal_says_so_without_a_worker_too(end: Callable[[Task], objec
         end(Task.objects.get())
         assert effects() == {}
     assert effects() == {"a was revoked": 1}
+
+
+@pytest.mark.parametrize("by", ["time limit", "revoke"])
+@pytest.mark.parametrize("whose", ["its own", "a later attempt's"])
+def test_an_end_that_was_committed_is_not_stored_over(whose: str, by: str) -> None:
+    """A process is killed that has just committed; or by a worker that stood still meanwhile."""
+    called = effect.delay_on_commit("a")
+    held = message()
+    held._hand.left = lambda message: None  # type: ignore[method-assign]
+    request = Request(held, app=app, task=effect, eventer=None)
+    Task.objects.update(worker=None)
+    if whose != "its own":
+        begin(Task.objects.get())
+        Task.objects.update(worker=None, started_at=None)
+    deliver()
+    if by == "revoke":
+        request._announce_revoked("terminated", True, 15, False)
+    else:
+        request.on_timeout(False, 3)
+    assert called.state == states.SUCCESS
+    assert effects() == {"a": 1}

@@ -185,9 +185,26 @@ class Request(CelerysRequest):  # type: ignore[misc]
             return False
         return bool(self.task.acks_late or not self.app.conf.task_acks_late)
 
+    def _has_ended(self) -> bool:
+        """Return whether the row of a task that is ended here is gone, or a later attempt's.
+
+        Celery stores the end of a process that it kills whatever became of the task. But it may
+        have committed just before; or this worker stood still, and another one has run it.
+        """
+        if (ticket := Ticket.of(self.request_dict)) is None:
+            return False
+        found = beside_the_loop(lambda: [store.state(ticket.row_id)])
+        if found is None:  # the database is away
+            return False
+        return found[0] is None or found[0][1] not in (ticket.attempt, ticket.attempt + 1)
+
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Handle a time limit."""
         try:
+            if not soft and self._has_ended():
+                task_ready(self)
+                logger.warning("Hard time limit (%ss) for %s, which had ended", timeout, self)
+                return
             super().on_timeout(soft, timeout)
         finally:
             if not soft:
@@ -206,7 +223,12 @@ class Request(CelerysRequest):  # type: ignore[misc]
             self._already_revoked = True
             return
         if terminated or not self.is_row:
-            super()._announce_revoked(reason, terminated, signum, expired)
+            if self._has_ended():
+                task_ready(self)
+                self.acknowledge()
+                self._already_revoked = True
+            else:
+                super()._announce_revoked(reason, terminated, signum, expired)
             return
         task_ready(self)
         ticket = Ticket.of(self.request_dict)
