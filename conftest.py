@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 import django
+import pytest
 
 from tests.servers import start_postgres, start_valkey, temporary_folder
 
@@ -65,3 +66,11 @@ from tests import emptying  # noqa: E402
 
 emptying.install()
 PBKDF2PasswordHasher.iterations = 1_000  # a password of a test needs no million of them
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, in one of the processes that run side by side, what shares a stack."""
+    for item in items:
+        shares = (mark for mark in ("cluster", "container") if item.get_closest_marker(mark))
+        item.add_marker(pytest.mark.xdist_group(next(shares, item.path.name)))
