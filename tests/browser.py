@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from .containers import without
@@ -47,8 +48,16 @@ DESKTOP, DESKTOP_DARK, PHONE, PHONE_DARK = VARIANTS = (
     Variant("phone-dark", 390, 844, "dark"),
 )
 
-#: What a person may be unable to read or to use, found in the page itself.
-INSPECT = (Path(__file__).parent / "inspect_page.js").read_text()
+#: What a person may be unable to read or to use: all rules of axe-core, and a page that is wider
+#: than its screen.
+INSPECT = """async () => {
+  const { violations } = await axe.run({ resultTypes: ["violations"] });
+  const faults = violations.flatMap(({ id, help, nodes }) =>
+    nodes.map((node) => `${id}: ${help}: ${node.html}`));
+  const root = document.documentElement;
+  const over = root.scrollWidth - root.clientWidth;
+  return over > 0 ? [...faults, `${over} px wider than the screen`] : faults;
+}"""
 
 
 class Eyes:
@@ -69,6 +78,9 @@ class Eyes:
             **options,
         )
         context.set_default_timeout(180_000)  # milliseconds
+        return self._page(context)
+
+    def _page(self, context: BrowserContext) -> Page:
         page = context.new_page()
         # Blocked by the Content-Security-Policy, not found, thrown: all of it comes here.
         page.on("console", self._listen)
@@ -83,19 +95,19 @@ class Eyes:
         """Keep a picture of what *page* shows."""
         page.screenshot(path=self._shots / f"{name}.png", full_page=whole)
 
-    def shoot_here(self, page: Page, name: str) -> None:
-        """Keep pictures of what *page* shows now as every kind of screen would, and inspect it."""
+    def shoot_here(self, page: Page, name: str, strict: bool = True) -> None:
+        """Keep pictures of what *page* shows now on every kind of screen, and inspect it there."""
+        if strict:
+            page.evaluate(AXE_SCRIPT)
         for variant in VARIANTS:
             page.set_viewport_size({"width": variant.width, "height": variant.height})
             page.emulate_media(color_scheme=variant.scheme)
-            self._picture(page, f"{name}-{variant.name}", strict=True)
+            self.shoot(page, f"{name}-{variant.name}")
+            if strict:
+                found = page.evaluate(INSPECT)
+                self.faults += [f"{name}-{variant.name}: {fault}" for fault in found]
         page.set_viewport_size({"width": DESKTOP.width, "height": DESKTOP.height})
         page.emulate_media(color_scheme=DESKTOP.scheme)
-
-    def _picture(self, page: Page, name: str, strict: bool) -> None:
-        self.shoot(page, name)
-        if strict:
-            self.faults += [f"{name}: {fault}" for fault in page.evaluate(INSPECT)]
 
     def look(
         self, context: BrowserContext, path: str, name: str, ready: str, strict: bool = True
@@ -103,15 +115,13 @@ class Eyes:
         """Look at *path* on every kind of screen, as the person whom *context* belongs to.
 
         :param ready: a selector of what must be there.
-        :param strict: whether contrast, names and width are inspected too.
+        :param strict: whether what can't be read or used is a fault.
         """
-        state = context.storage_state()
-        for variant in VARIANTS:
-            page = self.open(variant, storage_state=state)
-            page.goto(path)
-            page.locator(ready).first.wait_for()
-            self._picture(page, f"{name}-{variant.name}", strict)
-            page.context.close()
+        page = self._page(context)
+        page.goto(path)
+        page.locator(ready).first.wait_for()
+        self.shoot_here(page, name, strict)
+        page.close()
 
 
 @contextmanager
@@ -147,7 +157,16 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def eyes(start_role: StartRole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Eyes]:
+def web_settings() -> dict[str, str]:
+    """Small parts, so that there is a progress to watch; a file of tests may have its own."""
+    return {"REPORTS_CHUNK_KB": "64", "REPORTS_MAX_UPLOAD_MB": "40"}
+
+
+@pytest.fixture
+def eyes(
+    start_role: StartRole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    web_settings: dict[str, str],
+) -> Iterator[Eyes]:  # fmt: skip
     """Give a browser and the web role that it looks at."""
     # Playwright runs an event loop in this thread, and Django would refuse to query beside it.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -155,14 +174,8 @@ def eyes(start_role: StartRole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     shots.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
         address = f"127.0.0.1:{free_port()}"
-        # Small parts, so that there is a progress to watch.
-        start_role(
-            "web",
-            WEB_BIND=address,
-            WEB_CONCURRENCY="1",
-            REPORTS_CHUNK_KB="64",
-            REPORTS_MAX_UPLOAD_MB="40",
-        ).wait_for_line("Booting worker")
+        web = start_role("web", WEB_BIND=address, WEB_CONCURRENCY="1", **web_settings)
+        web.wait_for_line("Booting worker")
         wait_for(lambda: _answers(f"http://{address}/livez"), "the server answers")
         yield Eyes(browser, f"http://{address}", shots)
 

@@ -16,10 +16,10 @@ from playwright.sync_api import Error, Page, expect
 
 from apps.reports.tests.helpers import flights_csv
 from durable.accounts.tasks import signup_link
-from tests.browser import DESKTOP, PHONE, Eyes, eyes, slow_upload
+from tests.browser import DESKTOP, PHONE, Eyes, eyes, slow_upload, web_settings
 from tests.fixtures_worker import StartRole, wait_for
 
-__all__ = ["eyes"]
+__all__ = ["eyes", "web_settings"]
 
 pytestmark = [
     pytest.mark.browser,

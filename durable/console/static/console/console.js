@@ -3,6 +3,9 @@
 "use strict";
 (function () {
   const EVERY = 3000;
+  /* On a phone, the tab of this page may be beyond the edge. */
+  const tab = document.querySelector("nav [aria-current]");
+  if (tab) tab.scrollIntoView({ inline: "center", block: "nearest" });
   function busy(live) {
     const at = document.activeElement;
     const typing = at && live.contains(at) && /^(INPUT|TEXTAREA|SELECT|BUTTON|SUMMARY)$/.test(at.tagName);
