@@ -199,5 +199,5 @@ def expect_operations(eyes: Eyes) -> None:
     page.goto("/api/docs")
     expect(page.locator(".opblock")).to_have_count(5)
     page.locator(".opblock-summary", has_text="Upload a CSV file").click()
-    expect(page.get_by_text("A CSV file in UTF-8 with a header line").first).to_be_visible()
+    expect(page.get_by_text("CSV in UTF-8 with a header line").first).to_be_visible()
     page.context.close()
