@@ -18,6 +18,7 @@ INSTALLED_APPS = [*project.INSTALLED_APPS, "chaos_probe"]
 if os.environ.get("CHAOS_BROKEN_MIGRATION") == "true":
     INSTALLED_APPS.append("chaos_probe.broken")
 ROOT_URLCONF = "chaos_probe.urls"
+UPLOAD_VIEWS = (*project.UPLOAD_VIEWS, "chaos-upload")
 CELERY_BEAT_SCHEDULE = {
     f"chaos-every-{seconds}-s": {
         "task": "chaos_probe.tasks.tick",

@@ -9,5 +9,5 @@ from . import views
 urlpatterns = [
     *project,
     path("chaos/enqueue", views.enqueue),
-    path("chaos/upload", views.upload),
+    path("chaos/upload", views.upload, name="chaos-upload"),
 ]
