@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from celery import states
 
 from durable.health.tests.healthcheck import healthcheck
+from durable.queue.endings import quarantine
+from durable.queue.models import Task
 from tests import durable_tasks as tasks
 from tests import probe_tasks
 from tests.cable import Cable, through
@@ -84,7 +87,11 @@ def test_durable_tasks_do_not_notice_what_happens_to_the_broker_and_plain_ones_c
     everything = dict.fromkeys(names(20), 1)
     for result in send(tasks.effect, names(20)):
         result.get(timeout=60)
+    # Its error callback is a plain message: the failure waits for the broker, and is no crash.
+    fails = tasks.fails.apply_async_on_commit(["f"], link_error=tasks.effect.si("told"))
+    wait_for(lambda: waits_for_the_broker(fails.id), "its end is tried, and postponed")
     broker.plug()
+    wait_for(lambda: fails.state == states.FAILURE, "its end is stored", 120)
     for trouble in TROUBLES:
         assert probe_tasks.add.delay(1, 2).get(timeout=120) == 3
         with trouble(broker):
@@ -98,7 +105,14 @@ def test_durable_tasks_do_not_notice_what_happens_to_the_broker_and_plain_ones_c
                 result.get(timeout=60)
     assert probe_tasks.add.delay(2, 2).get(timeout=120) == 4
     wait_for(all_done, "all are done")
-    assert tasks.effects() == everything
+    done = tasks.effects()
+    assert done.pop("told") >= 1  # as error callbacks are called
+    assert done == everything
+
+
+def waits_for_the_broker(task_id: str) -> bool:
+    lines = Task.objects.get(task_id=task_id).history
+    return any(line["what"].startswith(quarantine.BROKER_AWAY.label) for line in lines)
 
 
 def test_a_broker_that_connects_slowly_loses_no_plain_task(

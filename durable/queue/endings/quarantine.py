@@ -44,6 +44,12 @@ class Cause(NamedTuple):
 #: all others with it; in between it may end otherwise.
 OUTAGE = Cause("the database went away", "running", 20, False, "")
 
+#: A failure whose error callback is a plain message, which can't be sent.
+BROKER_AWAY = Cause(
+    "the broker went away", "running", 20, False,
+    "Start it again once the broker answers; or discard it.",
+)  # fmt: skip
+
 #: With the pauses that is half an hour: a roll-out has come to its end by then.
 UNREADABLE = Cause(
     "can't be read by a worker", "held", 12, True,

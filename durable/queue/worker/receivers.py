@@ -11,6 +11,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals, states
 from celery.exceptions import Reject
 from django.db import transaction
+from kombu.exceptions import OperationalError
 
 from durable.database import background
 from durable.database.outage import lost_database
@@ -47,14 +48,19 @@ def _count_unrecorded(task: Any, error: BaseException | None) -> None:
 
     What keeps a failure from being stored (an error callback that can't be sent, a result that the
     backend refuses) does so each time: past ``DURABLE_MAX_ATTEMPTS`` the row is quarantined. A
-    process that ends, or a database that is away, is the worker's matter.
+    process that ends, or a database that is away, is the worker's matter. A broker that is away
+    comes back: the row waits for it, longer each time.
     """
     attempt = current(task.request)
     if attempt is None or not attempt.runs_a_row or attempt.request.is_eager:
         return
     if not isinstance(error, Exception) or isinstance(error, (Reject, MemoryError)):
         return
-    if not lost_database(error, conf.alias()):
+    if isinstance(error, OperationalError):
+        quarantine.postpone_or_quarantine(
+            attempt.row_id, attempt.number, quarantine.BROKER_AWAY, repr_of(error)
+        )
+    elif not lost_database(error, conf.alias()):
         quarantine.release(
             "id = %(row)s AND attempt = %(attempt)s AND started_at IS NOT NULL",
             {"row": attempt.row_id, "attempt": attempt.number},
