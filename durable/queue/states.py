@@ -54,7 +54,7 @@ STATES: dict[str, State] = {
         Q(worker__isnull=False, started_at__isnull=False),
     ),
     "quarantined": State(
-        "too many attempts ended without a word; a person decides",
+        "it can't go on by itself; a person decides",
         "quarantined_at IS NOT NULL",
         Q(quarantined_at__isnull=False),
     ),
