@@ -74,3 +74,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         shares = (mark for mark in ("cluster", "container") if item.get_closest_marker(mark))
         item.add_marker(pytest.mark.xdist_group(next(shares, item.path.name)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let each process read the settings once its own servers are there, and not before."""
+    del os.environ["DJANGO_SETTINGS_MODULE"]
