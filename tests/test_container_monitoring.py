@@ -28,6 +28,9 @@ BOARDS = [
 #: What a person chooses on a dashboard.
 CHOSEN = {"$namespace": ".*", "$task": ".*", "$queue": ".*", "$__range": "5m"}
 
+#: Of tasks, and of requests, which a process of web adds up every few seconds.
+COUNTERS = ("proj_tasks_failed_total", "proj_http_requests_total")
+
 #: Calls that end well, entries that tell of failures and retries, and a row that alerts.
 LOAD = """
 import time
@@ -81,12 +84,19 @@ def prometheus(stack: Stack) -> Iterator[Any]:
         return [float(each["value"][1]) for each in found]
 
     ask.port, ask.answer = port, answer  # type: ignore[attr-defined]
+
+    def load() -> None:
+        urlopen(f"http://127.0.0.1:{stack.port}/", timeout=60).close()
+        stack.manage(LOAD)
+
     try:
-        stack.manage(LOAD)
+        load()
         stack.compose(*up, env=env)
-        wait_until(lambda: answer("proj_tasks_failed_total > 0"), "the first round was scraped")
-        stack.manage(LOAD)
-        wait_until(lambda: any(answer("rate(proj_tasks_failed_total[5m])")), "and the second")
+        scraped = " and on() ".join(f"sum({counter}) > 0" for counter in COUNTERS)
+        wait_until(lambda: answer(scraped), "the first round was scraped")
+        load()
+        grown = " and on() ".join(f"sum(rate({counter}[5m])) > 0" for counter in COUNTERS)
+        wait_until(lambda: answer(grown), "and the second")
         yield ask
     finally:
         stack.manage(CLEAN)
