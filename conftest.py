@@ -7,6 +7,7 @@ They start once a run, in a temporary folder, before Django reads its settings, 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import django
 import pytest
@@ -74,6 +75,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         shares = (mark for mark in ("cluster", "container") if item.get_closest_marker(mark))
         item.add_marker(pytest.mark.xdist_group(next(shares, item.path.name)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what a test has logged be sent from its process, whatever characters it was about."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)
