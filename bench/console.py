@@ -57,7 +57,7 @@ def main() -> None:
     client = Client()
     root = get_user_model().objects.create_superuser("root")
     client.force_login(root)
-    table = []
+    table, before = [], os.getloadavg()[0]
     for name, path in PATHS.items():
 
         def ask(path: str = path.format(middle=rows // 2, task_id=task_id)) -> None:
@@ -69,7 +69,8 @@ def main() -> None:
     text = page.table(["page", "median, ms", "p95, ms"], table)
     print(text)
     note = (
-        f"\n\n{rows:,} rows that wait and {rows:,} entries, {rounds} times each. {page.machine()}."
+        f"\n\nMeasured on {page.machine()}: {rows:,} rows that wait and {rows:,} entries, "
+        f"{rounds} times each.\n{page.load(before)}"
     )
     if "--write" in sys.argv:
         page.write("console", text + note)

@@ -41,7 +41,8 @@ def fill(rows: int) -> str:
                        " ON oid = indexrelid WHERE relname LIKE 'durable_journal%%_idx'"
                        " AND relam = (SELECT oid FROM pg_am WHERE amname = 'brin')")  # fmt: skip
         cursor.execute("VACUUM ANALYZE")
-    minutes.fold()
+    for _ in range(2):  # as each minute does: the second adds up what the first has counted
+        minutes.fold()
     with connection.cursor() as cursor:
         cursor.execute("SELECT task_id FROM durable_journal WHERE id = %s", [rows // 2])
         return str(cursor.fetchone()[0])
