@@ -73,7 +73,7 @@ def main() -> None:
         f"{rounds} times each.\n{page.load(before)}"
     )
     if "--write" in sys.argv:
-        page.write("console", text + note)
+        page.write("bench.console", text + note)
 
 
 if __name__ == "__main__":
