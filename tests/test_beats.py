@@ -247,6 +247,6 @@ def test_what_was_missed_is_skipped_if_a_person_wants_that(
 ) -> None:
     start_role("worker", **TASKS)
     start_beat("a", BEAT_RUN_MISSED="false").goes_round()
-    assert not Task.objects.exists()
+    assert not Task.objects.filter(task=due.task).exists()  # a canary's may be there
     due.refresh_from_db()
     assert due.total_run_count == 0
