@@ -71,9 +71,13 @@ PBKDF2PasswordHasher.iterations = 1_000  # a password of a test needs no million
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, in one of the processes that run side by side, what shares a stack."""
+    """Keep together, in one of the processes that run side by side, what shares a stack.
+
+    And not beside a browser: it loads a page anew when the engine makes a network.
+    """
+    groups = {"cluster": "cluster", "container": "engine", "browser": "engine"}
     for item in items:
-        shares = (mark for mark in ("cluster", "container") if item.get_closest_marker(mark))
+        shares = (group for mark, group in groups.items() if item.get_closest_marker(mark))
         item.add_marker(pytest.mark.xdist_group(next(shares, item.path.name)))
 
 
