@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
             model_name='chunk',
             constraint=models.UniqueConstraint(fields=('report', 'number'), name='reports_chunk_number'),
         ),
-        # One statement then deletes a report with its chunks, whoever sends it.
+        # One statement then deletes a report with its chunks, in SQL too.
         migrations.RunSQL(
             'ALTER TABLE reports_chunk ADD CONSTRAINT reports_chunk_report'
             ' FOREIGN KEY (report_id) REFERENCES reports_report ON DELETE CASCADE',

@@ -102,25 +102,8 @@ def finish(
     :param task_id: of an attempt that has not begun: what its message says.
     :param end: how they have ended, for the journal.
     """
-    pairs = sorted(attempts)
     kept, ending = entry.part_of_one(end)
-    rows = run_prepared(
-        f"""WITH locked AS (
-                SELECT e.id FROM durable_task e
-                JOIN unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS s(id, attempt)
-                    ON e.id = s.id AND e.attempt = s.attempt
-                WHERE e.task_id = coalesce(%(task_id)s::varchar, e.task_id)
-                ORDER BY e.id FOR UPDATE OF e),
-            mine AS (
-                DELETE FROM durable_task task USING locked WHERE task.id = locked.id
-                RETURNING {entry.returning(kept)}){kept}
-            SELECT id FROM mine""",
-        {
-            "ids": [pair[0] for pair in pairs], "attempts": [pair[1] for pair in pairs],
-            "task_id": task_id, **ending,
-        },
-    )  # fmt: skip
-    return {row[0] for row in rows}
+    return _delete(attempts, task_id, kept, kept, ending)
 
 
 def finish_many(
@@ -133,22 +116,34 @@ def finish_many(
     :param results: is stored whatever is deleted: the caller rolls back unless all were.
     :param ends: how each has ended, by its row's id, for the journal.
     """
-    pairs = sorted(attempts)
     part, values = with_part(results)
     kept, ending = entry.part_of_many(ends)
+    return _delete(attempts, None, kept, part + kept, {**values, **ending})
+
+
+def _delete(
+    attempts: Iterable[tuple[int, int]], task_id: str | None, kept: str, parts: str,
+    values: dict[str, Any],
+) -> set[int]:  # fmt: skip
+    """Delete rows in the order of their ids, so that two that do so can't wait for each other.
+
+    :param kept: what writes the journal; *parts* are all that go into the same statement.
+    """
+    pairs = sorted(attempts)
     rows = run_prepared(
         f"""WITH locked AS (
                 SELECT task.id FROM durable_task task
                 JOIN unnest(%(the_ids)s::bigint[], %(the_attempts)s::int[]) AS s(id, attempt)
                     ON task.id = s.id AND task.attempt = s.attempt
+                WHERE task.task_id = coalesce(%(the_task)s::varchar, task.task_id)
                 ORDER BY task.id FOR UPDATE OF task),
             mine AS (
                 DELETE FROM durable_task task USING locked WHERE task.id = locked.id
-                RETURNING {entry.returning(kept)}){part}{kept}
+                RETURNING {entry.returning(kept)}){parts}
             SELECT id FROM mine""",
         {
             "the_ids": [row[0] for row in pairs], "the_attempts": [row[1] for row in pairs],
-            **values, **ending,
+            "the_task": task_id, **values,
         },
     )  # fmt: skip
     return {row[0] for row in rows}
