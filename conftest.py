@@ -63,6 +63,7 @@ django.setup()
 
 from django.contrib.auth.hashers import PBKDF2PasswordHasher  # noqa: E402 - Django is set up now
 
+from durable.database.text import storable  # noqa: E402
 from tests import emptying  # noqa: E402
 
 emptying.install()
@@ -85,9 +86,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let what a test has logged be sent from its process, whatever characters it was about."""
     report = yield
-    report.sections = [
-        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
-    ]
+    report.sections = [(name, storable(text)) for name, text in report.sections]
     return report
 
 
