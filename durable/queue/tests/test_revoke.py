@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import TimeLimitExceeded
 from celery import states
 from django.db import transaction
 
@@ -76,6 +78,10 @@ def test_an_end_that_was_committed_is_not_stored_over(whose: str, by: str) -> No
     if by == "revoke":
         request._announce_revoked("terminated", True, 15, False)
     else:
+        try:
+            raise TimeLimitExceeded(3)
+        except TimeLimitExceeded:
+            request.on_failure(ExceptionInfo())
         request.on_timeout(False, 3)
     assert called.state == states.SUCCESS
     assert effects() == {"a": 1}
