@@ -136,6 +136,7 @@ def test_down_and_up_again_keeps_everything(stack: Stack) -> None:
     )
     before = stack.manage(kept)
     assert before.endswith(" 1")
+    assert "To: kept@localhost" in stack.run("deploy/compose/newest-mail").stdout  # in memory
 
     stack.compose("down")
     assert stack.containers_left() == []
@@ -143,4 +144,3 @@ def test_down_and_up_again_keeps_everything(stack: Stack) -> None:
     assert told.splitlines()[-1] == f"http://127.0.0.1:{stack.port}"
 
     assert stack.manage(kept) == before
-    assert "To: kept@localhost" in stack.run("deploy/compose/newest-mail").stdout

@@ -108,6 +108,7 @@ class Attempt:
         self.phase = Phase.NEW
         self.entered = False  # the worker has called the task
         self.own_call = False  # a __call__() of a project's own is to call super()
+        self.unrecorded = False  # something has kept its end from being recorded
         self.result: Any = None
         self.retrying = False  # Task.retry() calls the task once more
         self.retry: Call | None = None

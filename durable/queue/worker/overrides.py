@@ -31,6 +31,9 @@ def guarded(own: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(own)
     def call(self: Any, exc: Exception, task_id: str, *args: Any, **kwargs: Any) -> None:
+        attempt = current(self.request)
+        if attempt and attempt.unrecorded:  # it is to be tried again
+            return
         try:
             own(self, exc, task_id, *args, **kwargs)
         except Exception:

@@ -56,6 +56,11 @@ def _count_unrecorded(task: Any, error: BaseException | None) -> None:
         return
     if not isinstance(error, Exception) or isinstance(error, (Reject, MemoryError)):
         return
+    # Celery now takes *error* for the task's own and records that. It is none; and where that fails
+    # too, a pool of threads, or the one thread, would never hear of an end: a slot would be lost.
+    attempt.unrecorded = True
+    request = attempt.request
+    request.ignore_result, request.errbacks, request.chord, request.chain = True, None, None, None
     if isinstance(error, OperationalError):
         quarantine.postpone_or_quarantine(
             attempt.row_id, attempt.number, quarantine.BROKER_AWAY, repr_of(error)
