@@ -13,6 +13,7 @@ from typing import Any
 
 from celery import shared_task, signals
 from celery.exceptions import Reject
+from django.core.cache import cache
 from django.db import Error, connection, transaction
 
 from durable.queue import progress
@@ -112,6 +113,15 @@ def rejects_once(self: Any, label: str) -> str:
     return label
 
 
+@shared_task(bind=True)
+def keeps_a_lock(self: Any, label: str) -> str:
+    """Take a lock in the cache, and find it taken at the next attempt."""
+    write(label)
+    if cache.add(f"lock of {self.request.id}", "mine"):
+        raise self.retry(countdown=0)
+    return label
+
+
 @shared_task(bind=True, max_retries=0)
 def retries_in_vain(self: Any, label: str) -> None:
     """Ask for more retries than there are."""
@@ -126,6 +136,13 @@ class UnspeakableError(Exception):
         raise LookupError("no words")
 
     __str__ = __repr__
+
+
+@shared_task
+def fails_unspeakably(label: str) -> None:
+    """Fail with such an error."""
+    write(label)
+    raise UnspeakableError(label)
 
 
 @shared_task(bind=True)

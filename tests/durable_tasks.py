@@ -426,7 +426,8 @@ def interrupted(label: str) -> None:
 @shared_task
 def raises(name: str) -> None:
     """Raise what is no ordinary error of a task."""
-    raise {"MemoryError": MemoryError, "CancelledError": asyncio.CancelledError}[name]("too much")
+    kinds = (MemoryError, asyncio.CancelledError, GeneratorExit)
+    raise {kind.__name__: kind for kind in kinds}[name]("too much")
 
 
 @shared_task

@@ -27,7 +27,7 @@ def backend_pid() -> int:
         return int(cursor.fetchone()[0])
 
 
-@shared_task(soft_time_limit=1)
+@shared_task(soft_time_limit=1, atomic=False)
 def cleans_up() -> int:
     """Ask PostgreSQL for too much, and return the id of the backend that answers after it."""
     try:

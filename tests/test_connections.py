@@ -14,6 +14,7 @@ from django.db import InternalError, OperationalError, connection
 from django.db.utils import ConnectionHandler
 from pytest_django import Settings
 
+from durable.journal.models import Entry
 from durable.schedules.leader import Leader
 from tests.cable import Cable, through
 from tests.fixtures_worker import PATIENCE, StartRole, database_url
@@ -45,8 +46,9 @@ def test_a_worker_keeps_one_connection_per_child_over_a_soft_time_limit_in_a_que
     start_role: StartRole,
 ) -> None:
     start_role("worker", "-c", "2", **PROBES)
-    after = cleans_up.delay()
-    assert len({*run_tasks(), after.get(timeout=PATIENCE)}) <= 2
+    after = [call().get(timeout=PATIENCE) for call in (cleans_up.delay, cleans_up.delay_on_commit)]
+    assert len({*run_tasks(), *after}) <= 2
+    assert Entry.objects.get(task=cleans_up.name).attempt == 1
 
 
 def test_without_reuse_every_task_pays_for_a_new_connection(start_role: StartRole) -> None:

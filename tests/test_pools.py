@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from celery import chord, group
+from django.core.management import call_command
 from django.db import connection
 
 from durable.queue.caller.calls import durable
@@ -61,6 +62,14 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     "a chord that fails": (
         lambda: chord([add.s(40), tasks.fails.s("c")])(add.s()), "FAILURE ChordError", ["add-40"],
     ),
+    "a chord within a chord that fails": (
+        lambda: chord([chord([tasks.fails.s("P")], add.s()), add.s(70)])(add.s()),
+        "FAILURE ChordError", ["add-70"],
+    ),
+    "a chord with a chain that ends in a group": (
+        lambda: chord([add.s(100) | group(add.s(1), add.s(2)), add.s(80)])(effect.si("all")),
+        "SUCCESS 'all'", ["add-100", "add-101", "add-102", "add-80", "all"],
+    ),
     "link": (lambda: effect.apply_async(["d"], link=effect.si("d-next")), "SUCCESS 'd'",
              ["d", "d-next"]),
     "link_error": (
@@ -91,6 +100,10 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     ),
     "MemoryError": (lambda: tasks.raises.delay("MemoryError"), "FAILURE MemoryError", []),
     "CancelledError": (lambda: tasks.raises.delay("CancelledError"), "FAILURE CancelledError", []),
+    "GeneratorExit": (lambda: tasks.raises.delay("GeneratorExit"), "FAILURE GeneratorExit", []),
+    "an error without a text": (
+        lambda: more.fails_unspeakably.delay("Q"), "FAILURE UnspeakableError", [],
+    ),
     "retries in vain": (lambda: more.retries_in_vain.delay("p"), "FAILURE LookupError", []),
     "Ignore": (lambda: tasks.ignores.delay("q"), "no end", ["q"]),
     "Reject": (lambda: tasks.rejects.delay("r"), "FAILURE Reject", []),
@@ -136,6 +149,7 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     "a call from inside of a failure": (
         lambda: tasks.calls_another.delay("H", True), "FAILURE ValueError", [],
     ),
+    "a lock in the cache": (lambda: more.keeps_a_lock.delay("R"), "SUCCESS 'R'", ["R"]),
     # Once
     "unique while one waits": (lambda: twice(effect.unique(), "once"), "SUCCESS 'once'", ["once"]),
     "unique while one runs": (
@@ -199,6 +213,7 @@ def happened(results: dict[str, Any]) -> Counter[str]:
 
 
 def run_all() -> None:
+    call_command("createcachetable")
     with durable():
         results = {name: call() for name, (call, _, _) in CASES.items()}
     wait_for(all_done, "all have ended")
