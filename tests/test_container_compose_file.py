@@ -219,10 +219,14 @@ def test_the_containers_have_ipv6_if_they_are_told_to(clone: Path) -> None:
     assert (enabled(), enabled(IPV6="true")) == (False, True)
 
 
-def test_no_container_reads_a_file_of_the_clone(clone: Path) -> None:
+@pytest.mark.parametrize("layers", [(), ("deploy/compose/tls.yaml",)], ids=["plain", "tls"])
+def test_no_container_reads_a_file_of_the_clone(clone: Path, layers: tuple[str, ...]) -> None:
     """Its mode and SELinux's label are the clone's, and no container's."""
-    for name, service in config(clone, COMPOSE_PROFILES="backup")["services"].items():
-        assert {v["type"] for v in service["volumes"]} == {"volume"}, name
+    parsed = config(clone, *layers, COMPOSE_PROFILES="*")
+    assert parsed["services"].keys() >= {"backup", "archive", "restore", "prometheus"}
+    assert not {"configs", "secrets"} & parsed.keys()  # Compose mounts the files of both
+    for name, service in parsed["services"].items():
+        assert {v["type"] for v in service.get("volumes", ())} <= {"volume"}, name
 
 
 def test_the_servers_are_on_a_network_without_a_way_out(clone: Path) -> None:
