@@ -52,6 +52,7 @@ def main() -> int:
                 **os.environ,
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "PYTHONPATH": f"{ROOT}:{here}/packages",
+                "WORKER_LOGLEVEL": "INFO",  # as Celery's own runs have it: a test reads the log
                 "REDIS_HOST": "127.0.0.1",
                 "REDIS_PORT": url.rpartition(":")[2].partition("/")[0],
                 "TEST_BROKER": f"{url}/0",
