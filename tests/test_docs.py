@@ -13,9 +13,11 @@ import pytest
 
 from durable.queue import conf, places, store
 from durable.queue.states import STATES
+from tests.pages import named_tests, rows, there_is
 from tests.test_readme import PAGES, ROOT
 
-PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+PROTOCOL = ROOT / "docs/protocol.md"
+TROUBLES = ROOT / "docs/troubles.md"
 LONGEST_LINE = 120
 
 
@@ -45,9 +47,11 @@ def test_a_number_in_a_page_is_the_codes(page: Path) -> None:
     assert found == [(path, value_of(path)) for path, _ in found]
 
 
-@pages(lambda page: "`test_" in page.read_text())
+@pages(lambda page: re.search(r"[`:]test_", page.read_text()))
 def test_a_test_that_a_page_names_exists(page: Path) -> None:
-    named = set(re.findall(r"`(test_\w+)`", page.read_text()))
+    text = page.read_text()
+    assert [test for test in named_tests(text) if not there_is(*test)] == []
+    named = set(re.findall(r"`(test_\w+)`", text))
     files = [path for top in ("durable", "tests") for path in (ROOT / top).rglob("test_*.py")]
     there = {name for path in files for name in re.findall(r"def (test_\w+)", path.read_text())}
     assert named <= there
@@ -64,16 +68,9 @@ def test_no_line_outside_of_tables_is_too_long(page: Path) -> None:
 
 
 class TestTheProtocol:
-    def section(self, title: str) -> str:
-        return PROTOCOL.split(f"\n## {title}\n")[1].split("\n## ")[0]
-
-    def rows(self, title: str) -> list[list[str]]:
-        lines = [line for line in self.section(title).splitlines() if line.startswith("| ")]
-        return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
-
     def test_has_the_states_of_the_code(self) -> None:
         written = [[name, state.meaning, f"`{state.sql}`"] for name, state in STATES.items()]
-        assert self.rows("States") == written
+        assert rows(PROTOCOL, "States") == written
 
     def test_has_every_statement_that_changes_a_row(self) -> None:
         changes = re.compile(
@@ -84,17 +81,23 @@ class TestTheProtocol:
             if not name.startswith("_") and changes.search(inspect.getsource(function))
         }  # fmt: skip
         there.add(places.admit.__name__)
-        named = re.findall(r"`(\w+)`", " ".join(row[0] for row in self.rows("Transitions")))
+        named = re.findall(r"`(\w+)`", " ".join(row[0] for row in rows(PROTOCOL, "Transitions")))
         assert sorted(named) == sorted(there)
 
     def test_draws_the_transitions_of_its_table(self) -> None:
-        drawn = set(re.findall(r"^ +(\S+) --> ([^:\s]+):", PROTOCOL, re.MULTILINE))
+        drawn = set(re.findall(r"^ +(\S+) --> ([^:\s]+):", PROTOCOL.read_text(), re.MULTILINE))
         listed = {
-            (old, new) for _, olds, news, _ in self.rows("Transitions")
+            (old, new) for _, olds, news, _ in rows(PROTOCOL, "Transitions")
             for old in olds.replace("(no row)", "[*]").split(", ")
             for new in news.replace("(no row)", "[*]").split(", ")
         }  # fmt: skip
         assert drawn == listed
+
+
+def test_each_trouble_has_its_number_what_is_seen_now_and_a_test() -> None:
+    found = rows(TROUBLES, "Each trouble")
+    assert [row[0] for row in found] == [str(number) for number in range(1, len(found) + 1)]
+    assert [row for row in found if not (row[1] and row[2] and named_tests(row[3]))] == []
 
 
 def test_every_setting_of_the_queue_is_explained() -> None:
