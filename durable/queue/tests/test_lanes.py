@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from kombu.utils.json import loads
 from durable.queue import store
 from durable.queue.models import Task
 from durable.queue.store import claim, idle
+from durable.queue.worker import lanes as module
 from durable.queue.worker.lanes import SLACK, Lanes
 from proj.celery import debug_task
 from tests.durable_tasks import effect
@@ -138,6 +141,28 @@ def test_a_lane_that_was_called_for_during_a_rescan_is_kept(
     monkeypatch.setattr(store, "lanes", find_and_be_late)
     lanes.rescan()
     assert look(lanes) == ["a"]
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_call_is_looked_for_whose_row_a_look_could_not_see(
+    lanes: Lanes, when: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """However long the look took, and what comes of it."""
+    clock = itertools.count()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(module, "QUIET", 1.5)
+    settings.DURABLE_POLL = 3600
+    connection.ensure_connection()
+    lanes.begin(connection.connection)
+    if when == "before":
+        lanes.look()  # of another call: for a while, the next ones wake none
+    lanes.now()
+    if when == "during":
+        call("a")
+    next(clock)
+    lanes.found([], 10)
+    connection.close()
+    assert lanes.look_at <= next(clock)
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -39,13 +39,14 @@ class Lanes:
         self._lanes: dict[tuple[str, int], store.Lane] = {}
         self._called: set[tuple[str, int]] = set()  # since the last rescan
         self._listens = False
-        self._look_again_at = 0.0
+        self._looked_at = self._look_again_at = 0.0
         #: When to look for rows, and when over all lanes, by the monotonic clock.
         self.look_at = self.rescan_at = 0.0
         self.admission = Admission(queues)
 
     def now(self) -> list[store.Lane]:
-        """Return the lanes in which to look."""
+        """Return the lanes in which to look from now."""
+        self._looked_at = time.monotonic()
         return list(self._lanes.values())
 
     # --- When ------------------------------------------------------------------------------------
@@ -78,9 +79,11 @@ class Lanes:
             if lane in self._lanes and since > self._lanes[lane].since:
                 self._lanes[lane] = store.Lane(*lane, since)
         if len(rows) < wanted:
-            now = time.monotonic()
             pause = ELSEWHERE if rows else conf.get("POLL")
-            self.look_at = self._look_again_at if self._look_again_at > now else now + pause
+            # A row that was called after the look had begun is not among those that it found,
+            # though its NOTIFY may be read by now.
+            again = self._look_again_at > self._looked_at
+            self.look_at = self._look_again_at if again else time.monotonic() + pause
 
     def wait(self, raw: Any, reader: int, until: float) -> bool:
         """Wait for what the connection tells, for a byte in *reader*, or until a time.
