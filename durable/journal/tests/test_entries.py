@@ -22,7 +22,8 @@ from durable.queue.endings import janitor
 from durable.queue.endings.discard import discard
 from durable.queue.models import Task
 from durable.queue.tests.delivery import begin, deliver
-from durable.queue.worker.attempt import Outcome, Phase, Ticket
+from durable.queue.worker.attempt import Outcome, Phase
+from durable.queue.worker.ticket import Ticket
 from tests.durable_tasks import add, effect, fails
 
 logger = logging.getLogger("shop")

@@ -24,8 +24,9 @@ from durable.database.text import text_of
 from .. import conf, results, store
 from ..endings import quarantine
 from ..worker import attempt as attempts
-from ..worker.attempt import Attempt, Phase, Superseded, Ticket, ticketed
+from ..worker.attempt import Attempt, Phase, Superseded
 from ..worker.lanes import Lanes
+from ..worker.ticket import Ticket, ticketed
 from .shared import Batch, SharedAttempt, Together
 from .slots import Slot
 
@@ -179,7 +180,8 @@ class Process:
         except Exception as error:
             self._batch = None
             if batch.lost is not None or lost_database(error, conf.alias()):
-                attempts.postpone_after_outage(ran[-1].id, ran[-1].attempt, self._worker, error)
+                last = ran[-1]
+                quarantine.postpone_after_outage(last.id, last.attempt, self._worker, error)
                 raise
             if not isinstance(error, Together | OperationalError):
                 logger.exception("a batch could not be committed; its tasks run one by one")

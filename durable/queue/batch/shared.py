@@ -18,7 +18,8 @@ from durable.journal.entry import End
 
 from .. import conf, results, store
 from ..caller import calls
-from ..worker.attempt import Attempt, Outcome, Superseded, Ticket, ended_by
+from ..worker.attempt import Attempt, Outcome, Superseded, ended_by
+from ..worker.ticket import Ticket
 
 logger = logging.getLogger(__name__)
 

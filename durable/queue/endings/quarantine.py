@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from functools import partial
 from json import loads
 from random import uniform
 from typing import Any, NamedTuple
 
-from django.db import transaction
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
 
 from durable.database.retry import is_away
+from durable.database.text import text_of
 
 from .. import conf, results, store
 from . import on_failure
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that a task waits for a database that is away, to begin and to say how it has ended.
+PATIENCE = 60.0
 #: Seconds between two tries: 1, 2, 4, … and at most this.
 LONGEST_PAUSE = 600
 
@@ -91,6 +97,37 @@ def postpone_or_quarantine(
             announce(row_id, row["task_id"], row["task"], why)
             logger.error("%s[%s] is in quarantine: %s", row["task"], row["task_id"], why)
     return True
+
+
+def postpone_after_outage(row_id: int, number: int, worker: str, error: BaseException) -> None:
+    """Let a row be ready again later; wait for the database that is away.
+
+    A server that crashed may have lost that the attempt began and that the row was held. The row
+    waits all the same: its task may be what ends the server. That doesn't count towards the
+    quarantine of what kills its process. If the database doesn't come back in time, the worker
+    finds a row that none of its processes runs (rows.py).
+    """
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        connections[conf.alias()].close()
+        try:
+            for state, attempt, of in (
+                ("running", number, worker), ("held", number - 1, worker),
+                ("ready", number - 1, None),
+            ):  # fmt: skip
+                cause = OUTAGE._replace(state=state)
+                if postpone_or_quarantine(row_id, attempt, cause, text_of(error), of):
+                    return
+            return
+        except DatabaseError as still:
+            if not is_away(still):
+                raise
+        except SoftTimeLimitExceeded:
+            return
+        try:
+            time.sleep(0.5)
+        except SoftTimeLimitExceeded:
+            return
 
 
 def count(history: Iterable[dict[str, Any]], cause: Cause) -> int:

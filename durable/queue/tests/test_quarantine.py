@@ -17,7 +17,8 @@ from durable.queue.endings import quarantine
 from durable.queue.endings.quarantine import LONGEST_PAUSE, OUTAGE, REJECTED, UNREADABLE, Cause
 from durable.queue.models import Task
 from durable.queue.tasks import call_on_failure
-from durable.queue.worker.attempt import Attempt, Ticket, postpone_after_outage
+from durable.queue.worker.attempt import Attempt
+from durable.queue.worker.ticket import Ticket
 from tests import durable_tasks as tasks
 
 from .delivery import WORKER, begin, deliver, hold, make_due, message, pause
@@ -114,7 +115,7 @@ def test_an_outage_counts_although_the_server_has_lost_that_the_attempt_began(le
         store.hold_one(row.pk, WORKER if left == "held" else "another")
     if left == "begun by another":
         begin(row, "another")
-    postpone_after_outage(row.pk, 1, WORKER, OperationalError("gone"))
+    quarantine.postpone_after_outage(row.pk, 1, WORKER, OperationalError("gone"))
     row.refresh_from_db()
     if left == "begun by another":
         assert (row.worker, row.attempt, row.history) == ("another", 1, [])

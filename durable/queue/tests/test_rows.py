@@ -18,9 +18,9 @@ from durable.queue import conf, store
 from durable.queue.models import Task, Worker
 from durable.queue.worker import lanes
 from durable.queue.worker import rows as rows_module
-from durable.queue.worker.attempt import Ticket
 from durable.queue.worker.request import RowMessage, strategy
 from durable.queue.worker.rows import Rows
+from durable.queue.worker.ticket import Ticket
 from proj.celery import app
 from tests import durable_tasks as tasks
 from tests.fixtures_worker import wait_for

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import maybe_signature, states
 from celery.app.task import get_actual_ignore_result
@@ -18,17 +18,15 @@ from django.utils import timezone
 from psycopg.pq import TransactionStatus
 
 from durable.database.outage import lost_database
-from durable.database.retry import is_away
-from durable.database.text import repr_of, text_of
+from durable.database.text import repr_of
 from durable.journal import entry
 
 from .. import conf, results, store
 from ..caller import calls
 from ..caller.template import Call
 from ..endings import quarantine
+from .ticket import Ticket, call_of
 
-#: Seconds that a task waits for a database that is away, to begin and to say how it has ended.
-PATIENCE = 60.0
 #: Seconds in which only its caller starts an eager task again.
 EAGER_PAUSE = 15
 
@@ -57,32 +55,6 @@ class Phase(Enum):
     RUNNING = "the task's body, or what comes before it"
     FINISHED = "committed, with its effects and its result"
     RESCHEDULED = "ended in order; another one comes"
-
-
-def ticketed(headers: dict[str, Any], ticket: list[Any]) -> dict[str, Any]:
-    """Return *headers* with a row's ticket: also in a tracer's own, ``{"headers": {…}}``.
-
-    Of a call with these (celery#4875), the task sees none that stand beside them.
-    """
-    found, inner = {**headers, conf.HEADER: ticket}, headers.get("headers")
-    return (
-        {**found, "headers": {**inner, conf.HEADER: ticket}} if isinstance(inner, dict) else found
-    )
-
-
-class Ticket(NamedTuple):
-    """The part of a durable task's message about its row: written and read here alone."""
-
-    row_id: int
-    #: How many attempts the row had when it was held.
-    attempt: int
-    worker: str
-
-    @classmethod
-    def of(cls, headers: Any) -> Ticket | None:
-        """Return the ticket among a message's *headers*; ``None`` of a plain task."""
-        found = (headers or {}).get(conf.HEADER)
-        return cls(int(found[0]), int(found[1]), str(found[2])) if found else None
 
 
 class Outcome:
@@ -140,7 +112,7 @@ class Attempt:
         if self.request.is_eager:  # its retry comes with the headers of the first attempt
             held = store.hold_one(ticket.row_id, ticket.worker)
             ticket = self.ticket = ticket._replace(attempt=held)
-        end, pause = time.monotonic() + PATIENCE, 0.0
+        end, pause = time.monotonic() + quarantine.PATIENCE, 0.0
         while True:
             try:
                 number, stored = _begin(task, ticket)
@@ -164,7 +136,7 @@ class Attempt:
     def lost_database(self, error: BaseException) -> None:
         """Let the row be ready again later; wait for the database that is away."""
         assert self.ticket is not None  # noqa: S101 - it is durable
-        postpone_after_outage(self.row_id, self.number, self.ticket.worker, error)
+        quarantine.postpone_after_outage(self.row_id, self.number, self.ticket.worker, error)
 
     @contextmanager
     def finishing(self) -> Iterator[Outcome]:
@@ -332,15 +304,6 @@ class Attempt:
         store.finish([(self.row_id, self.number)], end=how)
 
 
-def call_of(request: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """Return what a task was called with: a message's body, of Celery's *request*."""
-    embed = {name: getattr(request, name, None) for name in _EMBED}
-    return request.args, request.kwargs, embed
-
-
-_EMBED = ("callbacks", "errbacks", "chain", "chord")
-
-
 def ended_by(
     task: Any, request: Any, outcome: Outcome, stored: dict[str, Any] | None
 ) -> entry.End | None:
@@ -370,37 +333,6 @@ def _begin(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
     return number, True
 
 
-def postpone_after_outage(row_id: int, number: int, worker: str, error: BaseException) -> None:
-    """Let a row be ready again later; wait for the database that is away.
-
-    A server that crashed may have lost that the attempt began and that the row was held. The row
-    waits all the same: its task may be what ends the server. That doesn't count towards the
-    quarantine of what kills its process. If the database doesn't come back in time, the worker
-    finds a row that none of its processes runs (rows.py).
-    """
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        connections[conf.alias()].close()
-        try:
-            for state, attempt, of in (
-                ("running", number, worker), ("held", number - 1, worker),
-                ("ready", number - 1, None),
-            ):  # fmt: skip
-                cause = quarantine.OUTAGE._replace(state=state)
-                if quarantine.postpone_or_quarantine(row_id, attempt, cause, text_of(error), of):
-                    return
-            return
-        except DatabaseError as still:
-            if not is_away(still):
-                raise
-        except SoftTimeLimitExceeded:
-            return
-        try:
-            time.sleep(0.5)
-        except SoftTimeLimitExceeded:
-            return
-
-
 def current(request: Any) -> Attempt | None:
     """Return the attempt on Celery's *request*, if a worker was told to make one."""
     found: Attempt | None = getattr(request, NAME, None)
@@ -409,21 +341,3 @@ def current(request: Any) -> Attempt | None:
 
 #: Makes the attempt of a task that a worker was told to run; a batch has a kind of its own.
 make: Callable[[Any, Ticket | None, Any], Attempt] = Attempt
-
-
-@contextmanager
-def without_a_row(attempt: Attempt | None) -> Iterator[Outcome]:
-    """Hold the ``finishing()`` of a plain task: a transaction.
-
-    :param attempt: the call's, which remembers that it has finished.
-    """
-    outcome = Outcome()
-    with transaction.atomic(using=conf.alias()):
-        try:
-            yield outcome
-        except Ignore as ignored:
-            outcome.ignored = ignored
-    if attempt is not None:
-        attempt.phase = Phase.FINISHED
-    if outcome.ignored:
-        raise outcome.ignored

@@ -18,7 +18,8 @@ from durable.database.text import text_of
 from durable.journal import entry
 
 from .. import conf, store
-from .attempt import Attempt, Phase, Superseded, Ticket, call_of, current
+from .attempt import Attempt, Phase, Superseded, current
+from .ticket import Ticket, call_of
 
 logger = logging.getLogger(__name__)
 

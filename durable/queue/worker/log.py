@@ -8,7 +8,8 @@ from celery import signals
 
 from durable.journal import lines
 
-from .attempt import Ticket, call_of, current
+from .attempt import current
+from .ticket import Ticket, call_of
 
 #: The attribute of Celery's request that holds them.
 NAME = "durable_lines"

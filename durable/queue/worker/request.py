@@ -19,8 +19,8 @@ from kombu.message import Message
 from durable.journal import entry
 
 from .. import conf, results, store
-from .attempt import Ticket, ticketed
 from .receivers import beside_the_loop
+from .ticket import Ticket, ticketed
 
 logger = logging.getLogger(__name__)
 

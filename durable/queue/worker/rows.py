@@ -32,9 +32,9 @@ from durable.stopping.pools import Pool
 
 from .. import conf, store
 from ..endings import janitor, quarantine
-from .attempt import Ticket
 from .lanes import Lanes
 from .request import RowMessage
+from .ticket import Ticket
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Retry
 from celery.result import AsyncResult
 from celery.utils import uuid
+from django.db import transaction
 
 from .. import conf, progress, results
 from ..caller import calls, publishing, template, unique
@@ -21,7 +22,8 @@ from ..caller.options import refuse_too_large
 from ..limits import Limit
 from . import attempt as attempts
 from . import execute, overrides
-from .attempt import NAME, Attempt, Outcome, Phase, Ticket, current, without_a_row
+from .attempt import NAME, Attempt, Outcome, Phase, current
+from .ticket import Ticket
 
 
 class DurableTask(DjangoTask):  # type: ignore[misc]
@@ -259,7 +261,7 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
                 f"{self.name}: finishing() can be entered once, since it ends the task with its "
                 "result; put all last effects into one block (in a loop: around the loop)"
             )
-        return attempt.finishing() if attempt and attempt.ticket else without_a_row(attempt)
+        return attempt.finishing() if attempt and attempt.ticket else _without_a_row(attempt)
 
     @property
     def idempotency_key(self) -> str:
@@ -268,6 +270,24 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         Called as a function, a task has no other attempt, and a new key each time.
         """
         return str(self.request.id or uuid())
+
+
+@contextmanager
+def _without_a_row(attempt: Attempt | None) -> Iterator[Outcome]:
+    """Hold the ``finishing()`` of a plain task: a transaction.
+
+    :param attempt: the call's, which remembers that it has finished.
+    """
+    outcome = Outcome()
+    with transaction.atomic(using=conf.alias()):
+        try:
+            yield outcome
+        except Ignore as ignored:
+            outcome.ignored = ignored
+    if attempt is not None:
+        attempt.phase = Phase.FINISHED
+    if outcome.ignored:
+        raise outcome.ignored
 
 
 def _as_exception(body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
