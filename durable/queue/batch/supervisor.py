@@ -10,7 +10,6 @@ import sys
 import time
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from billiard.einfo import ExceptionInfo
 from celery import signals, states
@@ -25,6 +24,7 @@ from durable.journal import entry
 from .. import conf, results, store
 from ..endings import janitor, on_failure, quarantine
 from ..models import Task as Row
+from ..worker.signs import Signs
 from .process import Process
 from .slots import Slot
 
@@ -56,14 +56,14 @@ class Supervisor:
     def __init__(self, app: Any, batch: int, concurrency: int, queues: list[str]) -> None:
         self.celery, self.batch, self.concurrency, self.queues = app, batch, concurrency, queues
         self.hostname = f"batch@{socket.gethostname()}"
-        self.worker_id = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._signs = Signs(app, lambda: queues, self._cancel)
+        self.worker_id = self._signs.worker_id
         self._children = [Child(slot) for slot in Slot.several(concurrency)]
         self._left: dict[str, int] = {}  # what processes that are gone have left: name, running row
         self._told = self._count = 0
         self._file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
         self._signed_at = 0.0
         self._away = False  # the database, and the log says so
-        self._orders = store.Orders("", [])
 
     def run(self) -> int:
         """Serve rows until told to stop; return the exit status.
@@ -202,12 +202,7 @@ class Supervisor:
     def _sign(self) -> None:
         self._signed_at = time.monotonic()
         try:
-            host, pid = socket.gethostname(), os.getpid()
-            self._obey(
-                store.beat(
-                    self.worker_id, host, pid, self.concurrency, self.queues, self.celery.tasks
-                )
-            )
+            self._signs.give(self.concurrency)
             janitor.sweep()
             self._away = False
         except Exception as error:
@@ -218,18 +213,12 @@ class Supervisor:
         if self._left:
             self._release()
 
-    def _obey(self, orders: store.Orders) -> None:
-        """Do what people want of this worker, and was not done yet."""
-        before, self._orders = self._orders, orders
-        if orders.stop and not before.stop:
-            logger.warning("told to stop by %s", orders.stop)
-            os.kill(os.getpid(), signal.SIGTERM)  # as by a supervisor, which starts another one
-        for row_id in orders.cancelled[len(before.cancelled) :]:
-            for child in self._children:
-                running = child.slot.running
-                if child.status is None and running and running[0] == row_id:
-                    logger.warning("process %d is ended: its task was cancelled", child.pid)
-                    self._kill(child)
+    def _cancel(self, row_id: int) -> None:
+        for child in self._children:
+            running = child.slot.running
+            if child.status is None and running and running[0] == row_id:
+                logger.warning("process %d is ended: its task was cancelled", child.pid)
+                self._kill(child)
 
     # --- The stop --------------------------------------------------------------------------------
 

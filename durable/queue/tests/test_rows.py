@@ -12,6 +12,7 @@ import pytest
 from celery import states
 from celery.worker import state
 from celery.worker import strategy as celerys
+from django.db import OperationalError
 from kombu.message import Message
 
 from durable.queue import conf, store
@@ -136,6 +137,24 @@ class TestAWorker:
         monkeypatch.setattr(rows_module, "STALE", -1.0)
         rows._beat()
         assert (Task.objects.get().worker, list(rows._ahead)) == (None, [])
+
+
+    @pytest.mark.parametrize(
+        ("error", "says"),
+        [(OperationalError("gone"), "wait for the database: gone"), (AttributeError("gone"), "Traceback")],
+    )
+    def test_says_why_its_thread_begins_anew(
+        self, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+        error: Exception, says: str,
+    ) -> None:  # fmt: skip
+        def session() -> None:
+            rows._stop.set()
+            raise error
+
+        monkeypatch.setattr(rows, "_session", session)
+        rows._run()
+        assert says in caplog.text
+        assert ("wait for the database" in caplog.text) is isinstance(error, OperationalError)
 
 
 class TestARowInHand:

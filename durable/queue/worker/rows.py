@@ -11,20 +11,18 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import signal
-import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
+import psycopg
 from celery import bootsteps, signals
 from celery.worker import state
-from django.db import connections
+from django.db import Error, connections
 
 from durable.database import background
 from durable.database.text import repr_of
@@ -33,7 +31,9 @@ from durable.stopping.pools import Pool
 from .. import conf, store
 from ..endings import janitor, quarantine
 from .lanes import Lanes
+from .lost import Lost
 from .request import RowMessage
+from .signs import Signs
 from .ticket import Ticket
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ AHEAD, MOST_AHEAD = 0.05, 64
 STALE = 1.0
 #: Seconds that a worker which stops waits for a database that is away, to sign off.
 SIGN_OFF = 4.0
-#: Seconds between two tries to reach the database.
-PAUSE = 1.0
+#: Seconds between two tries to reach the database, and what it raises that is away.
+PAUSE, AWAY = 1.0, (Error, psycopg.Error, OSError)
 
 
 class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -65,17 +65,16 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             worker.consumer_cls = Consumer
             worker.app.events.dispatcher_cls = Dispatcher
         self.worker = worker
-        self.worker_id = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}"
         self.stopping = False
         self.seen_at = 0.0  # when the database answered last, by the monotonic clock
-        self._outage_until = 0.0  # by then, what an outage has kept from being recorded is found
         #: In this worker's hand: from hold to the end, by the row's id.
         self.in_hand: dict[int, RowMessage] = {}
         self._ahead: deque[tuple[float, store.Held]] = deque()  # held, and not with Celery yet
         self._jobs: deque[Callable[[], Any]] = deque()
-        self._lanes = Lanes(lambda: worker.app.amqp.queues.consume_from, worker.app.tasks)
-        self._missed: set[tuple[int, int]] = set()
-        self._orders = store.Orders("", [])
+        self._lanes = Lanes(self._queues, worker.app.tasks)
+        self._signs = Signs(worker.app, self._queues, self._cancel)
+        self.worker_id = self._signs.worker_id
+        self._lost = Lost(self.worker_id)
         self._ended = 0
         self._rate, self._rate_at = 0.0, time.monotonic()
         self._thread: threading.Thread | None = None
@@ -99,6 +98,10 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         signals.worker_shutdown.connect(self.sign_off)
         # A cold shutdown sends no worker_shutdown; a pool's children leave by os._exit().
         atexit.register(self.sign_off)
+
+    def _queues(self) -> Iterable[str]:
+        found: Iterable[str] = self.worker.app.amqp.queues.consume_from
+        return found
 
     @property
     def slots(self) -> int:
@@ -160,16 +163,15 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         """Give a row back whose process died, that was rejected, or that the stop has withdrawn."""
         row = message.row
         self._job(
-            self._release,
-            "id = %(id)s AND worker = %(me)s AND attempt IN (%(n)s, %(n)s + 1)",
-            {"id": row.id, "me": self.worker_id, "n": row.attempt},
+            self._release, "id = %(id)s AND attempt IN (%(n)s, %(n)s + 1)",
             "its worker stopped" if self.stopping else why,
-            clean=self.stopping,
-        )
+            clean=self.stopping, id=row.id, n=row.attempt,
+        )  # fmt: skip
         self._forget(row.id)
 
-    def _release(self, *args: Any, **kwargs: Any) -> None:
-        quarantine.release(*args, **kwargs)
+    def _release(self, where: str, why: str = "", *, clean: bool = False, **values: Any) -> None:
+        mine = {"me": self.worker_id, **values}
+        quarantine.release(f"worker = %(me)s AND {where}", mine, why, clean=clean)
         self._lanes.wake_others()
 
     def _forget(self, row_id: int) -> None:
@@ -194,8 +196,10 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             try:
                 self._session()
             except Exception as error:
-                if not away:
+                if not away and isinstance(error, AWAY):
                     logger.warning("durable tasks wait for the database: %s", error)
+                elif not away:
+                    logger.exception("the rows' thread has failed, and begins anew")
                 away = time.monotonic() - self.seen_at > PAUSE
                 connections[conf.alias()].close()
                 self._stop.wait(PAUSE)
@@ -265,62 +269,27 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _beat(self) -> None:
         """Give a sign of life; let go of rows of this worker that it neither holds nor runs."""
-        app, host = self.worker.app, socket.gethostname()
-        self._obey(
-            store.beat(
-                self.worker_id, host, os.getpid(), self.slots, app.amqp.queues.consume_from,
-                self._lanes.known or (),
-            )
-        )  # fmt: skip
+        self._signs.give(self.slots)
         now = time.monotonic()
-        if self.seen_at and now - self.seen_at > conf.get("DEAD_AFTER"):  # the database was away
-            self._outage_until = now + conf.get("DEAD_AFTER")
-        self.seen_at = now
+        silence, self.seen_at = now - (self.seen_at or now), now
         stale = []
-        if self._ahead and time.monotonic() - self._ahead[0][0] > STALE:
+        if self._ahead and now - self._ahead[0][0] > STALE:
             with suppress(IndexError):
                 while True:
                     stale.append(self._ahead.popleft()[1].id)
         if stale:
-            self._release_held("id = ANY(%(ids)s)", {"ids": stale})
+            self._release("started_at IS NULL AND id = ANY(%(ids)s)", ids=stale)
         # First what the table says, then what the worker has: a row that ends in between is in the
         # first only, but it is gone or has moved on, and the release finds nothing.
         mine = store.of_worker(self.worker_id)
         ahead = {row.id for _, row in list(self._ahead)}
-        missed = {
-            (row_id, attempt) for row_id, attempt in mine
-            if row_id not in self.in_hand and row_id not in ahead
-        }  # fmt: skip
-        # Twice in a row: a process may just be recording how such an attempt has ended.
-        lost = sorted(missed & self._missed)
-        self._missed = missed
-        if lost:
-            why = "its end could not be recorded"
-            if now < self._outage_until:  # no crash, but what may be the task's doing all the same
-                for row_id, attempt in lost:
-                    quarantine.postpone_or_quarantine(
-                        row_id, attempt, quarantine.OUTAGE, why, self.worker_id
-                    )
-            quarantine.release(
-                "(id, attempt) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]))"
-                " AND worker = %(me)s",
-                {
-                    "ids": [row[0] for row in lost], "attempts": [row[1] for row in lost],
-                    "me": self.worker_id,
-                },
-                why,
-            )  # fmt: skip
+        missed = {row for row in mine if row[0] not in self.in_hand and row[0] not in ahead}
+        self._lost.let_go(missed, silence)
         janitor.sweep()
 
-    def _obey(self, orders: store.Orders) -> None:
-        """Do what people want of this worker, and was not done yet."""
-        before, self._orders = self._orders, orders
-        if orders.stop and not before.stop:
-            logger.warning("told to stop by %s", orders.stop)
-            os.kill(os.getpid(), signal.SIGTERM)  # as by a supervisor, which starts another one
-        for row_id in orders.cancelled[len(before.cancelled) :]:
-            if message := self.in_hand.get(row_id):
-                self.worker.consumer.call_soon(partial(self._end, message))
+    def _cancel(self, row_id: int) -> None:
+        if message := self.in_hand.get(row_id):
+            self.worker.consumer.call_soon(partial(self._end, message))
 
     def _end(self, message: RowMessage) -> None:
         """End the process of a task that was cancelled; on the event loop."""
@@ -332,11 +301,6 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         except NotImplementedError:  # a pool of threads
             logger.warning("%s was cancelled, and works on for nothing", message.request)
 
-    def _release_held(self, where: str, params: dict[str, Any]) -> None:
-        mine = {"me": self.worker_id, **params}
-        quarantine.release(f"worker = %(me)s AND started_at IS NULL AND {where}", mine, "")
-        self._lanes.wake_others()
-
     # --- The stop --------------------------------------------------------------------------------
 
     def stop_holding(self, **kwargs: Any) -> None:
@@ -344,7 +308,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         if not self.stopping:
             self.stopping = True
             self._ahead.clear()
-            self._job(self._release_held, "TRUE", {})
+            self._job(self._release, "started_at IS NULL")
 
     def sign_off(self, **kwargs: Any) -> None:
         """Hand back what was not finished: the worker has stopped, nothing runs here any more."""
@@ -361,10 +325,8 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             logger.warning("couldn't hand back what this worker ran: %r", error)
 
     def _sign_off(self) -> None:
-        mine = {"me": self.worker_id}
         store.sign_off(self.worker_id)
-        quarantine.release("worker = %(me)s", mine, "its worker stopped", clean=True)
-        self._lanes.wake_others()
+        self._release("TRUE", "its worker stopped", clean=True)
 
 
 _rows: Rows | None = None
