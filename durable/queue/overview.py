@@ -75,6 +75,8 @@ class Worker(NamedTuple):
     #: Who wants it to stop; empty: none does.
     stop_by: str
     running: int
+    #: In which these have run, all together.
+    seconds: int
     held: int
 
 
@@ -276,7 +278,9 @@ def workers() -> list[Worker]:
     found = store.run(
         """SELECT worker.id, hostname, pid, slots, queues, version, worker.started_at, seen_at,
                seen_at > clock_timestamp() - %s * interval '1 s', stop_by,
-               count(task.started_at)::int, (count(task.id) - count(task.started_at))::int
+               count(task.started_at)::int,
+               coalesce(extract(epoch FROM sum(clock_timestamp() - task.started_at)), 0)::int,
+               (count(task.id) - count(task.started_at))::int
            FROM durable_worker AS worker LEFT JOIN durable_task AS task
                ON task.worker IS NOT NULL AND split_part(task.worker, '#', 1) = worker.id
            GROUP BY worker.id ORDER BY hostname, pid""",

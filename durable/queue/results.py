@@ -14,6 +14,7 @@ from celery.utils.nodenames import gethostname
 from kombu.utils.json import object_hook
 
 from durable.database.routes import alias_of
+from durable.journal import entry
 
 from . import conf
 from .store import Part
@@ -101,13 +102,25 @@ def context(task_id: str, task: str, headers: str = "", body: str = "") -> Conte
     )  # fmt: skip
 
 
-def call_of(body: str) -> tuple[Any, Any, Any]:
-    """Return arguments, named ones, and what hangs on the task; of one that can't be read none."""
+def context_of(row: Any) -> Context:
+    """Return the request of a row's task; of one that can't be read, without its call."""
     try:
-        args, kwargs, embed = decode(body)
+        return context(row.task_id, row.task, row.headers, row.body)
     except Exception:
-        return (), {}, {}
-    return args, kwargs, embed
+        return context(row.task_id, row.task)
+
+
+def end_of(row: Any, state: str, why: Any) -> entry.End | None:
+    """Return how a row's task has ended without success, for the journal.
+
+    :param row: what is called so in the table, with the columns of its call.
+    :param why: an exception, or a sentence.
+    """
+    try:
+        args, kwargs, embed = decode(row.body)
+    except Exception:
+        args, kwargs, embed = (), {}, {}
+    return entry.failure(row.task, state, why, args, kwargs, embed)
 
 
 def store_failure(task: Any, row: Any, error: Exception) -> Context:

@@ -19,7 +19,6 @@ from django.conf import settings
 from django.db import connections, transaction
 
 from durable.health.heartbeat import HeartbeatFile
-from durable.journal import entry
 
 from .. import conf, results, store
 from ..endings import janitor, on_failure, quarantine
@@ -188,7 +187,7 @@ class Supervisor:
             logger.error("Hard time limit (%ss) exceeded for %s[%s]", limit, row.task, row.task_id)
             request = results.store_failure(task, row, error)
             on_failure.schedule(row_id, error)
-            how = entry.failure(row.task, states.FAILURE, error, *results.call_of(row.body))
+            how = results.end_of(row, states.FAILURE, error)
             store.finish([(row_id, attempt)], end=how)
         try:
             raise error

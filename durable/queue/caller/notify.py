@@ -26,18 +26,18 @@ QUIET = 0.001
 _woken: dict[str, float] = {}
 
 
-def lane(queue: str, priority: int) -> str:
+#: In a priority's place: a row was written to the queue that needs a place of its key first.
+LIMITED = "limited"
+
+
+def lane(queue: str, priority: object) -> str:
     """Return the name of a lane, as it is sent."""
     return f"{priority} {queue}"
 
 
-#: Before a queue's name: a row was written to it that needs a place of its key first.
-LIMITED = "limited"
-
-
 def of(call: Call) -> str:
     """Return what wakes the workers that are to run a call."""
-    return f"{LIMITED} {call.queue}" if call.place else lane(call.queue, call.priority)
+    return lane(call.queue, LIMITED if call.place else call.priority)
 
 
 class Hint:

@@ -51,10 +51,9 @@ def replay(ids: Sequence[int], who: str) -> Replayed:
             if place := headers.get(conf.LIMIT):
                 limited.append(row)
                 places.append(place)
-                lanes.add(f"{notify.LIMITED} {entry.queue}")
             else:
                 rows.append(row)
-                lanes.add(notify.lane(entry.queue, entry.priority))
+            lanes.add(notify.lane(entry.queue, notify.LIMITED if place else entry.priority))
             over.append(entry.pk)
         if rows:
             store.insert_many(rows)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from celery import states
 from django.db import transaction
 
-from durable.journal import entry
-
 from .. import conf, results, store
 from ..models import Task
 from . import revoked
@@ -27,14 +25,8 @@ def cancel(row_id: int, who: str) -> bool:
         row = rows.exclude(started_at=None).first()
         if row is None:
             return False
-        call = results.call_of(row.body)
-        try:
-            request = results.context(row.task_id, row.task, row.headers, row.body)
-        except Exception:  # a body that can't be read
-            request = results.context(row.task_id, row.task)
         why = f"cancelled by {who}"
-        revoked.store(request, why)
-        how = entry.failure(row.task, states.REVOKED, why, *call)
-        store.finish([(row.pk, row.attempt)], end=how)
+        revoked.store(results.context_of(row), why)
+        store.finish([(row.pk, row.attempt)], end=results.end_of(row, states.REVOKED, why))
         store.order_end(row.pk, row.worker or "")
     return True

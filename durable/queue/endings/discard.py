@@ -54,7 +54,7 @@ def discard(ids: list[int], who: str) -> Discarded:
                     over.append((row.pk, _entry(row, entry.DISCARDED, f"discarded by {who}")))
                 if trouble:
                     troubles.append(trouble)
-            store.delete([row_id for row_id, _ in over], over)
+            store.delete(over)
             ended += len(over)
     return Discarded(ended, running, troubles)
 
@@ -79,11 +79,7 @@ def _end(row: Task, why: str) -> tuple[bool, str]:
 
 def _store_end(row: Task, why: str, whole: bool) -> None:
     """Store that *row*'s task has failed or is revoked, and if *whole*, tell those that depend."""
-    try:
-        parts = (row.headers, row.body) if whole else ("", "")
-        request = results.context(row.task_id, row.task, *parts)
-    except Exception:  # a body that can't be read
-        request = results.context(row.task_id, row.task)
+    request = results.context_of(row) if whole else results.context(row.task_id, row.task)
     if row.quarantined_at:
         error = results.Quarantined(row.error)
         current_app.backend.mark_as_failure(
@@ -96,7 +92,7 @@ def _store_end(row: Task, why: str, whole: bool) -> None:
 def _entry(row: Task, state: str, why: str) -> entry.End | None:
     if row.quarantined_at:
         why = f"{why}; {row.error}"
-    return entry.failure(row.task, state, why, *results.call_of(row.body))
+    return results.end_of(row, state, why)
 
 
 def revoke(task_ids: Sequence[str]) -> int:
@@ -107,7 +103,7 @@ def revoke(task_ids: Sequence[str]) -> int:
             (row.pk, _entry(row, states.REVOKED, "revoked"))
             for row in rows.order_by("pk") if _end(row, "revoked")[0]
         ]  # fmt: skip
-        store.delete([row_id for row_id, _ in over], over)
+        store.delete(over)
     return len(over)
 
 

@@ -18,7 +18,7 @@ from durable.database import locks
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
 from durable.database.text import repr_of
-from durable.journal import entry, minutes
+from durable.journal import minutes
 
 from .. import conf, results, store
 from ..models import Task
@@ -104,8 +104,7 @@ def revoke_expired() -> int:
     for row in Task.objects.using(conf.alias()).filter(pk__in=ids):
         try:
             _store_revoked(row)
-            call = results.call_of(row.body)
-            over.append((row.pk, entry.failure(row.task, states.REVOKED, "expired", *call)))
+            over.append((row.pk, results.end_of(row, states.REVOKED, "expired")))
         except _UnstorableError as error:
             # To a person: it must not hold up what has expired after it.
             why = f"expired, but not revoked: {error}"
@@ -113,7 +112,7 @@ def revoke_expired() -> int:
             quarantine.announce(row.pk, row.task_id, row.task, why)
             logger.error("%s is in quarantine: %s", row, why)
     if over:
-        store.delete([row_id for row_id, _ in over], over)
+        store.delete(over)
     return len(ids)
 
 

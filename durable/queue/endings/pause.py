@@ -7,6 +7,7 @@ from typing import Literal
 from django.db import transaction
 
 from .. import conf, overview, store
+from ..caller import notify
 from ..models import Pause
 
 Kind = Literal["queue", "task"]
@@ -30,7 +31,7 @@ def resume(kind: Kind, name: str) -> bool:
         queues = [name] if kind == "queue" else [one.name for one in overview.queues()]
         found = store.lanes(queues)
         transaction.on_commit(
-            lambda: store.notify([f"{lane.priority} {lane.queue}" for lane in found]),
+            lambda: store.notify([notify.lane(*lane[:2]) for lane in found]),
             using=conf.alias(), robust=True,
         )  # fmt: skip
     return bool(gone)

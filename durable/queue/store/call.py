@@ -16,22 +16,30 @@ CALL = {
     "body": "text", "expires": "timestamptz", "due_at": "timestamptz",
 }  # fmt: skip
 
-_INSERT = f"INSERT INTO durable_task ({', '.join(CALL)}, attempt, clean_attempt, history, error)"
-
 #: What it writes of a call with a limit (limits.py), which stands in no line before it has a place.
 PLACE = {"key": "text", "at_once": "int4", "rate": "float8", "in_order": "bool"}
 
 
-def _columns(values: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the columns of a call's row with their expressions, and the values."""
-    due = "coalesce(%(due_at)s::timestamptz, statement_timestamp())"
-    given = {name: f"%({name})s::{kind}" for name, kind in CALL.items()}
+def _columns(kinds: dict[str, str], form: str) -> dict[str, str]:
+    """Return the columns of a call's row with their expressions.
+
+    :param kinds: ``CALL``, and ``PLACE`` of a call with a limit.
+    :param form: of a value.
+    """
+    given = {name: form.format(name=name, kind=kind) for name, kind in kinds.items()}
+    due = f"coalesce({given['due_at']}, statement_timestamp())"
     given |= {"due_at": due, "attempt": "0", "clean_attempt": "0", "history": "'[]'", "error": "''"}
-    if values.get("place"):
-        given |= {name: f"%({name})s::{kind}" for name, kind in PLACE.items()}
+    if "key" in kinds:
         given |= {"due_at": FAR_AWAY, "eligible_at": due}
-        values = {**values, **dict(zip(PLACE, values["place"], strict=True))}
-    return given, values
+    return given
+
+
+def _one(values: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the columns of one call's row with their expressions, and the values."""
+    form = "%({name})s::{kind}"
+    if not (place := values.get("place")):
+        return _columns(CALL, form), values
+    return _columns(CALL | PLACE, form), {**values, **dict(zip(PLACE, place, strict=True))}
 
 
 def insert(values: dict[str, Any]) -> int:
@@ -39,7 +47,7 @@ def insert(values: dict[str, Any]) -> int:
 
     :param values: ``CALL``, and ``place`` (``PLACE``); without ``due_at`` it is ready at once.
     """
-    given, values = _columns(values)
+    given, values = _one(values)
     sql = f"INSERT INTO durable_task ({', '.join(given)}) VALUES ({', '.join(given.values())})"
     return int(run(f"{sql} RETURNING id", values)[0][0])
 
@@ -49,30 +57,14 @@ def insert_many(rows: Sequence[Sequence[Any]], places: Sequence[Sequence[Any]] =
 
     :param places: the ``PLACE`` of each, if they have keys.
     """
+    kinds = CALL | PLACE if places else CALL
     if places:
-        _insert_limited([[*row, *place] for row, place in zip(rows, places, strict=True)])
-        return
+        rows = [[*row, *place] for row, place in zip(rows, places, strict=True)]
+    given = _columns(kinds, "{name}")
     # In binary: as text, each quote of the JSON would be escaped.
-    arrays = ", ".join(f"%({name})b::{kind}[]" for name, kind in CALL.items())
-    columns = ", ".join(
-        "coalesce(due_at, statement_timestamp())" if name == "due_at" else name for name in CALL
-    )
-    run_prepared(
-        f"""{_INSERT} SELECT {columns}, 0, 0, '[]', ''
-            FROM unnest({arrays}) WITH ORDINALITY AS call({", ".join(CALL)}, number)
-            ORDER BY number""",
-        dict(zip(CALL, map(list, zip(*rows, strict=True)), strict=True)),
-    )
-
-
-def _insert_limited(rows: Sequence[Sequence[Any]]) -> None:
-    kinds = {**CALL, **PLACE}
     arrays = ", ".join(f"%({name})b::{kind}[]" for name, kind in kinds.items())
-    columns = ", ".join(FAR_AWAY if name == "due_at" else name for name in kinds)
     run_prepared(
-        f"""INSERT INTO durable_task ({", ".join(kinds)}, eligible_at, attempt, clean_attempt,
-                history, error)
-            SELECT {columns}, coalesce(due_at, statement_timestamp()), 0, 0, '[]', ''
+        f"""INSERT INTO durable_task ({", ".join(given)}) SELECT {", ".join(given.values())}
             FROM unnest({arrays}) WITH ORDINALITY AS call({", ".join(kinds)}, number)
             ORDER BY number""",
         dict(zip(kinds, map(list, zip(*rows, strict=True)), strict=True)),
@@ -96,7 +88,7 @@ def insert_once(values: dict[str, Any], once: Once) -> tuple[int | None, str]:
     Where another one waits, its row is locked until the caller's commit: so no worker begins it
     before, and its task sees what this caller has written. Without a row's id it is not new.
     """
-    given, values = _columns(values)
+    given, values = _one(values)
     values = {**values, "once": once.key, "running": once.running, "seconds": once.seconds}
     names, what = ", ".join(given), ", ".join(given.values())
     if once.seconds is not None:

@@ -56,17 +56,17 @@ def lock_expired(limit: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-def delete(ids: list[int], ends: Sequence[tuple[int, End | None]] = ()) -> None:
+def delete(ends: Sequence[tuple[int, End | None]]) -> None:
     """Delete rows that the caller has locked.
 
-    :param ends: how each has ended, by its row's id, for the journal.
+    :param ends: their ids, and how each has ended, for the journal.
     """
     kept, ending = entry.part_of_many(ends)
     run(
         f"""WITH mine AS (DELETE FROM durable_task task WHERE id = ANY(%(the_ids)s)
                 RETURNING {entry.returning(kept)}){kept}
             SELECT id FROM mine""",
-        {"the_ids": ids, **ending},
+        {"the_ids": [row_id for row_id, _ in ends], **ending},
     )
 
 

@@ -89,17 +89,3 @@ ORPHANED = """NOT EXISTS (
 
 #: Of a worker, with ``DEAD_AFTER``: its last sign of life is recent.
 ALIVE = "seen_at > clock_timestamp() - %s * interval '1 s'"
-
-
-def workload() -> list[tuple[str, int, int, int]]:
-    """Return each worker's host name, rows it runs, seconds they have run, rows it holds."""
-    rows = run(
-        f"""SELECT hostname, count(task.started_at),
-                coalesce(extract(epoch FROM sum(clock_timestamp() - task.started_at)), 0)::int,
-                count(task.id) - count(task.started_at)
-            FROM durable_worker AS worker LEFT JOIN durable_task AS task
-                ON split_part(task.worker, '#', 1) = worker.id
-            WHERE {ALIVE} GROUP BY worker.id ORDER BY hostname""",
-        [conf.get("DEAD_AFTER")],
-    )
-    return [(row[0], row[1], row[2], row[3]) for row in rows]

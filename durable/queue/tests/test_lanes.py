@@ -109,11 +109,12 @@ def test_a_look_does_not_walk_over_what_was_done_before(lanes: Lanes) -> None:
 
 
 @pytest.fixture
-def listening(lanes: Lanes) -> Iterator[list[int]]:
-    """Let the lanes listen; a session hears its own calls too. Give how often it was woken."""
+def listening(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Let the lanes listen; a session hears its own calls too. Give how often they were to look."""
     connection.ensure_connection()
     woken: list[int] = []
-    lanes.listen(connection.connection, lambda: woken.append(1))
+    monkeypatch.setattr(lanes, "look", lambda: woken.append(1))
+    lanes.begin(connection.connection)
     yield woken
     connection.close()
 

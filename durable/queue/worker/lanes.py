@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import conf, store
 from ..caller.notify import LIMITED, QUIET
+from ..caller.notify import lane as lane_name
 from .admission import Admission
 
 #: Seconds between two looks over all lanes, from their very beginning.
@@ -55,7 +56,8 @@ class Lanes:
         """Begin anew on a psycopg connection, which is to hear of calls (``DURABLE_PREPARE``)."""
         self._listens = bool(conf.get("PREPARE"))
         if self._listens:
-            self.listen(raw, self.look)
+            raw.add_notify_handler(self._called_for)
+            store.run(f"LISTEN {conf.CHANNEL}")
         self.rescan_at = self.look_at = 0.0
 
     def look(self) -> None:
@@ -100,23 +102,17 @@ class Lanes:
 
     # --- Where -----------------------------------------------------------------------------------
 
-    def listen(self, raw: Any, woken: Callable[[], None]) -> None:
-        """Listen for calls on a psycopg connection; *woken* is told of those that matter here."""
-
-        def called(notification: Any) -> None:
-            priority, _, queue = notification.payload.partition(" ")
-            if queue in self._queues():
-                if priority == LIMITED:
-                    self.admission.called()
-                    woken()
-                    return
-                lane = (queue, int(priority))
-                self._called.add(lane)
-                self._lanes.setdefault(lane, store.Lane(*lane, EVER))
-                woken()
-
-        raw.add_notify_handler(called)
-        store.run(f"LISTEN {conf.CHANNEL}")
+    def _called_for(self, notification: Any) -> None:
+        priority, _, queue = notification.payload.partition(" ")
+        if queue not in self._queues():
+            return
+        if priority == LIMITED:
+            self.admission.called()
+        else:
+            lane = (queue, int(priority))
+            self._called.add(lane)
+            self._lanes.setdefault(lane, store.Lane(*lane, EVER))
+        self.look()
 
     def rescan(self) -> None:
         """Find the lanes in which rows wait, and where each begins."""
@@ -142,7 +138,7 @@ class Lanes:
     def wake_others(self) -> None:
         """Let other workers look anew: rows were let go."""
         if self._lanes:
-            store.notify([f"{priority} {queue}" for queue, priority in self._lanes])
+            store.notify([lane_name(*lane) for lane in self._lanes])
 
 
 def _read(raw: Any) -> None:

@@ -97,9 +97,7 @@ def _entry(task_id: str, state: str, why: Any) -> entry.End | None:
     from .rows import in_hand
 
     message = in_hand(task_id)
-    if message is None:
-        return None
-    return entry.failure(message.row.task, state, why, *results.call_of(message.row.body))
+    return results.end_of(message.row, state, why) if message else None
 
 
 @signals.task_revoked.connect

@@ -16,8 +16,6 @@ from celery.worker.request import send_revoked, task_ready
 from django.db import transaction
 from kombu.message import Message
 
-from durable.journal import entry
-
 from .. import conf, results, store
 from .receivers import beside_the_loop
 from .ticket import Ticket, ticketed
@@ -248,8 +246,7 @@ class Request(CelerysRequest):  # type: ignore[misc]
 
     def _revoke_waiting(self, ticket: Ticket, reason: str, expired: bool) -> bool:
         with transaction.atomic(using=conf.alias()):
-            call = results.call_of(self.message.row.body)
-            how = entry.failure(self.task.name, states.REVOKED, reason, *call)
+            how = results.end_of(self.message.row, states.REVOKED, reason)
             revoked = bool(store.finish([(ticket.row_id, ticket.attempt)], self.id, how))
             if revoked:
                 self.task.backend.mark_as_revoked(

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from durable.queue import store
+from durable.queue import overview
 
 FIELDS = ("hostname", "running", "seconds", "held")
 
@@ -21,7 +21,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = store.workload()
+        alive = (one for one in overview.workers() if one.alive)
+        rows = [tuple(getattr(one, name) for name in FIELDS) for one in alive]
         if options["json"]:
             found = [dict(zip(FIELDS, row, strict=True)) for row in rows]
             self.stdout.write(json.dumps(found))
