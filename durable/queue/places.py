@@ -9,7 +9,7 @@ its next try, or is in quarantine. One process at a time counts them and lets ot
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from django.db import transaction
@@ -27,6 +27,9 @@ BURST = 0.1
 
 _LIMITED = "eligible_at IS NOT NULL AND quarantined_at IS NULL"
 _DUE = f"eligible_at <= statement_timestamp() AND {store.NOT_PAUSED}"
+#: A row of a task that the worker doesn't know would keep its place from others until one comes
+#: that knows it. Of those in order it holds them up all the same.
+_MINE = f"{_DUE} AND (in_order OR {store.KNOWN})"
 _ORDER = "priority, eligible_at, id"
 
 _EVERY = f"""looked AS (
@@ -53,7 +56,7 @@ head AS (
         interval '1 s' / rate AS every
     FROM looked, LATERAL (
         SELECT id AS first_id, at_once, rate, in_order FROM durable_task
-        WHERE {_LIMITED} AND queue = looked.queue AND key = looked.key AND {_DUE}
+        WHERE {_LIMITED} AND queue = looked.queue AND key = looked.key AND {_MINE}
         ORDER BY {_ORDER} LIMIT 1) AS first),
 room AS (
     SELECT head.*, taken, unbegun, since, least(
@@ -70,7 +73,7 @@ candidate AS (
         PARTITION BY room.key ORDER BY one.priority, one.eligible_at, one.id) AS number
     FROM room, LATERAL (
         SELECT id, priority, eligible_at FROM durable_task
-        WHERE {_LIMITED} AND queue = room.queue AND key = room.key AND {_DUE}
+        WHERE {_LIMITED} AND queue = room.queue AND key = room.key AND {_MINE}
         ORDER BY {_ORDER} LIMIT greatest(room.places, 0)::int FOR UPDATE SKIP LOCKED) AS one),
 chosen AS (SELECT * FROM candidate WHERE number <= places AND (NOT in_order OR id = first_id)),
 moved AS (
@@ -100,16 +103,35 @@ class Look(NamedTuple):
     after: str
 
 
-def admit(queues: Iterable[str], keys: Iterable[str] | None = None, after: str = "") -> Look:
+def admit(
+    queues: Iterable[str],
+    keys: Iterable[str] | None = None,
+    after: str = "",
+    known: Sequence[str] | None = None,
+) -> Look:
     """Let rows of *queues* in line that have places, as many of each key in turn.
 
     :param keys: those to look at; without them all behind *after*, ``KEYS`` at most.
+    :param known: the tasks that the worker has; of all, without them.
     """
     with transaction.atomic(using=conf.alias()):
         # A statement of its own: the next one then counts what the process before has changed.
         store.run("SELECT pg_advisory_xact_lock(%s)", [locks.PLACES])
         [(lanes, seconds, count, last)] = store.run(
             _ADMIT.format(some=_EVERY if keys is None else _NAMED),
-            {"queues": list(queues), "keys": list(keys or ()), "after": after},
+            {"queues": list(queues), "keys": list(keys or ()), "after": after, "known": known},
         )
     return Look(lanes or [], seconds, count, last if count >= KEYS else "")
+
+
+def first_tasks(queues: Iterable[str]) -> set[tuple[str, str]]:
+    """Return queue and task of the first row of each key that waits, of ``KEYS`` at most."""
+    rows = store.run(
+        f"""WITH open AS (SELECT unnest(%(queues)s::text[]) AS name), {_EVERY}
+            SELECT DISTINCT looked.queue, first.task FROM looked, LATERAL (
+                SELECT task FROM durable_task
+                WHERE {_LIMITED} AND queue = looked.queue AND key = looked.key AND {_DUE}
+                ORDER BY {_ORDER} LIMIT 1) AS first""",
+        {"queues": list(queues), "after": ""},
+    )
+    return {(row[0], row[1]) for row in rows}

@@ -20,7 +20,7 @@ from durable.database.retry import is_away
 from durable.database.text import repr_of
 from durable.journal import minutes
 
-from .. import conf, results, store
+from .. import conf, places, results, store
 from ..models import Task
 from . import quarantine, revoked
 
@@ -71,7 +71,9 @@ def quarantine_unknown() -> int:
     now = time.monotonic()
     _unknown_at = now + UNKNOWN_EVERY
     before, count = _unknown, 0
-    _unknown = {pair: before.get(pair, now) for pair in store.unknown()}
+    known = store.known_tasks()  # not of a queue from which none takes, nor of what is paused
+    waiting = store.first_tasks(known) | places.first_tasks(known)
+    _unknown = {pair: before.get(pair, now) for pair in waiting if pair[1] not in known[pair[0]]}
     for (queue, task), since in _unknown.items():
         cure = (
             f"Start workers with that task for the queue {queue} (a module that was removed or "

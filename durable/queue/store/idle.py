@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from durable.journal import entry
 from durable.journal.entry import End
@@ -70,37 +70,39 @@ def delete(ends: Sequence[tuple[int, End | None]]) -> None:
     )
 
 
-def unknown() -> set[tuple[str, str]]:
-    """Return queue and task of ready rows that no living worker of their queue knows.
-
-    Not of a queue from which none takes, nor of what is paused: these wait for something else.
-    """
-    known: dict[str, set[str]] = {}
+def known_tasks() -> dict[str, set[str]]:
+    """Return the tasks that the living workers of each queue know; not of one that is paused."""
+    found: dict[str, set[str]] = {}
     alive = run(f"SELECT queues, tasks FROM durable_worker WHERE {ALIVE}", [conf.get("DEAD_AFTER")])
     for names, tasks in alive:
         for queue in names.split(","):
-            known.setdefault(queue, set()).update(tasks)
-    paused = {row[0] for row in run("SELECT name FROM durable_pause WHERE kind = 'queue'")}
+            found.setdefault(queue, set()).update(tasks)
+    for (paused,) in run("SELECT name FROM durable_pause WHERE kind = 'queue'"):
+        found.pop(paused, None)
+    return found
+
+
+def first_tasks(queues: Iterable[str]) -> set[tuple[str, str]]:
+    """Return queue and task of the first ready rows of each lane, of what is not paused."""
     found = set()
-    for lane in lanes(sorted(known.keys() - paused)):
+    for lane in lanes(sorted(queues)):
         rows = run(
             f"""SELECT DISTINCT task FROM (
                     SELECT task FROM durable_task WHERE {FREE} AND {NOT_PAUSED} AND queue = %s
                         AND priority = %s AND due_at <= statement_timestamp()
-                    ORDER BY due_at LIMIT {HEAD}) AS head
-                WHERE task <> ALL(%s::text[])""",
-            [lane.queue, lane.priority, sorted(known[lane.queue])],
+                    ORDER BY due_at LIMIT {HEAD}) AS head""",
+            [lane.queue, lane.priority],
         )
         found |= {(lane.queue, row[0]) for row in rows}
     return found
 
 
 def lock_ready(queue: str, task: str, seconds: float, limit: int) -> list[tuple[int, str]]:
-    """Lock rows of a task that are ready for so long; return their ids, and the tasks'."""
+    """Lock rows of a task that wait for nothing else for so long; return their ids, and tasks'."""
     rows = run(
         f"""SELECT id, task_id FROM durable_task
             WHERE {FREE} AND {NOT_PAUSED} AND queue = %s AND task = %s
-                AND due_at < statement_timestamp() - %s * interval '1 s'
+                AND coalesce(eligible_at, due_at) < statement_timestamp() - %s * interval '1 s'
             LIMIT %s FOR UPDATE SKIP LOCKED""",
         [queue, task, seconds, limit],
     )

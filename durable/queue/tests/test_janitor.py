@@ -109,8 +109,11 @@ class TestATaskThatNoWorkerKnows:
         janitor.sweep()
         return [row.task for row in Task.objects.exclude(quarantined_at=None)]
 
-    def test_waits_in_its_place_and_is_quarantined_in_the_end(self) -> None:
-        result = effect.delay_on_commit("a")
+    @pytest.mark.parametrize("options", [{}, {"concurrency_key": "k"}])
+    def test_waits_in_its_place_and_is_quarantined_in_the_end(
+        self, options: dict[str, Any]
+    ) -> None:
+        result = effect.apply_async_on_commit(["a"], **options)
         add.delay_on_commit(1, 2)
         assert self.sweep(add.name, after=3600.0) == []
         assert self.sweep(add.name) == [effect.name]

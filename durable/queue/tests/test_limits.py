@@ -91,6 +91,19 @@ class TestAtOnce:
         assert in_line()["a"] - (how == "quarantine") == 1
         assert hold()[0].id != row.id
 
+    @pytest.mark.parametrize("in_order", [False, True])
+    def test_a_task_that_the_worker_does_not_know_holds_up_those_in_order_alone(
+        self, in_order: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for task in (effect, keeps_no_result):
+            monkeypatch.setattr(task, "limit", Limit(at_once=1, key="a", in_order=in_order))
+        effect.delay_on_commit("unknown")
+        keeps_no_result.delay_on_commit()
+        places.admit(["default"], known=[keeps_no_result.name])
+        admitted = Task.objects.get(eligible_at=None)
+        assert admitted.task == (effect if in_order else keeps_no_result).name
+        assert len(hold(9)) == 1
+
     def test_a_crash_keeps_the_place_and_leaks_none(self) -> None:
         call("a", 2)
         for _ in range(3):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .. import conf, places, store
@@ -16,10 +16,13 @@ class Admission:
     """Looks for rows with a key that may stand in line; costs nothing where there are none.
 
     :param queues: returns the names of the queues that the worker takes from now.
+    :param known: the names of its tasks.
     """
 
-    def __init__(self, queues: Callable[[], Iterable[str]]) -> None:
-        self._queues = queues
+    def __init__(
+        self, queues: Callable[[], Iterable[str]], known: Sequence[str] | None
+    ) -> None:
+        self._queues, self._known = queues, known
         self._keys: set[str] = set()  # whose places have become free
         self._after = ""
         self._all_at = 0.0
@@ -49,11 +52,11 @@ class Admission:
             return False
         if every:
             self._all_at = float("inf")  # a call in between sets it again
-            found = places.admit(self._queues(), after=self._after)
+            found = places.admit(self._queues(), after=self._after, known=self._known)
             self._after, self._waits = found.after, found.keys > 0 or bool(self._after)
             pause = 0.0 if self._after else conf.get("POLL") if found.keys else float("inf")
         else:
-            found, pause = places.admit(self._queues(), keys), float("inf")
+            found, pause = places.admit(self._queues(), keys, known=self._known), float("inf")
         if found.seconds is not None:
             pause = min(pause, max(SOONEST, found.seconds))
         self._all_at = min(self._all_at, time.monotonic() + pause)

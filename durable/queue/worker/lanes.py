@@ -43,7 +43,7 @@ class Lanes:
         self._looked_at = self._look_again_at = 0.0
         #: When to look for rows, and when over all lanes, by the monotonic clock.
         self.look_at = self.rescan_at = 0.0
-        self.admission = Admission(queues)
+        self.admission = Admission(queues, self.known)
 
     def now(self) -> list[store.Lane]:
         """Return the lanes in which to look from now."""
