@@ -16,8 +16,7 @@ from typing import NamedTuple
 from django.db.models.expressions import RawSQL
 
 from . import conf, store
-from .states import FAR, STATES
-from .store.parts import FREE
+from .states import FAR, FREE, STATES
 
 CAP = 10_000
 #: Keys of limits that are looked at, in the order of their names, and counted rows of each.
@@ -111,16 +110,18 @@ def queues(named: Iterable[str] = ()) -> list[Queue]:
     return list(by_name.values())
 
 
+_LIMITED = STATES["limited"].sql
+
+
 def limited() -> dict[str, int]:
     """Return how many rows wait for a place of their key, by queue, up to ``CAP``."""
     found = store.run(
         f"""SELECT queue, count(*)::int FROM (SELECT queue FROM durable_task
-                WHERE {STATES["limited"].sql} LIMIT {CAP}) AS first GROUP BY 1"""
+                WHERE {_LIMITED} LIMIT {CAP}) AS first GROUP BY 1"""
     )
     return {row[0]: row[1] for row in found}
 
 
-_LIMITED = STATES["limited"].sql
 _PLACED = "key IS NOT NULL AND eligible_at IS NULL AND quarantined_at IS NULL"
 
 
@@ -231,8 +232,7 @@ def estimate() -> int:
 def takers() -> list[Taker]:
     """Return the workers that are alive."""
     found = store.run(
-        """SELECT queues, slots, version FROM durable_worker
-           WHERE seen_at > clock_timestamp() - %s * interval '1 s' LIMIT %s""",
+        f"SELECT queues, slots, version FROM durable_worker WHERE {store.ALIVE} LIMIT %s",
         [conf.get("DEAD_AFTER"), CAP],
     )
     return [Taker(*row) for row in found]
@@ -276,8 +276,8 @@ def quarantined() -> list[tuple[str, str, int]]:
 def workers() -> list[Worker]:
     """Return the workers that have signed on, and what each has in hand."""
     found = store.run(
-        """SELECT worker.id, hostname, pid, slots, queues, version, worker.started_at, seen_at,
-               seen_at > clock_timestamp() - %s * interval '1 s', stop_by,
+        f"""SELECT worker.id, hostname, pid, slots, queues, version, worker.started_at, seen_at,
+               {store.ALIVE}, stop_by,
                count(task.started_at)::int,
                coalesce(extract(epoch FROM sum(clock_timestamp() - task.started_at)), 0)::int,
                (count(task.id) - count(task.started_at))::int

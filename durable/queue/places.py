@@ -17,6 +17,7 @@ from django.db import transaction
 from durable.database import locks
 
 from . import conf, store
+from .states import STATES
 
 #: Keys that one look goes over; the next one goes on behind them.
 KEYS = 2000
@@ -25,7 +26,7 @@ MOST = 100
 #: Seconds of a rate that may begin together, or one task of it.
 BURST = 0.1
 
-_LIMITED = "eligible_at IS NOT NULL AND quarantined_at IS NULL"
+_LIMITED = STATES["limited"].sql
 _DUE = f"eligible_at <= statement_timestamp() AND {store.NOT_PAUSED}"
 #: A row of a task that the worker doesn't know would keep its place from others until one comes
 #: that knows it. Of those in order it holds them up all the same.

@@ -24,13 +24,14 @@ class State(NamedTuple):
 #: When a row is due that has no place of its key yet: it stands in no line.
 FAR = datetime(9000, 1, 1, tzinfo=UTC)
 
-_FREE = "worker IS NULL AND quarantined_at IS NULL"
+#: No worker has it in hand, and it is not a person's matter.
+FREE = "worker IS NULL AND quarantined_at IS NULL"
 _free = Q(worker=None, quarantined_at=None)
 
 STATES: dict[str, State] = {
     "scheduled": State(
         "its time has not come",
-        f"{_FREE} AND eligible_at IS NULL AND due_at > statement_timestamp()",
+        f"{FREE} AND eligible_at IS NULL AND due_at > statement_timestamp()",
         _free & Q(eligible_at=None),  # and the time, which only the database knows (see admin.py)
     ),
     "limited": State(
@@ -40,7 +41,7 @@ STATES: dict[str, State] = {
     ),
     "ready": State(
         "any worker of its queue may take it",
-        f"{_FREE} AND due_at <= statement_timestamp()",
+        f"{FREE} AND due_at <= statement_timestamp()",
         _free,
     ),
     "held": State(

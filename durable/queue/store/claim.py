@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from .parts import BEGUN, FREE, KNOWN, NO_WAIT, NOT_PAUSED, run, run_prepared
+from ..states import FREE
+from .parts import BEGUN, KNOWN, NO_WAIT, NOT_PAUSED, run, run_prepared
 
 
 class Held(NamedTuple):

@@ -10,8 +10,9 @@ from durable.journal import entry
 from durable.journal.entry import End
 
 from .. import conf
+from ..states import FREE
 from .claim import lanes
-from .parts import FREE, NOT_PAUSED, run
+from .parts import NOT_PAUSED, run
 from .workers import ALIVE
 
 #: Rows at the head of a lane among which unknown tasks are looked for: whatever waits before them

@@ -76,8 +76,6 @@ def due(moment: str, *, keeps: str = "in_order") -> str:
 #: With its first attempt a call waits no longer: another one may be written from then on.
 BEGUN = "unique_key = CASE WHEN unique_running THEN unique_key END"
 
-FREE = "worker IS NULL AND quarantined_at IS NULL"
-
 #: Of no task that is paused. PostgreSQL takes half of all rows to pass ``NOT IN``, and so goes on
 #: to read a lane in its order; it reads the table of pauses once for a statement.
 NOT_PAUSED = "task NOT IN (SELECT name FROM durable_pause WHERE kind = 'task')"
