@@ -17,7 +17,7 @@ from durable.schedules.late import Late
 
 NOW = timezone.now()
 QUIET = Queue("mail", 0, 0, 0, None, 0, 0, 0, [], [], 1, False)
-WORKER = Worker("w", "h", 1, 2, "mail", "1.0", NOW, NOW, True, "", 0, 0)
+WORKER = Worker("w", "h", 1, 2, "mail", "1.0", NOW, NOW, True, "", 0, 0, 0)
 SERVER = Server("18", 1, 10, 100, 1.0, 77, "proj-worker", "active", 0.0, "")
 WELL = Snapshot(
     NOW, [QUIET], [WORKER], [], [], [], [], "proj-beat at this machine", SERVER,

@@ -1,7 +1,5 @@
 """Workers: their signs of life, and what people want of them."""
 
-# ruff: noqa: S608 - the parts of a statement are constants here; every value is a parameter
-
 from __future__ import annotations
 
 from collections.abc import Iterable

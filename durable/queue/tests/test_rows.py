@@ -138,10 +138,12 @@ class TestAWorker:
         rows._beat()
         assert (Task.objects.get().worker, list(rows._ahead)) == (None, [])
 
-
     @pytest.mark.parametrize(
         ("error", "says"),
-        [(OperationalError("gone"), "wait for the database: gone"), (AttributeError("gone"), "Traceback")],
+        [
+            (OperationalError("gone"), "wait for the database: gone"),
+            (AttributeError("gone"), "Traceback"),
+        ],
     )
     def test_says_why_its_thread_begins_anew(
         self, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,

@@ -19,9 +19,7 @@ class Admission:
     :param known: the names of its tasks.
     """
 
-    def __init__(
-        self, queues: Callable[[], Iterable[str]], known: Sequence[str] | None
-    ) -> None:
+    def __init__(self, queues: Callable[[], Iterable[str]], known: Sequence[str] | None) -> None:
         self._queues, self._known = queues, known
         self._keys: set[str] = set()  # whose places have become free
         self._after = ""
