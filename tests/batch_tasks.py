@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -43,6 +44,12 @@ def starts(**kwargs: Any) -> None:
     """Write down that a process starts."""
     if folder := os.environ.get("TEST_FOLDER"):
         Path(folder, f"process-{os.getpid()}").touch()
+
+
+@shared_task
+def leaves_imports_out() -> bool:
+    """Return whether a garbage collection leaves out what the worker imported before it forked."""
+    return gc.get_freeze_count() > 10_000
 
 
 @shared_task(bind=True, max_retries=1)

@@ -32,6 +32,7 @@ add, effect = tasks.add, tasks.effect
 CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     "success": (lambda: effect.delay("a"), "SUCCESS 'a'", ["a"]),
     "no result": (lambda: tasks.keeps_no_result.delay(), "no end", []),
+    "garbage collection": (lambda: more.leaves_imports_out.delay(), "SUCCESS True", []),
     "calls itself": (lambda: tasks.fibonacci.delay(3), "SUCCESS 2", []),
     "a result that JSON can't hold": (
         lambda: tasks.unserializable.delay(), "FAILURE EncodeError", [],
