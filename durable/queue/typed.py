@@ -12,16 +12,44 @@ At run time it is ``shared_task``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from celery import shared_task
 from celery.canvas import Signature
 from celery.result import AsyncResult
+from django.db.models import QuerySet
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+A_contra = TypeVar("A_contra", contravariant=True)
+B_contra = TypeVar("B_contra", contravariant=True)
+C_contra = TypeVar("C_contra", contravariant=True)
+
+
+class TakesOne(Protocol[A_contra]):
+    """A task that can be called with one argument alone."""
+
+    def __call__(self, one: A_contra, /) -> Any:
+        """Call it as a function."""
+
+
+class TakesTwo(Protocol[A_contra, B_contra]):
+    """A task that can be called with two."""
+
+    def __call__(self, one: A_contra, two: B_contra, /) -> Any:
+        """Call it as a function."""
+
+
+class TakesThree(Protocol[A_contra, B_contra, C_contra]):
+    """A task that can be called with three."""
+
+    def __call__(self, one: A_contra, two: B_contra, three: C_contra, /) -> Any:
+        """Call it as a function."""
 
 
 class TypedUnique(Protocol[P]):
@@ -69,9 +97,30 @@ class TypedTask(Protocol[P, R_co]):
     def signature(self, args: Any = (), kwargs: Any = None, **options: Any) -> Signature:
         """Return its call, with arguments that nothing checks."""
 
-    # Of the items, no type says that they are the arguments: ``P`` stands in calls alone.
-    def map_on_commit(self, arguments: Iterable[Any], **options: Any) -> int:
-        """Call it many times with the transaction; the items are checked when it is called."""
+    # ``P`` stands in calls alone, so one for each number of arguments. Those of more, and of dicts
+    # and querysets, are checked when it is called.
+    @overload
+    def map_on_commit(
+        self, arguments: QuerySet[Any, Any] | Iterable[Mapping[str, Any]], **options: Any
+    ) -> int: ...
+    @overload
+    def map_on_commit(
+        self: TakesOne[A], arguments: Iterable[A | tuple[A] | Mapping[str, Any]], **options: Any
+    ) -> int: ...
+    @overload
+    def map_on_commit(
+        self: TakesTwo[A, B], arguments: Iterable[tuple[A, B]], **options: Any
+    ) -> int: ...
+    @overload
+    def map_on_commit(
+        self: TakesThree[A, B, C], arguments: Iterable[tuple[A, B, C]], **options: Any
+    ) -> int: ...
+    @overload
+    def map_on_commit(
+        self, arguments: Iterable[tuple[Any, Any, Any, Any, *tuple[Any, ...]]], **options: Any
+    ) -> int: ...
+    def map_on_commit(self, arguments: Any, **options: Any) -> int:
+        """Call it many times with the transaction."""
 
     def apply_async_on_commit(
         self, args: Any = None, kwargs: Any = None, **options: Any

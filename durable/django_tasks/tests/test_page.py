@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -73,15 +74,48 @@ def test_every_listing_is_run() -> None:
     assert {param.values[0] for param in TESTS} == set(EXAMPLES)
 
 
-def test_mypy_finds_the_errors_that_the_page_shows(tmp_path: Path) -> None:
+@pytest.fixture
+def wrong(tmp_path: Path) -> tuple[Path, list[tuple[int, str]]]:
+    """Return the file of the listing with errors; their lines, and mypy's names for them."""
     [listing] = [text for text in EXAMPLES if "# error: " in text]
     path = tmp_path / "listing.py"
     path.write_text(listing)
-    found = subprocess.run(
-        [sys.executable, "-m", "mypy", "--no-error-summary", path],
-        cwd=projects.BASE_DIR, capture_output=True, text=True,
-    )  # fmt: skip
-    said = re.findall(r":(\d+): error: .*\[([a-z-]+)\]$", found.stdout, re.MULTILINE)
     lines = enumerate(listing.splitlines(), 1)
-    wanted = [(str(n), line.partition("# error: ")[2]) for n, line in lines if "# error: " in line]
-    assert said == wanted, found.stdout + found.stderr
+    return path, [(n, line.partition("# error: ")[2]) for n, line in lines if "# error: " in line]
+
+
+def check(*command: str | Path) -> str:
+    """Run a type checker, and return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=projects.BASE_DIR, capture_output=True, text=True
+    )
+    return done.stdout or done.stderr
+
+
+def test_mypy_finds_the_errors_that_the_page_shows(wrong: Any) -> None:
+    path, expected = wrong
+    said = check("mypy", "--no-error-summary", path)
+    found = re.findall(r":(\d+): error: .*\[([a-z-]+)\]$", said, re.MULTILINE)
+    assert [(int(line), name) for line, name in found] == expected, said
+
+
+#: Pyright's names of mypy's errors.
+PYRIGHTS = {
+    "arg-type": "reportArgumentType",
+    "call-arg": "reportCallIssue",
+    "list-item": "reportArgumentType",
+}
+
+
+def test_pyright_finds_them_too(wrong: Any) -> None:
+    path, expected = wrong
+    config = {"include": [path.name], "extraPaths": [str(projects.BASE_DIR)],
+              "typeCheckingMode": "standard"}  # fmt: skip
+    path.with_name("pyrightconfig.json").write_text(json.dumps(config))
+    said = check("basedpyright", "--outputjson", "--pythonpath", sys.executable, "-p", path.parent)
+    found: dict[int, set[str]] = {}  # of an overload it says two
+    for one in json.loads(said)["generalDiagnostics"]:
+        if one["severity"] == "error":
+            found.setdefault(one["range"]["start"]["line"] + 1, set()).add(one["rule"])
+    assert found.keys() == {line for line, _ in expected}, said
+    assert [name for line, name in expected if PYRIGHTS[name] not in found[line]] == [], said

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 from durable.queue.models import Task as Row
 from durable.queue.typed import task
@@ -24,6 +25,12 @@ def double(number: int) -> int:
 def add(self: Any, one: int, *, two: int = 0) -> int:
     """Add two numbers."""
     return one + two
+
+
+@task()
+def place(shelf: int, name: str, weight: float = 0) -> int:
+    """Return the shelf."""
+    return shelf
 
 
 def test_a_call_that_does_not_fit_is_refused_by_the_type_checker_and_at_run_time(
@@ -44,5 +51,18 @@ def test_a_wrong_type_is_refused_by_the_type_checker_alone(tasks: Tasks) -> None
     double.delay_on_commit("a")  # type: ignore[arg-type]
     add.s("a")  # type: ignore[arg-type]
     add.si(1, two="b")  # type: ignore[arg-type]
+    assert Row.objects.count() == 1
+
+
+def test_the_items_of_many_calls_are_checked(tasks: Tasks) -> None:
     assert double.map_on_commit([1, (2,), {"number": 3}]) == 3
-    assert Row.objects.count() == 4
+    assert double.map_on_commit(User.objects.all()) == 0
+    assert double.map_on_commit(User.objects.values_list("pk", flat=True)) == 0
+    assert add.map_on_commit(number for number in range(2)) == 2
+    assert place.map_on_commit([(1, "a"), (2, "b")], countdown=60) == 2
+    assert place.map_on_commit([(1, "a", 0.5)]) == 1
+    double.map_on_commit(["a"])  # type: ignore[list-item]
+    double.map_on_commit([("a",)])  # type: ignore[list-item]
+    place.map_on_commit([("a", 1)])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="positional"):
+        double.map_on_commit([(1, 2)])  # type: ignore[list-item]
