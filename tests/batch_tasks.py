@@ -20,6 +20,7 @@ from django.db import Error, connection, transaction
 from durable.queue import progress
 from durable.queue.batch import process
 from durable.queue.endings.cancel import cancel
+from durable.queue.limits import Limit
 from durable.queue.models import Task
 from tests.durable_tasks import Tells, effects, stubborn, wait_for_file, write
 
@@ -199,6 +200,23 @@ def beside() -> int:
     """Return how many tasks with the key ``L`` run now."""
     time.sleep(0.02)
     return Task.objects.filter(key="L", started_at__isnull=False).count()
+
+
+@shared_task(limit=Limit(rate="20/s", key="R"))
+def paced(label: str) -> str:
+    """Write one effect, at a rate."""
+    write(label)
+    return label
+
+
+@shared_task(limit=Limit(in_order=True, key="O"))
+def in_turn(number: int) -> list[int]:
+    """Write one effect, and return the numbers of those that were before it, and its own."""
+    write(f"turn {number}")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT substr(label, 6)::int FROM test_effect WHERE label LIKE 'turn %'"
+                       " ORDER BY at")  # fmt: skip
+        return [row[0] for row in cursor]
 
 
 def be_cancelled(task: Any) -> None:

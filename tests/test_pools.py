@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import chord, group
+from celery.result import AsyncResult
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from durable.queue.caller.calls import durable
 from durable.queue.models import Task
@@ -157,6 +160,10 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
         lambda: effect.unique("k", while_="unfinished").delay_on_commit("runs"),
         "SUCCESS 'runs'", ["runs"],
     ),
+    "unique for a time": (
+        lambda: twice(effect.unique(within=timedelta(days=1)), "a day"), "SUCCESS 'a day'",
+        ["a day"],
+    ),
     "for an event": (
         lambda: effect.apply_async(["event"], dedupe="e1"), "SUCCESS 'event'", ["event"],
     ),
@@ -167,6 +174,15 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
         lambda: group([more.beside.s().set(concurrency_key="L")] * 4).delay(),
         "SUCCESS 1, SUCCESS 1, SUCCESS 1, SUCCESS 1", [],
     ),
+    "a rate": (
+        lambda: group([more.paced.s("P1"), more.paced.s("P2")]).delay(),
+        "SUCCESS 'P1', SUCCESS 'P2'", ["P1", "P2"],
+    ),
+    "in order": (
+        lambda: group([more.in_turn.s(number) for number in (3, 1, 2)]).delay(),
+        "SUCCESS [3], SUCCESS [3, 1], SUCCESS [3, 1, 2]", ["turn 3", "turn 1", "turn 2"],
+    ),
+    "many": (lambda: many("Q1", "Q2"), "SUCCESS 'Q1', SUCCESS 'Q2'", ["Q1", "Q2"]),
     "progress": (lambda: more.tells_how_far.delay("N"), "SUCCESS 'half'", ["N"]),
     "cancelled": (lambda: more.cancels_itself.delay("J"), "REVOKED TaskRevokedError", []),
     "cancelled, atomic=False": (
@@ -194,6 +210,14 @@ def twice(task: Any, label: str) -> Any:
     first, second = task.delay_on_commit(label), task.delay_on_commit(label)
     assert (first.is_new, second.is_new, second.id) == (True, False, first.id)
     return second
+
+
+def many(*labels: str) -> Any:
+    """Call a task for each of *labels* by one statement; return what a group's call does."""
+    with transaction.atomic():
+        assert effect.map_on_commit(labels) == len(labels)
+        newest = Task.objects.order_by("-id").values_list("task_id", flat=True)[: len(labels)]
+        return SimpleNamespace(results=[AsyncResult(one) for one in reversed(newest)])
 
 
 EFFECTS = Counter(label for _, _, effects in CASES.values() for label in effects)
