@@ -14,7 +14,7 @@ from kombu.utils.json import loads
 from durable.journal import lines, redaction
 from durable.journal.models import Entry
 from durable.queue import conf as queue
-from durable.queue.models import Task
+from durable.queue.models import Progress, Task
 
 from . import charts, deeds, listing
 
@@ -81,6 +81,21 @@ class Life:
         words = ["one at a time, in order" if in_order else at_once and f"{at_once} at once"]
         words += [rate and f"{rate:g} a second"]
         return f"{key}: {', '.join(filter(None, words))}"
+
+    @property
+    def unique(self) -> str:
+        """The key that no other call may have, and until when."""
+        if self.ended or self.row.unique_key is None:
+            return ""
+        key = self.row.unique_key
+        name = "by its arguments" if key.startswith("arguments ") else key
+        return f"{name}, until it {'has ended' if self.row.unique_running else 'begins'}"
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far its last attempt has said that it is."""
+        told = Progress.objects.using(queue.alias()).filter(pk=self.row.task_id)
+        return told.filter(row_id=self.row.pk, attempt=self.row.attempt).first()
 
     @property
     def arguments(self) -> str:

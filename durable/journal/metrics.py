@@ -14,7 +14,11 @@ from .totals import totals
 _COUNTERS = (
     ("done", "proj_tasks_done_total", "Tasks that succeeded."),
     ("failed", "proj_tasks_failed_total", "Tasks that failed for good."),
-    ("revoked", "proj_tasks_revoked_total", "Tasks that were revoked, discarded, or expired."),
+    (
+        "revoked",
+        "proj_tasks_revoked_total",
+        "Tasks that were revoked, cancelled, discarded, or expired.",
+    ),
     ("retried", "proj_tasks_retried_total", "Attempts that asked for another one."),
     ("died", "proj_tasks_died_total", "Attempts that ended without a word, as by a kill."),
 )

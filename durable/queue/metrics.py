@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from durable.journal import entry
 
-from . import overview
+from . import overview, progress
 from .states import STATES
 
 
@@ -69,6 +69,10 @@ def metrics() -> Iterator[tuple[str, str, tuple[str, ...], dict[tuple[str, ...],
     waits = "Rows that wait, in all queues: PostgreSQL's own estimate, without a limit."
     yield "proj_tasks_waiting_estimate", waits, (), {(): float(overview.estimate())}
     yield "proj_oldest_ready_seconds", "Age of the oldest task that is ready.", by, oldest
+    seen = "Calls that are not written again for a time or an event: PostgreSQL's own estimate."
+    yield "proj_calls_remembered", seen, (), {(): float(overview.estimate("durable_seen_once"))}
+    silent = "Seconds since the last word of the task that runs and has told its progress long ago."
+    yield "proj_progress_silent_seconds", silent, (), {(): progress.silence()}
     alone = "Ready tasks of a queue that no living worker takes from, and that is not paused."
     yield "proj_tasks_untaken", alone, by, untaken
     stopped = nothing() | {(queue,): 1.0 for queue in kept & paused.keys()}

@@ -219,12 +219,13 @@ def in_hand() -> list[tuple[str, str, int]]:
     return [(row[0], row[1], row[2]) for row in found]
 
 
-def estimate() -> int:
-    """Return how many rows wait in all queues together, as PostgreSQL plans with it."""
+def estimate(index: str = "durable_task_free") -> int:
+    """Return how many rows an index has, as PostgreSQL plans with it; else all that wait."""
     [(found,)] = store.run(
         """SELECT coalesce(reltuples / nullif(relpages, 0)
                * (pg_relation_size(oid) / current_setting('block_size')::int), 0)::int8
-           FROM pg_class WHERE oid = 'durable_task_free'::regclass"""
+           FROM pg_class WHERE oid = %s::regclass""",
+        [index],
     )
     return max(0, int(found))
 

@@ -11,11 +11,13 @@ from celery import current_app, states
 from celery.result import AsyncResult
 from django.core import signing
 from django.db import Error, connections
+from django.db.models import Min, OuterRef, Subquery
+from django.utils import timezone
 
 from durable.database.text import storable
 from durable.journal.models import Entry
 
-from . import conf, store
+from . import conf, overview, store
 from .models import Progress, Task
 
 logger = logging.getLogger(__name__)
@@ -88,6 +90,18 @@ def look(task_id: str) -> Event:
     if told is None:
         return Event(state, attempt, None, None, "", finished)
     return Event(state, attempt, told.done, told.total, told.message, finished)
+
+
+def silence() -> float:
+    """Return the seconds since the oldest last word, of the tasks that run and have said any."""
+    alias = conf.alias()
+    told = Progress.objects.using(alias).filter(
+        pk=OuterRef("task_id"), row_id=OuterRef("pk"), attempt=OuterRef("attempt")
+    )
+    running = Task.objects.using(alias).filter(worker__isnull=False, started_at__isnull=False)
+    said = running.annotate(said=Subquery(told.values("at"))).order_by("worker")[: overview.CAP]
+    oldest = said.aggregate(Min("said"))["said__min"]
+    return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
 
 
 def task_events(task_id: str) -> Iterator[Event]:

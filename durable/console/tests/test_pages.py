@@ -19,7 +19,7 @@ from durable.console.access import TABS
 from durable.console.models import Deed
 from durable.journal import minutes
 from durable.journal.models import Entry
-from durable.queue import places, store
+from durable.queue import places, progress, store
 from durable.queue.caller.calls import durable
 from durable.queue.endings import quarantine
 from durable.queue.models import Pause, Task
@@ -271,6 +271,26 @@ class TestDeeds:
         [found] = admin_client.get(reverse("console:queues")).context["keys"]
         assert found == ("default", "customer:7", 1, None, False, 1, 0, 1)
         assert "customer:7" in read(admin_client, "queues")
+
+    def test_a_task_shows_its_unique_key_until_it_begins_and_how_far_it_is_from_then_on(
+        self, admin_client: Client
+    ) -> None:
+        effect.unique(key="shop:7").delay_on_commit("a")
+        row = Task.objects.get()
+        assert "unique shop:7, until it begins" in read(admin_client, "task", row.pk)
+        number = begin(row)
+        page = read(admin_client, "task", row.pk)
+        assert "shop:7" not in page
+        assert "<progress" not in page
+        progress.tell(row.task_id, row.pk, number, 500_000, 2_000_000, "lines of <orders>")
+        page = read(admin_client, "task", row.pk)
+        assert '<progress max="2e+06" value="500000"' in page
+        assert "500000 of 2000000 lines of &lt;orders&gt;" in page
+        User.objects.update(is_superuser=False)
+        user = User.objects.get()
+        user.user_permissions.add(Permission.objects.get(codename="view_console"))
+        assert "<progress" in read(admin_client, "task", row.pk)
+        assert "orders" not in read(admin_client, "task", row.pk), "it may hold arguments"
 
     def test_a_worker_is_told_once_to_stop_and_that_is_written_down(
         self, admin_client: Client

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from durable.metrics import exposition, gauges
 from durable.queue import conf, overview
 from durable.queue.metrics import LABELS
-from durable.queue.models import Pause, Task, Worker
+from durable.queue.models import Pause, Progress, Seen, Task, Worker
 from durable.queue.states import FAR, STATES
 from durable.schedules.leader import Leader
 
@@ -149,6 +149,29 @@ def test_ready_tasks_that_no_worker_takes_are_told_apart() -> None:
     assert found["proj_tasks_untaken{paused}"] == 0
     assert found["proj_queue_paused{paused}"] == 1
     assert found["proj_slots"] == 3
+
+
+def test_a_running_task_that_tells_no_more_how_far_it_is_is_seen() -> None:
+    assert measured()["proj_progress_silent_seconds"] == 0
+    for name, attempt, told in (("old", 2, 1), ("quick", 1, 1), ("slow", 1, 1)):
+        started = {} if name == "quick" else {"worker": "w", "started_at": ago(900)}
+        row = entry(task_id=name, attempt=attempt, **started)
+        seconds = {"old": 800, "quick": 700, "slow": 300}[name]
+        Progress.objects.create(
+            task_id=name, row_id=row.pk, attempt=told, done=1, message="", at=ago(seconds)
+        )
+    entry(task_id="silent", worker="w", started_at=ago(900))
+    # Of "old" an earlier attempt has told it, "quick" waits, "silent" tells nothing at all.
+    assert measured()["proj_progress_silent_seconds"] == pytest.approx(300, abs=40)
+
+
+def test_calls_that_are_not_written_again_are_estimated() -> None:
+    Seen.objects.bulk_create(
+        Seen(task="t", key=str(n), task_id=str(n), until=timezone.now()) for n in range(500)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE durable_seen")
+    assert measured()["proj_calls_remembered"] == 500
 
 
 def test_a_worker_counts_while_it_gives_signs_of_life() -> None:

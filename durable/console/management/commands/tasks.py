@@ -108,9 +108,12 @@ class Command(BaseCommand):
         one = life.of(_id(words), sees_arguments=True)
         if one is None:
             raise CommandError(f"{words[0]}: no such task; manage.py tasks list shows their ids")
+        told = one.progress
         shown = {
             "id": one.row.pk, "task_id": one.row.task_id, "task": one.row.task,
             "queue": one.row.queue, "state": one.state, "args": one.args, "kwargs": one.kwargs,
+            "limit": one.limit, "unique": one.unique,
+            "progress": told and [told.done, told.total, told.message],
             "life": [[event.at, event.says] for event in one.events],
             "result": getattr(one.row, "result", None),
             "traceback": getattr(one.row, "traceback", None),
