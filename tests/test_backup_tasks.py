@@ -40,7 +40,7 @@ def own(tmp_path: Path) -> Iterator[Own]:
     # Other tests asked this process whether it is ready, and that keeps a connection.
     own.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'proj-readyz' AND datname = %s",
+        " WHERE application_name LIKE 'proj-readyz%%' AND datname = %s",
         own.database,
         database="postgres",
     )

@@ -279,7 +279,7 @@ INCIDENTS = (
     ),
     Incident(
         "Two versions run", wrong_version,
-        r"Web and workers run different versions: [\d.]+, next\.",
+        r"The roles run different versions: [\d.]+, next\.",
         "VersionSkew", r"queue +versions +[\d.]+, next", "the end of the other worker",
     ),
     Incident(

@@ -134,7 +134,9 @@ def test_a_role_has_the_same_environment(overlay: str, service: str, name: str) 
     own = {each["name"]: each.get("value") for each in container(overlay, name)["env"]}
     # Those that are empty there keep secrets of .env out; a cluster's come from Secrets.
     wanted = {key: text for key, text in compose()[service]["environment"].items() if text}
-    del wanted["TRUSTED_PROXIES"]  # compose's own; on Kubernetes with the Ingress or the Gateway
+    # Compose's own proxy; on Kubernetes it is the Ingress or the Gateway.
+    for ours in ("TRUSTED_PROXIES", "OPS_PROXY"):
+        wanted.pop(ours, None)
 
     # Those of an overlay's own app.env are what a person writes into .env for compose.
     differs = set(read_env(ROOT / "deploy/overlays" / overlay / "app.env"))

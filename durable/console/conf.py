@@ -8,6 +8,8 @@ OPS = Declared(
     "OPS",
     # The console shows, and changes nothing.
     READ_ONLY=Setting(False),
+    # The proxy in front of web, where web reaches it: the first one that answers counts.
+    PROXY=Setting((), kind="web"),
 )
 
 get = OPS.get

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from durable.backups.metrics import OLD
 from durable.canary.conf import LATE as CANARY_LATE
 
+from . import parts
 from .snapshot import Snapshot
 from .words import duration, many, size
 
@@ -94,6 +95,25 @@ def _broker(now: Snapshot) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _web(now: Snapshot) -> Iterator[Finding]:
+    for one in parts.silent(now.web)[:1]:
+        yield Finding(
+            "bad", f"Web at {one.address} has answered no health check for {duration(one.silent)}.",
+            "It is frozen, or no check asks it any more: see its log, and start it anew.",
+        )  # fmt: skip
+
+
+def _proxy(now: Snapshot) -> Iterator[Finding]:
+    found = now.proxy
+    if found and found.state != "ok":
+        since = duration((now.at - found.since).total_seconds())
+        what = "does not answer" if found.state == "away" else "does not reach web"
+        yield Finding(
+            "bad", f"The proxy {what} ({found.says}) for {since}: no visitor gets a page.",
+            "Start the service proxy; see its log. OPS_PROXY says where it is asked.",
+        )  # fmt: skip
+
+
 def _beat(now: Snapshot) -> Iterator[Finding]:
     if not now.leader:
         yield Finding(
@@ -177,10 +197,11 @@ def _slow(now: Snapshot) -> Iterator[Finding]:
 
 def _versions(now: Snapshot) -> Iterator[Finding]:
     of_workers = {one.version for one in now.workers if one.alive}
-    versions = sorted({now.version, *of_workers} - {""})
+    others = {one.version for one in (*now.web, *now.beats)}
+    versions = sorted({now.version, *of_workers, *others} - {""})
     if len(versions) > 1:
         yield Finding(
-            "warn", f"Web and workers run different versions: {', '.join(versions)}.",
+            "warn", f"The roles run different versions: {', '.join(versions)}.",
             "In a roll-out this passes; else replace the old ones.",
         )  # fmt: skip
 
@@ -208,8 +229,8 @@ def _backup(now: Snapshot) -> Iterator[Finding]:
 
 _LOOKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     # A cause before what it leads to: what is slow makes a backlog, what leaks is killed.
-    _no_worker, _canaries, _stuck, _failing, _quarantine, _beat, _broker, _paused, _slow, _leaks,
-    _died, _backlog, _versions, _backup,
+    _web, _proxy, _no_worker, _canaries, _stuck, _failing, _quarantine, _beat, _broker, _paused,
+    _slow, _leaks, _died, _backlog, _versions, _backup,
 )  # fmt: skip
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Count, Max, Min
+from django.db import connections
 
-from durable.journal.models import Entry
 from durable.queue import conf as queue
 
 #: The newest failures that are grouped; those that were started again are no longer any.
@@ -38,23 +37,19 @@ class Group(NamedTuple):
         return " ".join(words)
 
 
+_NEWEST = """SELECT task, error, place, count(*), min(ended_at), max(ended_at) AS last,
+        min(version), max(id), max(result)
+    FROM (SELECT task, error, place, ended_at, version, id, result FROM durable_journal
+        WHERE state IN ('FAILURE', 'REJECTED') AND replayed_at IS NULL
+        ORDER BY ended_at DESC LIMIT %s) AS newest
+    GROUP BY 1, 2, 3 ORDER BY last DESC LIMIT 200"""
+
+
 def failures() -> list[Group]:
     """Return the groups, the newest first."""
-    failed = Entry.objects.using(queue.alias()).filter(
-        state__in=("FAILURE", "REJECTED"), replayed_at=None
-    )
-    newest = failed.order_by("-ended_at").values("pk")[:MOST]
-    found = (
-        Entry.objects.using(queue.alias())
-        .filter(state__in=("FAILURE", "REJECTED"), pk__in=newest)
-        .values_list("task", "error", "place")
-        .annotate(
-            times=Count("pk"), first=Min("ended_at"), last=Max("ended_at"),
-            version=Min("version"), newest=Max("pk"), says=Max("result"),
-        )
-        .order_by("-last")[:200]
-    )  # fmt: skip
-    return [
-        Group(task, error or "", place or "", times, first, last, version, pk, says or "")
-        for task, error, place, times, first, last, version, pk, says in found
-    ]
+    with connections[queue.alias()].cursor() as cursor:
+        cursor.execute(_NEWEST, [MOST])
+        return [
+            Group(task, error or "", place or "", times, first, last, version, pk, says or "")
+            for task, error, place, times, first, last, version, pk, says in cursor.fetchall()
+        ]

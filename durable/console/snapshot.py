@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -14,21 +13,25 @@ from django.utils import timezone
 
 from durable.backups.metrics import proven_age
 from durable.canary import metrics as canary
-from durable.database import locks
+from durable.database import locks, sessions
 from durable.database.server import Server, server
-from durable.journal import entry
-from durable.journal.minutes import BOUNDS, releases
-from durable.journal.models import Entry, Minute
+from durable.health import readiness
+from durable.journal import conf as journal
+from durable.journal import entry, minutes
+from durable.journal.minutes import BOUNDS, Change
+from durable.journal.models import Entry
 from durable.queue import conf as queue
 from durable.queue import metrics, overview
-from durable.schedules import broker_state
+from durable.schedules import broker_state, leader
 from durable.schedules.late import Late, late
+
+from . import proxy
+from .proxy import State as ProxyState
 
 #: Seconds that an answer is good for.
 KEEP = 1.0
 #: Milliseconds that PostgreSQL may take for one statement of it.
 STATEMENT_TIMEOUT = 3000
-MINUTES = 60
 #: KiB, from which on memory is worth a sentence.
 MUCH = 300_000
 
@@ -80,7 +83,8 @@ class Snapshot(NamedTuple):
     quarantined: list[tuple[str, str, int]]
     failures: list[Failures]
     late: list[Late]
-    leader: str
+    #: The session of the beat that leads.
+    leader: locks.Holder | None
     postgres: Server
     broker: broker_state.State
     backup: float | None
@@ -95,6 +99,13 @@ class Snapshot(NamedTuple):
     paused: dict[str, tuple[datetime, str]]
     #: Web's own.
     version: str = ""
+    #: Connections of web's health checks, and of the beats: that which leads, and those that wait.
+    web: tuple[sessions.Session, ...] = ()
+    beats: tuple[sessions.Session, ...] = ()
+    #: ``None``: not known yet, or no proxy is named.
+    proxy: ProxyState | None = None
+    #: Seconds until PostgreSQL had answered the shortest question.
+    took: float = 0.0
 
 
 def take() -> Snapshot:
@@ -102,62 +113,48 @@ def take() -> Snapshot:
 
     :raises django.db.Error: the database is away, or slow.
     """
-    broker = broker_state.read()
+    broker, in_front = broker_state.read(), proxy.read()
     with transaction.atomic(using=queue.alias()):
         with connections[queue.alias()].cursor() as cursor:
+            begin = time.monotonic()
             cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT:d}")
+            took = time.monotonic() - begin
             holder = locks.holder(cursor, locks.LEADER)
+        here = sessions.named(queue.alias(), readiness.NAME, leader.NAME)
         now = timezone.now()
         workers, running = overview.workers(), overview.running()
-        minutes = list(
-            Minute.objects.using(queue.alias())
-            .filter(minute__gte=now - timedelta(minutes=MINUTES + 1))
-            .order_by("minute")
-        )
+        since = now - timedelta(hours=1)
+        changes = minutes.changes(since, now)
         return Snapshot(
-            now, _queues(now, workers, running, minutes), workers, running,
-            overview.quarantined(), _failures(now), late(),
-            f"{holder.name} at {holder.address}" if holder else "",
-            server(queue.alias()), broker, proven_age(now),
-            releases(now - timedelta(minutes=MINUTES), now), _slower(minutes, now),
-            sum(one.died for one in minutes if one.minute > now - timedelta(minutes=10)),
-            _grown(minutes, now), overview.paused("task"), entry.version(),
+            now, _queues(now, workers, running), workers, running,
+            overview.quarantined(), _failures(now), late(), holder, server(queue.alias()),
+            broker, proven_age(now), minutes.releases(since, now), _slower(changes),
+            minutes.died(now - timedelta(minutes=10)), _grown(changes),
+            overview.paused("task"), entry.version(),
+            tuple(one for one in here if one.name == readiness.NAME),
+            tuple(one for one in here if one.name == leader.NAME), in_front, took,
         )  # fmt: skip
 
 
 def _queues(
-    now: datetime,
-    workers: list[overview.Worker],
-    running: list[overview.Running],
-    minutes: list[Minute],
+    now: datetime, workers: list[overview.Worker], running: list[overview.Running]
 ) -> list[Queue]:
     waiting = {one.name: one for one in overview.queues()}
-    called: dict[str, int] = defaultdict(int, overview.called_lately())
-    ended: dict[str, int] = defaultdict(int)
-    failed: dict[str, int] = defaultdict(int)
-    lately = Entry.objects.using(queue.alias()).filter(ended_at__gt=now - timedelta(seconds=60))
-    for name, state, at in lately.values_list("queue", "state", "called_at")[: overview.CAP]:
-        ended[name] += 1
-        failed[name] += state in ("FAILURE", "REJECTED")
-        called[name] += at > now - timedelta(seconds=60)
-    ends: dict[str, list[int]] = defaultdict(lambda: [0] * MINUTES)
-    failures: dict[str, list[int]] = defaultdict(lambda: [0] * MINUTES)
-    for one in minutes:
-        place = MINUTES - 1 - int((now - one.minute).total_seconds() // 60)
-        if 0 <= place < MINUTES:
-            ends[one.queue][place] += one.done + one.failed + one.revoked
-            failures[one.queue][place] += one.failed
+    called, ended = overview.called_lately(), minutes.last(now, overview.CAP)
+    hour = minutes.ends(now - timedelta(hours=1), now, by="queue")
     takers = overview.by_queue(one for one in workers if one.alive)
     paused, canaries = overview.paused(), canary.seconds()
-    names = {*metrics.queues(), *waiting, *ends, *ended, *(one.queue for one in running)}
+    names = {*metrics.queues(), *waiting, *hour, *ended, *(one.queue for one in running)}
     found = []
     for name in sorted(names):
         here = waiting.get(name, overview.Queue(name, 0, 0, None))
         oldest = (now - here.oldest).total_seconds() if here.oldest else None
+        lately = ended.get(name, minutes.Last(0, 0, 0))
         found.append(
             Queue(
                 name, here.ready, here.scheduled, sum(one.queue == name for one in running),
-                oldest, called[name], ended[name], failed[name], ends[name], failures[name],
+                oldest, called.get(name, 0) + lately.called, lately.ended, lately.failed,
+                *hour.get(name, ([0] * minutes.PARTS, [0] * minutes.PARTS)),
                 takers[name], name in paused, canaries.get(name),
             )
         )  # fmt: skip
@@ -165,12 +162,14 @@ def _queues(
 
 
 def _failures(now: datetime) -> list[Failures]:
+    since = now - timedelta(hours=1)
     newest = (
         Entry.objects.using(queue.alias())
-        .filter(state__in=("FAILURE", "REJECTED"), ended_at__gt=now - timedelta(hours=1))
+        .filter(state__in=("FAILURE", "REJECTED"), ended_at__gt=since,
+                slot__in=journal.slots(since, now))
         .order_by("-ended_at")
         .values_list("task", "error", "place", "ended_at", "pk")[:2000]
-    )
+    )  # fmt: skip
     groups: dict[tuple[str, str, str], list[Any]] = {}
     for task, error, place, at, pk in newest:
         group = groups.setdefault((task, error or "", place or ""), [0, at, pk])
@@ -179,33 +178,22 @@ def _failures(now: datetime) -> list[Failures]:
     return sorted(found, key=lambda one: -one.times)[:8]
 
 
-def _slower(minutes: list[Minute], now: datetime) -> list[tuple[str, float, float]]:
+def _slower(changes: list[Change]) -> list[tuple[str, float, float]]:
     """Return tasks whose mean run of the last 5 minutes is far above that of the hour before."""
-    lately: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
-    before: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
-    for one in minutes:
-        into = lately if now - one.minute < timedelta(minutes=6) else before
-        into[one.task][0] += sum(one.runs)
-        into[one.task][1] += one.ran
     found = []
-    for task, (count, seconds) in lately.items():
-        if count >= 5 and before[task][0] >= 20:
-            mean, usual = seconds / count, before[task][1] / before[task][0]
+    for one in changes:
+        if one.runs >= 5 and one.runs_before >= 20:
+            mean, usual = one.ran / one.runs, one.ran_before / one.runs_before
             if mean > 4 * max(usual, BOUNDS[2]):
-                found.append((task, mean, usual))
+                found.append((one.task, mean, usual))
     return sorted(found, key=lambda one: one[2] - one[1])
 
 
-def _grown(minutes: list[Minute], now: datetime) -> list[tuple[str, int, int]]:
+def _grown(changes: list[Change]) -> list[tuple[str, int, int]]:
     """Return tasks whose processes have twice the memory that they had an hour ago, and much."""
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for one in minutes:
-        into = last if now - one.minute < timedelta(minutes=15) else first
-        into[one.task] = max(into.get(one.task, 0), one.memory or 0)
     return sorted(
-        (task, first[task], memory) for task, memory in last.items()
-        if task in first and memory > max(2 * first[task], MUCH)
+        (one.task, one.memory_before, one.memory) for one in changes
+        if one.memory_before and one.memory > max(2 * one.memory_before, MUCH)
     )  # fmt: skip
 
 

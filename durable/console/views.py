@@ -12,7 +12,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 from django_celery_beat.models import PeriodicTask
 
-from durable.backups.metrics import OLD
 from durable.backups.models import Backup
 from durable.database.asked import Asked
 from durable.doctor.examine import examine
@@ -21,8 +20,9 @@ from durable.journal import minutes, periodic
 from durable.queue import conf as queue
 from durable.queue import overview
 from durable.schedules.entry import Entry as Periodic
+from durable.schedules.models import DeclaredSchedule
 
-from . import charts, diagnosis, filters, groups, life, listing, tree
+from . import charts, diagnosis, filters, groups, life, listing, parts, tree
 from .access import Viewer, page
 from .models import Deed
 from .snapshot import Snapshot, keeper
@@ -73,8 +73,7 @@ def _now(
     return _render(
         request, "now", viewer, status, snapshot=snapshot, away=bool(error), findings=found,
         calm=diagnosis.calm(snapshot) if snapshot else "", lines=lines,
-        alive=[one for one in snapshot.workers if one.alive] if snapshot else [],
-        backup_old=OLD,
+        parts=parts.parts(snapshot, bool(error)) if snapshot else [],
     )  # fmt: skip
 
 
@@ -159,14 +158,20 @@ def schedules(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     related = ("interval", "crontab", "solar", "clocked")
     models = list(PeriodicTask.objects.select_related(*related).order_by("name")[:500])
     ended = periodic.outcomes([model.name for model in models])
+    declared = set(DeclaredSchedule.objects.values_list("name", flat=True))
+    now = timezone.now()
     for model in models:
         try:
             late: float | None = Periodic(model).missed_by() if model.enabled else None
             wrong = ""
         except Exception as error:
             late, wrong = None, str(error)
+        following = None if late is None else now - timedelta(seconds=late)
         when = model.scheduler if model.scheduler else ""
-        lines.append((model, when, late, wrong, *_runs(ended[model.name])))
+        origin = "code" if model.name in declared else "the admin"
+        lines.append(
+            (model, when, origin, following, late, wrong, *_runs(ended[model.name]))
+        )  # fmt: skip
     return _render(request, "schedules", viewer, lines=lines)
 
 

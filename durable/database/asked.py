@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Generic, TypeVar
+
+from django.utils import timezone
 
 T = TypeVar("T")
 
@@ -41,3 +44,16 @@ class Asked(Generic[T]):
         finally:
             with self._lock:
                 self._at, self._thread = time.monotonic(), None
+
+
+class Since:
+    """Since when something is as it is, as far as this process has looked."""
+
+    def __init__(self) -> None:
+        self._last: tuple[object, datetime] | None = None
+
+    def of(self, state: object) -> datetime:
+        """Return when *state*, which it is in now, was first seen without another one since."""
+        if self._last is None or self._last[0] != state:
+            self._last = state, timezone.now()
+        return self._last[1]

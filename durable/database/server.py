@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 from django.db import connections
@@ -26,6 +27,8 @@ class Server(NamedTuple):
     #: Seconds that a session has waited for a lock, and which for which.
     locked: float
     waits: str
+    #: When it was started.
+    since: datetime | None = None
 
 
 _SQL = """WITH clients AS MATERIALIZED (
@@ -40,7 +43,8 @@ _SQL = """WITH clients AS MATERIALIZED (
         coalesce(open.pid, 0), coalesce(open.application_name, ''), coalesce(open.state, ''),
         coalesce(extract(epoch FROM clock_timestamp() - waits.state_change), 0)::float8,
         CASE WHEN waits.pid IS NULL THEN '' ELSE 'pid ' || waits.pid || ' waits for pid '
-            || array_to_string(pg_blocking_pids(waits.pid), ', ') END
+            || array_to_string(pg_blocking_pids(waits.pid), ', ') END,
+        pg_postmaster_start_time()
     FROM (SELECT 1) AS one
     LEFT JOIN LATERAL (
         SELECT * FROM clients WHERE datname = current_database() AND pid <> pg_backend_pid()

@@ -13,6 +13,8 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 #: Seconds until it is known that no server answers.
 CONNECT_TIMEOUT = 5
+#: Characters that PostgreSQL keeps of a session's name.
+LONGEST_NAME = 63
 #: As in the settings of DATABASES: a server that is gone is noticed within half a minute.
 _GONE = {
     "tcp_user_timeout": 5000,  # milliseconds
@@ -48,6 +50,12 @@ def connect(
             "prepare_threshold": None,
         }
     )
+
+
+def labelled(name: str) -> str:
+    """Return *name* with the version that runs here: what a session tells others of its process."""
+    version = str(getattr(settings, "APP_VERSION", ""))
+    return f"{name}/{version}"[:LONGEST_NAME] if version else name
 
 
 def _url() -> str:

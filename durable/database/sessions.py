@@ -8,7 +8,8 @@ is harmless by a function.
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from django.db import connections
 
@@ -53,10 +54,44 @@ def by_application(alias: str) -> dict[tuple[str, ...], float]:
     """
     with connections[alias].cursor() as cursor:
         cursor.execute(
-            f"""SELECT coalesce(nullif(application_name, ''), 'other'), count(*)
+            f"""SELECT coalesce(nullif(split_part(application_name, '/', 1), ''), 'other'), count(*)
                FROM {relation(cursor)}
                WHERE datname = current_database() AND backend_type = 'client backend'
                GROUP BY 1 ORDER BY 2 DESC LIMIT %s""",  # noqa: S608 - a name from above
             [APPLICATIONS],
         )
         return {(name,): float(count) for name, count in cursor.fetchall()}
+
+
+class Session(NamedTuple):
+    """A session of this role's, which lives as long as the process that has opened it."""
+
+    pid: int
+    #: Without its version.
+    name: str
+    #: Of the process (``session.labelled()``).
+    version: str
+    address: str
+    since: datetime
+    #: Seconds since its last statement.
+    quiet: float
+
+
+_NAMED = """SELECT pid, split_part(application_name, '/', 1),
+        coalesce(substring(application_name from '/(.*)$'), ''),
+        coalesce(client_addr::text, 'this machine'), backend_start,
+        extract(epoch FROM clock_timestamp() - state_change)::float8
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND split_part(application_name, '/', 1) = ANY(%s)
+        AND backend_start IS NOT NULL AND state_change IS NOT NULL
+    ORDER BY backend_start"""
+
+
+def named(alias: str, *names: str) -> list[Session]:
+    """Return the sessions of the database *alias* with these names, the oldest first.
+
+    :raises django.db.Error: it is away.
+    """
+    with connections[alias].cursor() as cursor:
+        cursor.execute(_NAMED, [list(names)])
+        return [Session(*row) for row in cursor.fetchall()]

@@ -48,7 +48,8 @@ class Declared:
 def _read(reader: Reader, name: str, setting: Setting) -> Any:
     default, least = setting.default, setting.least
     if isinstance(default, tuple):
-        given = reader.addresses(name) if setting.kind == "addresses" else reader.names(name, [])
+        lists = {"addresses": reader.addresses, "web": reader.web_urls}
+        given = lists[setting.kind](name) if setting.kind in lists else reader.names(name, [])
         return given or list(default)
     if isinstance(default, bool):
         return reader.boolean(name, default)

@@ -212,17 +212,12 @@ class Reader:
 
     def web_url(self, name: str) -> str:
         """Return *name*, a URL that is asked for by HTTP; empty when it is not set."""
+        return self.get(name, "", _web_url, WEB_URL)
 
-        def parse(value: str) -> str:
-            found = urlsplit(value)
-            if found.scheme not in {"http", "https"} or not found.hostname:
-                raise ValueError(value)
-            found.port  # noqa: B018 - raises ValueError, too
-            if not value.isascii() or any(sign.isspace() for sign in value):
-                raise ValueError(value)
-            return value
-
-        return self.get(name, "", parse, "https://HOST/PATH or http://HOST/PATH")
+    def web_urls(self, name: str) -> list[str]:
+        """Return *name*, a list of such URLs."""
+        expected = f"{WEB_URL}; several with commas"
+        return self.get(name, [], lambda value: [*map(_web_url, split_names(value))], expected)
 
     def database(self, name: str, hint: str) -> dict[str, Any]:
         """Return Django's connection settings from the URL in *name*; PostgreSQL only."""
@@ -279,6 +274,19 @@ class Reader:
             ) from error
         # What the URL doesn't say (port, user) is left to Django's defaults.
         return {key: value for key, value in config.items() if value not in (None, "")}
+
+
+WEB_URL = "https://HOST/PATH or http://HOST/PATH"
+
+
+def _web_url(value: str) -> str:
+    found = urlsplit(value)
+    if found.scheme not in {"http", "https"} or not found.hostname:
+        raise ValueError(value)
+    found.port  # noqa: B018 - raises ValueError, too
+    if not value.isascii() or any(sign.isspace() for sign in value):
+        raise ValueError(value)
+    return value
 
 
 def _each(right: Callable[[str], str]) -> Callable[[str], list[str]]:

@@ -28,9 +28,12 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.utils import ConnectionHandler
 
 from durable.database.postgresql.base import exhausted_for
+from durable.database.session import labelled
 
 logger = logging.getLogger(__name__)
 
+#: The connection's name: the console knows by it which web processes are ready.
+NAME = "proj-readyz"
 TIMEOUT = 2.0  # seconds that a probe waits for the database
 #: Seconds without a connection of the pool, while the database answers.
 POOL_PATIENCE = 60.0
@@ -113,7 +116,7 @@ def _own_connection(database: dict[str, object] | None) -> BaseDatabaseWrapper:
     config = copy.deepcopy(database or settings.DATABASES[DEFAULT_DB_ALIAS])
     options: dict[str, object] = config.setdefault("OPTIONS", {})  # type: ignore[assignment]
     options.pop("pool", None)
-    options["application_name"] = "proj-readyz"
+    options["application_name"] = labelled(NAME)
     config["CONN_MAX_AGE"] = None
     connection = ConnectionHandler({DEFAULT_DB_ALIAS: config})[DEFAULT_DB_ALIAS]
     # Each question runs in a thread of its own, one after the other.

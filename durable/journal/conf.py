@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import router
 
 from durable.environment.declared import Declared, Setting
@@ -40,6 +42,15 @@ MINUTES_DAYS = 14
 def days() -> int:
     """Return how many days an entry is kept; 0 if none is written."""
     return min(int(get("DAYS")), MOST_DAYS)
+
+
+def slots(since: datetime, until: datetime) -> list[int]:
+    """Return the parts of the table that may hold what ended in that time.
+
+    A query that names them plans for these alone; one day more is for clocks that differ.
+    """
+    first, last = (int(at.timestamp()) // 86_400 for at in (since, until))
+    return [day % SLOTS for day in range(first, min(last + 2, first + SLOTS))]
 
 
 def alias() -> str:

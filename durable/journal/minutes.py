@@ -11,15 +11,16 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from django.db import connections, transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from durable.database import locks
 
 from . import conf
-from .models import Release
+from .models import Minute, Release
 
 logger = logging.getLogger(__name__)
 
@@ -148,21 +149,86 @@ def by_task(since: datetime) -> list[dict[str, Any]]:
 PARTS = 60
 
 
-def ends(since: datetime, now: datetime) -> dict[str, tuple[list[int], list[int]]]:
-    """Return how many tasks of each name ended in each of PARTS of a time, and how many failed."""
+def ends(
+    since: datetime, now: datetime, by: Literal["task", "queue"] = "task"
+) -> dict[str, tuple[list[int], list[int]]]:
+    """Return how many tasks ended in each of PARTS of a time, and how many failed, by name."""
     found: dict[str, tuple[list[int], list[int]]] = {}
     with connections[conf.alias()].cursor() as cursor:
         cursor.execute(
-            """SELECT task, floor(extract(epoch FROM minute - %(since)s) * %(parts)s
+            f"""SELECT {by}, floor(extract(epoch FROM minute - %(since)s) * %(parts)s
                     / extract(epoch FROM %(now)s - %(since)s))::int4,
                 sum(done + failed + revoked)::int8, sum(failed)::int8
             FROM durable_minute WHERE minute >= %(since)s AND minute < %(now)s GROUP BY 1, 2""",
             {"since": since, "now": now, "parts": PARTS},
         )
-        for task, part, count, failed in cursor.fetchall():
-            of = found.setdefault(task, ([0] * PARTS, [0] * PARTS))
+        for name, part, count, failed in cursor.fetchall():
+            of = found.setdefault(name, ([0] * PARTS, [0] * PARTS))
             of[0][part], of[1][part] = count, failed
     return found
+
+
+class Last(NamedTuple):
+    """The ends of a queue's tasks in the last minute."""
+
+    ended: int
+    failed: int
+    #: Those that were called in it, too.
+    called: int
+
+
+def last(now: datetime, most: int) -> dict[str, Last]:
+    """Return what has ended in the last minute, by queue, of *most* entries."""
+    since = now - timedelta(minutes=1)
+    with connections[conf.alias()].cursor() as cursor:
+        cursor.execute(
+            """SELECT queue, count(*), count(*) FILTER (WHERE state IN ('FAILURE', 'REJECTED')),
+                count(*) FILTER (WHERE called_at > %(since)s)
+            FROM (SELECT queue, state, called_at FROM durable_journal
+                WHERE ended_at > %(since)s AND slot = ANY(%(slots)s) LIMIT %(most)s) AS newest
+            GROUP BY 1""",
+            {"since": since, "slots": conf.slots(since, now), "most": most},
+        )
+        return {row[0]: Last(*row[1:]) for row in cursor.fetchall()}
+
+
+class Change(NamedTuple):
+    """A task of the last hour: how long it ran and what its processes took, lately and before."""
+
+    task: str
+    #: Runs of the last 5 minutes and their seconds, and those of the time before.
+    runs: int
+    ran: float
+    runs_before: int
+    ran_before: float
+    #: KiB, the most of the last 15 minutes, and of the time before.
+    memory: int
+    memory_before: int
+
+
+def changes(since: datetime, now: datetime) -> list[Change]:
+    """Return the tasks that ran the most since then, as they do now and did before."""
+    with connections[conf.alias()].cursor() as cursor:
+        cursor.execute(
+            """SELECT task, coalesce(sum(runs) FILTER (WHERE lately), 0)::int8,
+                coalesce(sum(ran) FILTER (WHERE lately), 0),
+                coalesce(sum(runs) FILTER (WHERE NOT lately), 0)::int8,
+                coalesce(sum(ran) FILTER (WHERE NOT lately), 0),
+                coalesce(max(memory) FILTER (WHERE minute > %(now)s - interval '15 min'), 0),
+                coalesce(max(memory) FILTER (WHERE minute <= %(now)s - interval '15 min'), 0)
+            FROM (SELECT task, minute, ran, memory, minute > %(now)s - interval '6 min' AS lately,
+                    (SELECT sum(n) FROM unnest(runs) AS n) AS runs
+                FROM durable_minute WHERE minute >= %(since)s) AS one
+            GROUP BY 1 ORDER BY sum(ran) DESC LIMIT 500""",
+            {"since": since, "now": now},
+        )
+        return [Change(*row) for row in cursor.fetchall()]
+
+
+def died(since: datetime) -> int:
+    """Return how many attempts have died since then."""
+    found = Minute.objects.using(conf.alias()).filter(minute__gt=since)
+    return int(found.aggregate(all=Sum("died"))["all"] or 0)
 
 
 def releases(since: datetime, now: datetime) -> list[int]:

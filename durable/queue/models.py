@@ -192,6 +192,7 @@ class Worker(models.Model):
     slots = models.IntegerField(help_text="tasks that it runs at the same time")
     queues = models.TextField(db_default="", help_text="that it takes from, with commas")
     version = models.TextField(db_default="", help_text="of the project that it runs")
+    memory = models.IntegerField(db_default=0, help_text="KiB, of all its processes now")
     tasks = ArrayField(models.TextField(), default=list, help_text="that it knows")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())

@@ -77,6 +77,8 @@ class Worker(NamedTuple):
     #: In which these have run, all together.
     seconds: int
     held: int
+    #: KiB of all its processes; 0: not known.
+    memory: int = 0
 
 
 class Key(NamedTuple):
@@ -281,7 +283,7 @@ def workers() -> list[Worker]:
                {store.ALIVE}, stop_by,
                count(task.started_at)::int,
                coalesce(extract(epoch FROM sum(clock_timestamp() - task.started_at)), 0)::int,
-               (count(task.id) - count(task.started_at))::int
+               (count(task.id) - count(task.started_at))::int, memory
            FROM durable_worker AS worker LEFT JOIN durable_task AS task
                ON task.worker IS NOT NULL AND split_part(task.worker, '#', 1) = worker.id
            GROUP BY worker.id ORDER BY hostname, pid""",
@@ -314,7 +316,8 @@ def ages(queue: str) -> list[int]:
             f"""SELECT width_bucket(extract(epoch FROM statement_timestamp() - due_at), {bounds}),
                     count(*)::int
                 FROM (SELECT due_at FROM durable_task WHERE {FREE} AND queue = %s
-                        AND priority = %s AND due_at <= statement_timestamp() LIMIT {CAP}) AS w
+                        AND priority = %s AND due_at <= statement_timestamp()
+                    ORDER BY due_at LIMIT {CAP}) AS w
                 GROUP BY 1""",
             [queue, lane.priority],
         )

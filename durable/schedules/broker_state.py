@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from celery import current_app
+from django.utils import timezone
 
-from durable.database.asked import Asked
+from durable.database.asked import Asked, Since
 
 #: Seconds that a page waits for the broker's answer, and that an answer is good for.
 PATIENCE, KEEP = 0.5, 5.0
@@ -22,6 +25,10 @@ class State(NamedTuple):
     limit: int
     #: Messages that it threw away for want of memory, since it started.
     evicted: int = 0
+    #: When the server was started; of one that is away, when it was first found so.
+    since: datetime | None = None
+    #: Seconds until it had answered.
+    took: float = 0.0
 
 
 class Redis(NamedTuple):
@@ -38,6 +45,7 @@ class Redis(NamedTuple):
     #: Each message is written to a file; and whether the last write has failed.
     kept: bool
     failed: bool
+    since: datetime
 
     @classmethod
     def of(cls, client: Any) -> Redis:
@@ -50,15 +58,18 @@ class Redis(NamedTuple):
             int(info.get("evicted_keys") or 0), info.get("maxmemory_policy", "noeviction"),
             bool(info.get("aof_enabled")),
             "err" in (info.get("aof_last_write_status"), info.get("rdb_last_bgsave_status")),
+            timezone.now() - timedelta(seconds=int(info.get("uptime_in_seconds") or 0)),
         )  # fmt: skip
 
 
 def read() -> State:
     """Return the broker's last answer; one that is frozen is away."""
     answer, overdue = _asked.read()
+    found = answer or State("ok", "", 0, 0)
     if overdue:
-        return State("away", f"no answer for {PATIENCE:g} s", 0, 0)
-    return answer or State("ok", "", 0, 0)
+        found = State("away", f"no answer for {PATIENCE:g} s", 0, 0)
+    since = _since.of(found.state)
+    return found._replace(since=since) if found.state == "away" else found
 
 
 def _ask_or_away() -> State:
@@ -70,6 +81,7 @@ def _ask_or_away() -> State:
 
 
 _asked = Asked(_ask_or_away, KEEP, PATIENCE)
+_since = Since()
 
 
 def _ask() -> State:
@@ -82,5 +94,7 @@ def _ask() -> State:
         client: Any = getattr(connection.default_channel, "client", None)
         if client is None or not hasattr(client, "info"):
             return State("ok", connection.transport.driver_type, 0, 0)
+        begin = time.monotonic()
         found = Redis.of(client)
-        return State("ok", found.name, found.used, found.limit, found.evicted)
+        took = time.monotonic() - begin
+        return State("ok", found.name, found.used, found.limit, found.evicted, found.since, took)

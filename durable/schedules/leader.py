@@ -18,12 +18,14 @@ from django.db import OperationalError, router
 from django_celery_beat.models import PeriodicTask
 
 from durable.database import locks
-from durable.database.session import connect
+from durable.database.session import connect, labelled
 
 from . import conf
 
 logger = get_logger(__name__)
 
+#: Of the session; each beat has one, those that stand by too.
+NAME = "proj-beat-leader"
 #: Seconds until it is known that no server answers: of the time that a leader has for its sign.
 CONNECT_TIMEOUT = 3
 
@@ -79,7 +81,7 @@ class Leader:
 
     def _connect(self) -> psycopg.Connection[Any]:
         alias = router.db_for_write(PeriodicTask)
-        session = connect("proj-beat-leader", alias, timeout=CONNECT_TIMEOUT)
+        session = connect(labelled(NAME), alias, timeout=CONNECT_TIMEOUT)
         milliseconds = int(float(conf.get("LEADER_TIMEOUT")) * 1000)
         # Not as an option of the connection, which poolers refuse.
         session.execute(f"SET idle_session_timeout = {milliseconds:d}")

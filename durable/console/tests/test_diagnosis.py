@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from durable.console import diagnosis
 from durable.console.snapshot import Failures, Queue, Snapshot
+from durable.database.locks import Holder
 from durable.database.server import Server
 from durable.queue.overview import Worker
 from durable.schedules import broker_state
@@ -19,8 +20,9 @@ NOW = timezone.now()
 QUIET = Queue("mail", 0, 0, 0, None, 0, 0, 0, [], [], 1, False)
 WORKER = Worker("w", "h", 1, 2, "mail", "1.0", NOW, NOW, True, "", 0, 0, 0)
 SERVER = Server("18", 1, 10, 100, 1.0, 77, "proj-worker", "active", 0.0, "")
+LEADER = Holder(1, "proj-beat-leader", "this machine", False)
 WELL = Snapshot(
-    NOW, [QUIET], [WORKER], [], [], [], [], "proj-beat at this machine", SERVER,
+    NOW, [QUIET], [WORKER], [], [], [], [], LEADER, SERVER,
     broker_state.State("ok", "Redis 8", 10, 100), 3600.0, [], [], 0, [], {},
 )  # fmt: skip
 LONG = timedelta(minutes=12).total_seconds()
@@ -56,10 +58,10 @@ def mail(**changes: Any) -> list[Queue]:
         ({"broker": broker_state.State("away", "no answer for 0.5 s", 0, 0)},
          "The broker does not answer (no answer for 0.5 s): plain calls wait, durable go on."),
         ({"late": [Late("nightly", LONG)]}, "The periodic task “nightly” is 12 min late."),
-        ({"leader": ""}, "No beat leads: no periodic task is called."),
+        ({"leader": None}, "No beat leads: no periodic task is called."),
         ({"workers": [WORKER, WORKER._replace(version="1.1")]},
-         "Web and workers run different versions: 1.0, 1.1."),
-        ({"version": "1.1"}, "Web and workers run different versions: 1.0, 1.1."),
+         "The roles run different versions: 1.0, 1.1."),
+        ({"version": "1.1"}, "The roles run different versions: 1.0, 1.1."),
         ({"grown": [("shop.charge", 300_000, 900_000)]},
          "Processes that ran shop.charge have grown from 307 MB to 922 MB."),
         ({"postgres": SERVER._replace(oldest=LONG)},
@@ -81,5 +83,5 @@ def test_an_incident_is_named_with_what_helps(changes: dict[str, Any], says: str
 def test_nothing_is_named_where_nothing_is_wrong_and_the_worst_comes_first() -> None:
     assert diagnosis.findings(WELL) == []
     assert diagnosis.calm(WELL).startswith("All is well: 1 worker, 0 tasks running")
-    both = WELL._replace(backup=float("inf"), leader="")
+    both = WELL._replace(backup=float("inf"), leader=None)
     assert [one.level for one in diagnosis.findings(both)] == ["bad", "warn"]

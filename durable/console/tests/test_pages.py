@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from durable.queue.caller.calls import durable
 from durable.queue.endings import quarantine
 from durable.queue.models import Pause, Task
 from durable.queue.tests.delivery import begin, deliver, hold
+from durable.schedules.models import DeclaredSchedule
 from tests.durable_tasks import add, effect, fails
 
 pytestmark = pytest.mark.usefixtures("effect_table", "fresh")
@@ -343,6 +345,11 @@ class TestDeeds:
         model = PeriodicTask.objects.create(
             name="hourly", task=add.name, args="[1, 2]", interval=every
         )
+        page = read(admin_client, "schedules")
+        assert "from the admin" in page
+        assert re.search(r">in \d+ ", page), "its next run"
+        DeclaredSchedule.objects.create(name="hourly", declared={})
+        assert "from code" in read(admin_client, "schedules")
         for what in ("run", "disable"):
             admin_client.post(reverse("console:do", args=[what]), {"schedule": "hourly"})
         row = Task.objects.get()

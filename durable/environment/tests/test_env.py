@@ -156,6 +156,14 @@ def test_a_url_that_libpq_reads_has_one_at_sign() -> None:
         Reader({"URL": url}).database_url("URL")
 
 
+def test_each_of_several_urls_by_http_is_one() -> None:
+    urls = "http://proxy:8000/livez,https://proxy/livez"
+    assert Reader({"URLS": urls}).web_urls("URLS") == urls.split(",")
+    assert Reader({}).web_urls("URLS") == []
+    with pytest.raises(ConfigurationError, match=r"expected https://HOST/PATH or .*with commas"):
+        Reader({"URLS": "http://proxy:8000/livez,proxy:80"}).web_urls("URLS")
+
+
 def test_several_hosts_of_a_database_are_kept() -> None:
     config = Reader({"URL": "postgresql://u:p@a:5432,b:5433/name"}).database("URL", "")
     assert (config["HOST"], config["PORT"]) == ("a,b", "5432,5433")

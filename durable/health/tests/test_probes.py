@@ -197,7 +197,7 @@ def test_readyz_comes_back_by_itself_after_its_connection_was_cut() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'proj-readyz' AND datname = current_database()"
+            "WHERE application_name LIKE 'proj-readyz%' AND datname = current_database()"
         )
     assert readiness.check(PATIENCE) == READY
 

@@ -23,6 +23,7 @@ class Migration(migrations.Migration):
                 ('slots', models.IntegerField(help_text='tasks that it runs at the same time')),
                 ('queues', models.TextField(db_default='', help_text='that it takes from, with commas')),
                 ('version', models.TextField(db_default='', help_text='of the project that it runs')),
+                ('memory', models.IntegerField(db_default=0, help_text='KiB, of all its processes now')),
                 ('tasks', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, help_text='that it knows', size=None)),
                 ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

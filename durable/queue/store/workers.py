@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from durable.journal import entry
 
-from .. import conf
+from .. import conf, memory
 from .parts import run
 
 
@@ -34,13 +34,15 @@ def beat(
     :param tasks: those that it knows, as long as it lives.
     """
     [row] = run(
-        """INSERT INTO durable_worker (id, hostname, pid, slots, queues, version, tasks, cancelled)
-           VALUES (%s, %s, %s, %s, %s, %s, %s::text[], '{}')
+        """INSERT INTO durable_worker (id, hostname, pid, slots, queues, memory, version, tasks,
+               cancelled)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s::text[], '{}')
            ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), slots = excluded.slots,
-               queues = excluded.queues
+               queues = excluded.queues, memory = excluded.memory
            RETURNING stop_by, cancelled""",
-        [worker, hostname, pid, slots, ",".join(sorted(queues)), entry.version(), list(tasks)],
-    )
+        [worker, hostname, pid, slots, ",".join(sorted(queues)), memory.resident(),
+         entry.version(), list(tasks)],
+    )  # fmt: skip
     return Orders(*row)
 
 
