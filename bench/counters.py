@@ -8,12 +8,13 @@ from typing import Any
 import psutil
 from django.db import connection
 
-#: Since the server's start. Statements include BEGIN and COMMIT; each is a round trip.
+#: Since the server's start. Statements include BEGIN and COMMIT; each is a round trip. Bytes of the
+#: log by its end: what a session counts is seen a second later.
 SQL = """
     SELECT (SELECT sum(calls) FROM pg_stat_statements WHERE query NOT LIKE '%%pg_stat_%%'),
            (SELECT sessions FROM pg_stat_database WHERE datname = current_database()),
            (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()),
-           (SELECT wal_bytes FROM pg_stat_wal),
+           pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0'),
            (SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal'),
            (SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'durable_task'),
            (SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'durable_task')"""
