@@ -23,10 +23,11 @@ DO_WITHOUT = {"health", "stopping"}
 def releases_are_tested() -> Iterator[Finding]:
     """Find a release that may have changed a private name."""
     for name, found in upstream.untested().items():
+        tested = upstream.TESTED[name]
         yield (
-            f"{name} {found} is installed, and durable was tested with {upstream.TESTED[name]}: a "
+            f"{name} {found} is installed, and durable was tested with {' and '.join(tested)}: a "
             "private name may mean something else there.",
-            f"Install {name} {upstream.TESTED[name]}, as requirements/runtime.txt has it.",
+            f"Install {name} {tested[0]}, as requirements/runtime.txt has it.",
         )
 
 
