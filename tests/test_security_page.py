@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
 from .pages import named_tests, rows, section
-from .tree import ROOT
+from .tree import ROOT, files
 
 PAGE = ROOT / "docs/security.md"
 SECTIONS = [
@@ -57,3 +58,19 @@ def test_each_action_of_a_workflow_is_named_by_its_commit() -> None:
     for file in (ROOT / ".github/workflows").glob("*.yml"):
         for name in re.findall(r"uses: *(\S+)", file.read_text("utf-8")):
             assert name.startswith("./") or re.search(r"@[0-9a-f]{40}$", name), (file, name)
+
+
+def test_what_linters_find_and_is_explained_is_counted() -> None:
+    marks = {
+        "zizmor": (r"zizmor: ignore", ".github/*"),
+        "actionlint": (r"-ignore|actionlint: ", ".github/*"),
+        "hadolint": (r"hadolint .*ignore=", "docker/Dockerfile*"),
+    }
+    found = {
+        tool: str(sum(len(re.findall(mark, (ROOT / name).read_text())) for name in files(pattern)))
+        for tool, (mark, pattern) in marks.items()
+    }
+    accepted = yaml.safe_load((ROOT / "k8s/accepted-findings.yaml").read_text())
+    found |= {tool: f"{len(kinds)} kinds" for tool, kinds in accepted.items()}
+    page = (ROOT / "SECURITY.md").read_text()
+    assert dict(re.findall(r"^\| ([\w-]+) \| [^|]* \| (\d.*?) \|$", page, re.MULTILINE)) == found
