@@ -238,6 +238,32 @@ def test_a_url_that_only_the_shell_holds_is_refused_with_what_to_type(
     assert script.only_in_the_shell({seen: ""}) == ""
 
 
+def test_a_server_beside_the_data_of_another_version_is_refused_with_what_to_do(
+    script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (secrets := folder / "secrets").mkdir()
+
+    def said(version: str, **env: str) -> str:
+        monkeypatch.setenv("POSTGRES_IMAGE", f"postgres:{version}")
+        monkeypatch.setenv("POSTGRES_ELSEWHERE", env.get("elsewhere", ""))
+        return str(script.main([str(secrets)])).partition(":")[0]
+
+    nothing = said("19")  # no volume yet, and no folders for secrets
+    assert nothing == "generate-secrets"
+    (data := folder / "postgres-data" / "18").mkdir(parents=True)
+    assert said("19") == nothing, "an empty folder is no data"
+    (data / "docker").mkdir()
+    (folder / "postgres-data" / "17" / "kept").mkdir(parents=True)  # what an upgrade left
+    refused = "POSTGRES_VERSION is {}, and the volume postgres-data holds the data of PostgreSQL 18"
+    assert said("19.1") == refused.format("19.1")
+    assert said("17") == refused.format("17")
+    assert said("18.6") == said("18-trixie") == said("19", elsewhere="true") == nothing
+    assert contents(secrets) == {}
+    complaint = script.other_version({"POSTGRES_IMAGE": "postgres:19"}, data.parent)
+    assert "write POSTGRES_VERSION=18 into .env" in complaint
+    assert "`make upgrade-postgres TO=19`" in complaint
+
+
 def test_a_stack_that_is_durable_in_the_shell_alone_is_refused(script: ModuleType) -> None:
     seen = {"COMPOSE_DURABLE_DELAY": "true"}
     assert "DURABLE_DELAY=true is set in your shell" in script.only_in_the_shell(seen)

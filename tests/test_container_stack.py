@@ -125,6 +125,13 @@ def test_a_migration_that_fails_leaves_the_running_version_alone(stack: Stack) -
     assert stack.ids("web", "worker", "beat") == before
 
 
+def test_valkey_is_refused_beside_the_data_of_redis(stack: Stack) -> None:
+    before = stack.ids()
+    done = stack.run("deploy/compose/up", check=False, env={"REDIS_IMAGE": "valkey/valkey:9"})
+    assert (done.returncode, stack.ids()) == (1, before)
+    assert "REDIS_IMAGE is valkey/valkey:9, and the broker's data are of redis:8" in done.stderr
+
+
 def test_down_and_up_again_keeps_everything(stack: Stack) -> None:
     kept = (
         "from django.conf import settings; from django.contrib.auth.models import User;"

@@ -58,6 +58,18 @@ def test_postgres_moves_to_another_version_and_back_and_no_task_is_lost(
     assert "no data of 17 are kept here" in refused(stack, "TO=17")
     assert "there is no image postgres:98" in refused(stack, "TO=98")
     try:
+        # By hand, a server without data would take the place of the one that has them.
+        running = stack.ids()
+        settings.write_text(f"{before}POSTGRES_VERSION={newer}\n")
+        done = stack.run("deploy/compose/up", check=False)
+        assert (done.returncode, stack.ids()) == (1, running)
+        refusal = (
+            "POSTGRES_VERSION is 99, and the volume postgres-data holds the data of PostgreSQL 18"
+        )
+        assert refusal in done.stdout + done.stderr
+        assert "write POSTGRES_VERSION=18 there" in refused(stack, f"TO={newer}")
+        settings.write_text(before)
+
         with load(stack, "upgrade"):
             said = upgrade(stack, f"TO={newer}")
         assert ": proven" in said

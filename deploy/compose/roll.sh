@@ -38,11 +38,16 @@ outdated() {
     while read -r name; do state "$name" '{{index .Config.Labels "com.docker.compose.service"}}'; done | sort -u
 }
 
-# How many containers of the service $1 run; how many compose.yaml and .env ask for.
+# What compose.yaml and .env say of the service $1, in its line $2.
+said_of() { docker compose config "$1" | awk -v service="  $1:" -v line="$2:" '
+  $0 == service { here = 1; next } /^  [^ ]/ { here = 0 } here && $1 == line { print $2 }'; }
+
+# How many containers of the service $1 run; how many are asked for.
 of_now() { running "$1" | grep -c .; }
-configured() { docker compose config "$1" | awk -v service="  $1:" '
-  $0 == service { here = 1; next } /^  [^ ]/ { here = 0 } here && $1 == "scale:" { print $2; found = 1 }
-  END { if (!found) print 1 }'; }
+configured() {
+  scale=$(said_of "$1" scale)
+  echo "${scale:-1}"
+}
 
 # Lets the proxy send everything to the container $1; without one, to any of web.
 send_to() {
