@@ -10,7 +10,7 @@ import pytest
 
 from deploy.k8s.cluster import generator
 
-from .containers import Stack, inspect, run
+from .containers import ROOT, Stack, inspect, run
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
@@ -196,6 +196,21 @@ def test_postgresql_wants_the_password_from_its_own_container_too(stack: Stack) 
         check=False,
     )
     assert "no password supplied" in done.stderr
+
+
+def test_the_page_shows_what_redis_prints(stack: Stack) -> None:
+    ask = "REDISCLI_AUTH=$(cat /run/secrets/proj/password) redis-cli --user admin acl list"
+    printed = {}
+    for line in stack.compose("exec", "-T", "redis", "sh", "-c", ask).stdout.splitlines():
+        _, user, state, *words = line.split()
+        # Each has the first; the second says that no channel is allowed.
+        plain = ("sanitize-payload", "resetchannels")
+        rights = [word for word in words if word not in plain and word[0] != "#"]
+        printed[user] = "off" if state == "off" else " ".join(rights)
+    page = (ROOT / "docs/security.md").read_text("utf-8")
+    section = page.split("\n## Redis' users\n")[1].split("\n## ")[0]
+    shown = re.findall(r"^\| `(\w+)` \| [^|]+ \| `?([^`|]+?)`? \|$", section, re.MULTILINE)
+    assert dict(shown) == printed
 
 
 def test_redis_is_a_broker_that_writes_to_disk_and_forgets_nothing(stack: Stack) -> None:

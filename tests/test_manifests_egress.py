@@ -1,4 +1,4 @@
-"""Who may send out of the cluster: workers, backups, and whom the README's patch adds."""
+"""Who may send out of the cluster, and where: the component, and its README's patches."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 import yaml
 
 from .containers import ROOT, run
-from .manifests import Combination, need, objects, one, write
+from .manifests import Combination, Object, need, objects, one, write
+from .test_manifests_network import PRIVATE, lets_out
 
 README = ROOT / "k8s/components/network-egress/README.md"
 
 
-def sends_out(tmp_path: Path, more: str = "") -> set[str]:
-    """Return the roles whose errors reach Sentry in production, with *more* in its overlay."""
+def egress(tmp_path: Path, more: str = "") -> Object:
+    """Return the policy of production, with *more* in its overlay."""
     need("kubectl")
     for part in ("k8s", "deploy"):
         ignored = shutil.ignore_patterns(".test-*", "__pycache__")
@@ -25,18 +26,37 @@ def sends_out(tmp_path: Path, more: str = "") -> set[str]:
         file.write(more)
     rendered = tmp_path / "rendered.yaml"
     rendered.write_text(run("kubectl", "kustomize", overlay).stdout, "utf-8")
-    policy = one(objects(rendered), "NetworkPolicy", "egress")["spec"]
-    (selected,) = policy["podSelector"]["matchExpressions"]
+    return one(objects(rendered), "NetworkPolicy", "egress")
+
+
+def sends_out(policy: Object) -> set[str]:
+    """Return the roles whose errors reach Sentry."""
+    (selected,) = policy["spec"]["podSelector"]["matchExpressions"]
     assert selected["operator"] == "In"
-    assert {"port": 443} in policy["egress"][0]["ports"]
+    assert lets_out(policy, 443, address="192.0.2.1")
     return set(selected["values"])
 
 
+def patches() -> tuple[str, str]:
+    """Return the README's patches: a private address, and more roles."""
+    (address, roles) = re.findall(
+        r"```yaml\n(patches:.*?)```", README.read_text("utf-8"), re.DOTALL
+    )
+    assert yaml.safe_load(address).keys() == yaml.safe_load(roles).keys() == {"patches"}
+    return address, roles
+
+
 def test_workers_and_backups_alone_unless_told_otherwise(tmp_path: Path) -> None:
-    assert sends_out(tmp_path) == {"worker", "backup", "archive"}
+    assert sends_out(egress(tmp_path)) == {"worker", "backup", "archive"}
 
 
 def test_the_readmes_patch_adds_web_and_beat(tmp_path: Path) -> None:
-    (patch,) = re.findall(r"```yaml\n(patches:.*?)```", README.read_text("utf-8"), re.DOTALL)
-    assert yaml.safe_load(patch).keys() == {"patches"}
-    assert sends_out(tmp_path, patch) == {"worker", "backup", "archive", "web", "beat"}
+    found = sends_out(egress(tmp_path, patches()[1]))
+    assert found == {"worker", "backup", "archive", "web", "beat"}
+
+
+def test_the_readmes_patch_lets_out_to_one_private_address_and_to_no_other(tmp_path: Path) -> None:
+    policy = egress(tmp_path, patches()[0])
+    assert "10.1.2.3" in PRIVATE
+    assert [a for a in PRIVATE if lets_out(policy, 587, address=a)] == ["10.1.2.3"]
+    assert sends_out(policy) == {"worker", "backup", "archive"}

@@ -98,11 +98,15 @@ def test_web_is_asked_from_where_proxies_are_and_from_nowhere_else(policy: Any) 
     assert "default" not in spaces
 
 
-def test_mail_goes_out_by_both_families_and_nothing_to_the_clouds_credentials(policy: Any) -> None:
+def test_mail_goes_out_by_both_families_and_nothing_to_private_addresses_or_credentials(
+    policy: Any,
+) -> None:
     for public in ("192.0.2.1", "2001:db8::1"):
         assert lets_out(policy("egress"), 587, address=public)
     for credentials in ("169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fe80::1"):
         assert not lets_out(policy("egress"), 443, address=credentials)
+    for private in PRIVATE:
+        assert not lets_out(policy("egress"), 443, address=private)
 
 
 @pytest.mark.parametrize("port", [443, 6443, 8443, 16443])

@@ -108,12 +108,15 @@ def create(kubectl: Kubectl, *objects: Object) -> None:
     kubectl("apply", "--filename=-", input=json.dumps(listed))
 
 
-def apply_components(kubectl: Kubectl, *names: str) -> None:
-    """Apply components of the product and nothing else, in the namespace of *kubectl*."""
+def apply_components(kubectl: Kubectl, *names: str, patch: str = "") -> None:
+    """Apply components of the product and nothing else, in the namespace of *kubectl*.
+
+    :param patch: more of the kustomization.
+    """
     # Below the tree: kustomize takes no absolute paths.
     with tempfile.TemporaryDirectory(dir=ROOT / "deploy" / "overlays", prefix=".test-") as folder:
         listed = ", ".join(f"../../../k8s/components/{name}" for name in names)
-        text = KUSTOMIZATION.format(namespace=kubectl.namespace, components=listed)
+        text = KUSTOMIZATION.format(namespace=kubectl.namespace, components=listed) + patch
         (Path(folder) / "kustomization.yaml").write_text(text, "utf-8")
         kubectl("apply", f"--kustomize={folder}")
 
