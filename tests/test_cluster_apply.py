@@ -12,6 +12,18 @@ from .cluster.table import APPLIED
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
+#: Two lines, each True where a store refuses what web sends it without TLS.
+PLAIN = """
+import os, psycopg, redis
+from pathlib import Path
+url = Path(os.environ["DATABASE_URL_FILE"]).read_text()
+try: psycopg.connect(url.partition("?")[0] + "?sslmode=disable")
+except psycopg.OperationalError as error: print("no encryption" in str(error))
+broker = Path(os.environ["CELERY_BROKER_URL_FILE"]).read_text()
+try: redis.from_url(broker.replace("rediss://", "redis://").partition("?")[0]).ping()
+except redis.ConnectionError: print(True)
+"""
+
 
 def test_one_apply_takes_a_cluster_from_nothing_to_ready(
     cluster_stack: Stack, measured: Measured
@@ -32,3 +44,9 @@ def test_nothing_fails_on_the_way_to_ready(cluster_stack: Stack) -> None:
 def test_the_namespace_enforces_restricted(cluster_stack: Stack) -> None:
     space = cluster_stack.kubectl.one("namespace", cluster_stack.kubectl.namespace)
     assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_with_tls_no_store_takes_a_connection_without_it(cluster_stack: Stack) -> None:
+    kinds = cluster_stack.sql("SELECT DISTINCT type FROM pg_hba_file_rules ORDER BY 1")
+    assert kinds == [["hostssl"], ["local"]]
+    assert cluster_stack.manage(PLAIN).split() == ["True"] * 2
