@@ -6,6 +6,7 @@ import inspect
 import os
 from typing import Any
 
+import celery.contrib.testing.worker  # noqa: F401 - it reads WORKER_LOGLEVEL, which conftest drops
 import pytest
 from django.conf import settings
 from django.core.management import call_command
