@@ -119,6 +119,17 @@ class TestNow:
         connections["default"].close()
 
 
+def test_a_backlog_is_told_by_its_ages(admin_client: Client) -> None:
+    for seconds in (0, 30, 300, 1800, 1800, 20_000, 200_000, -600):
+        add.delay_on_commit(1)
+        newest = Task.objects.order_by("-id")[:1].values("pk")
+        Task.objects.filter(pk__in=newest).update(due_at=Now() - timedelta(seconds=seconds))
+    page = admin_client.get(reverse("console:queues"))
+    [ages] = [one[3] for one in page.context["lines"] if one[0].name == "default"]
+    assert ages[2:] == [1, 2, 1, 1], "the newest may have come of age meanwhile"
+    assert sum(ages) == 7
+
+
 class TestTasks:
     def test_finds_by_every_word(self, admin_client: Client) -> None:
         add.apply_async_on_commit((1, 2), headers={"request_id": "r-9", "user": "7"})
