@@ -63,7 +63,14 @@ def among_others(task: Any, *args: Any, **options: Any) -> Any:
 
 @pytest.mark.parametrize("how", ["python", "query"])
 def test_a_soft_limit_ends_one_task_of_a_batch(serve: Serve, how: str) -> None:
-    result = among_others(more.naps, "a", how, soft_time_limit=0.2, time_limit=60)
+    result = among_others(more.naps, "a", how, soft_time_limit=1, time_limit=60)
+    serve()
+    assert type(result.result).__name__ == "SoftTimeLimitExceeded"
+    assert tasks.effects() == {"before": 1, "after": 1, "a: SoftTimeLimitExceeded": 1}
+
+
+def test_a_soft_limit_that_comes_before_the_body_ends_it_all_the_same(serve: Serve) -> None:
+    result = among_others(more.naps, "a", "python", soft_time_limit=1e-6, time_limit=60)
     serve()
     assert type(result.result).__name__ == "SoftTimeLimitExceeded"
     assert tasks.effects() == {"before": 1, "after": 1, "a: SoftTimeLimitExceeded": 1}

@@ -56,7 +56,7 @@ class Process:
         self._app, self._worker, self._hostname, self._slot = app, worker, hostname, slot
         self._lanes = Lanes(lambda: queues, app.tasks)
         self._parent = os.getppid()
-        self._stopping = self._in_body = False
+        self._stopping = self._in_body = self._is_late = False
         self._limit, self._most = 1, batch  # the first is as many as a batch has time for
         self._each = BUDGET  # seconds that the code of a task takes, whichever it is
         self._left = app.conf.worker_max_tasks_per_child or float("inf")
@@ -245,6 +245,7 @@ class Process:
             },
         }  # fmt: skip
         self._slot.runs(row.id, row.attempt, hard or 0.0)
+        self._is_late = False
         if soft:
             signal.setitimer(signal.ITIMER_REAL, soft)
         try:
@@ -257,6 +258,7 @@ class Process:
             results.store_failure(task, row, info.retval)
 
     def _soft_limit(self, *args: Any) -> None:
+        self._is_late = True
         if self._in_body:
             raise SoftTimeLimitExceeded
 
@@ -265,6 +267,8 @@ class Process:
         start = time.monotonic()
         self._in_body = True
         try:
+            if self._is_late:  # before its own code had begun
+                raise SoftTimeLimitExceeded
             return body()
         finally:
             self._in_body = False
