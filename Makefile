@@ -20,7 +20,7 @@ run: ## start PostgreSQL, Valkey, web, worker and beat; PORT=8001 for another po
 .PHONY: test
 test: ## run every test that this machine can run; ARGS="-k name" for some
 	$(call venv,dev)
-	@exec $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@exec $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 .PHONY: mail
 mail: ## show the newest mail that the stack sent: compose's if it runs, else that of `make run`

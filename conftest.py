@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from functools import cache
+from typing import Any
 
 import django
 import pytest
@@ -70,16 +72,27 @@ emptying.install()
 PBKDF2PasswordHasher.iterations = 1_000  # a password of a test needs no million of them
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep together, in one of the processes that run side by side, what shares a stack.
 
-    And not beside a browser: it loads a page anew when the engine makes a network.
+    And not beside a browser: it loads a page anew when the engine makes a network. By the text of
+    a test's file: pytest-xdist's own groups do nothing with pytest 9.2.
     """
-    groups = {"cluster": "cluster", "container": "engine", "browser": "engine"}
-    for item in items:
-        shares = (group for mark, group in groups.items() if item.get_closest_marker(mark))
-        item.add_marker(pytest.mark.xdist_group(next(shares, item.path.name)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    groups = {"mark.cluster": "cluster", "mark.container": "engine", "mark.browser": "engine"}
+
+    @cache
+    def group_of(path: str) -> str:
+        text = (config.rootpath / path).read_text("utf-8")
+        return next((group for mark, group in groups.items() if mark in text), path)
+
+    class ByStack(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.split("::")[0])
+
+    return ByStack(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
