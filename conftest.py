@@ -79,7 +79,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     And not beside a browser: it loads a page anew when the engine makes a network. By the text of
     a test's file: pytest-xdist's own groups do nothing with pytest 9.2.
     """
-    from xdist.scheduler import LoadScopeScheduling
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
     groups = {"mark.cluster": "cluster", "mark.container": "engine", "mark.browser": "engine"}
 
@@ -88,7 +88,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         text = (config.rootpath / path).read_text("utf-8")
         return next((group for mark, group in groups.items() if mark in text), path)
 
-    class ByStack(LoadScopeScheduling):
+    class ByStack(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid.split("::")[0])
 
