@@ -79,5 +79,12 @@ def is_ready(pod: Object) -> bool:
 
 
 def restarts(pod: Object) -> int:
-    """Return how often containers of a pod were started again."""
-    return sum(c["restartCount"] for c in pod["status"].get("containerStatuses", ()))
+    """Return how often containers of a pod were started again.
+
+    Not of one that its node could not start: nothing of it ran (runc: "unable to freeze").
+    """
+    return sum(
+        c["restartCount"]
+        for c in pod["status"].get("containerStatuses", ())
+        if c.get("lastState", {}).get("terminated", {}).get("reason") != "StartError"
+    )
