@@ -11,7 +11,7 @@ from .probe.mode import AT_ONCE
 from .target import Target
 
 #: Kinds that must not have an effect, and must be seen by a person instead.
-HOPELESS = ("poison", "glutton", "endless")
+HOPELESS = ("poison", "glutton", "endless", "cancelled")
 _HOPELESS = ", ".join(f"'{kind}'" for kind in HOPELESS)
 
 
@@ -23,7 +23,7 @@ class Count:
     executed: int = 0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
-    #: Failed or in quarantine, and seen as that.
+    #: Failed, cancelled or in quarantine, and seen as that.
     ended: int = 0
 
     @property
@@ -111,8 +111,8 @@ def is_seen(stack: Target, operation: str) -> bool:
     """Return whether a person sees what became of an operation that can't succeed."""
     pattern = _quote(f"%{operation}%")
     ((failed,),) = stack.sql(
-        "SELECT count(*) FROM django_celery_results_taskresult WHERE status = 'FAILURE'"
-        f" AND task_args LIKE {pattern}"
+        "SELECT count(*) FROM django_celery_results_taskresult"
+        f" WHERE status IN ('FAILURE', 'REVOKED') AND task_args LIKE {pattern}"
     )
     if int(failed):
         return True

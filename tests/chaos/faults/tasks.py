@@ -1,7 +1,8 @@
-"""Tasks that can't succeed; the others must not suffer."""
+"""Tasks that can't succeed, or may not any more; the others must not suffer."""
 
 from __future__ import annotations
 
+from ..engine import wait_until
 from ..fault import Fault, Scene
 
 
@@ -39,4 +40,34 @@ class TimeLimit(Hopeless):
     kind = "endless"
 
 
-FAULTS = (Poison, OutOfMemory, TimeLimit)
+class Cancelled(Hopeless):
+    """A person cancels tasks that have written their rows, and a worker dies before it hears."""
+
+    name = "tasks-cancelled"
+    what = "three tasks are cancelled once they have written their rows, and a worker gets SIGKILL"
+    kind = "cancelled"
+    soak = False  # it waits until its tasks run
+    verb = True
+    noticed = False
+
+    def inject(self, scene: Scene) -> None:
+        super().inject(scene)
+        wait_until(lambda: scene.stack.sql(WRITTEN) == [["3"]], "all three have written", 240)
+        assert scene.stack.manage(CANCEL) == "3", "each is cancelled while it runs"
+        scene.stack.kill_container(scene.random.choice(scene.stack.ids("worker")))
+
+
+#: Those that have told so; what they have written is in a transaction that is open.
+WRITTEN = (
+    "SELECT count(*) FROM durable_task JOIN durable_progress USING (task_id)"
+    " WHERE message = 'written' AND started_at IS NOT NULL"
+)
+#: As the console does it.
+CANCEL = """
+from durable.queue.endings.cancel import cancel
+from durable.queue.models import Task
+rows = Task.objects.filter(task__endswith="writes_and_hangs").values_list("pk", flat=True)
+print(sum(cancel(pk, "a fault") for pk in rows))
+"""
+
+FAULTS = (Poison, OutOfMemory, TimeLimit, Cancelled)

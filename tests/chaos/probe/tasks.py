@@ -104,6 +104,14 @@ def endless(operation: str) -> None:
 
 
 @shared_task(bind=True)
+def writes_and_hangs(self: Any, operation: str) -> None:
+    """Have its effect, say so, and not come to its end."""
+    record.executed(operation)
+    self.progress(1, 2, "written")
+    time.sleep(3600)
+
+
+@shared_task(bind=True)
 def tick(self: Any, every: int) -> None:
     """Append a row that says when beat sent this."""
     record.ticked(every, _sent_at(self.request))

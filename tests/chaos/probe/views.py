@@ -116,4 +116,5 @@ CALLS: dict[str, Callable[[dict[str, Any]], None]] = {
     "poison": lambda each: _call(tasks.poison, each["id"]),
     "glutton": lambda each: _call(tasks.glutton, each["id"]),
     "endless": lambda each: _call(tasks.endless, each["id"]),
+    "cancelled": lambda each: _call(tasks.writes_and_hangs, each["id"]),
 }
