@@ -177,10 +177,12 @@ def test_a_task_beyond_its_time_limit_has_failed_is_gone_and_is_told_so(
     start_role: StartRole,
 ) -> None:
     start_role("worker", **TASKS)
-    result = tasks.stubborn.apply_async_on_commit(["a"], time_limit=2, soft_time_limit=1)
+    result = tasks.stubborn.apply_async_on_commit(
+        ["a"], time_limit=2, soft_time_limit=1, link_error=tasks.effect.si("told")
+    )
     wait_for(lambda: result.state == states.FAILURE, "it has failed")
-    wait_for(lambda: tasks.effects() and all_done(), "its on_failure() was called")
-    assert tasks.effects() == {"a: TimeLimitExceeded": 1}
+    wait_for(lambda: "told" in tasks.effects() and all_done(), "its error callback was called")
+    assert tasks.effects() == {"a: TimeLimitExceeded": 1, "told": 1}
 
 
 def test_a_task_that_the_workers_do_not_know_yet_waits_for_those_that_do(

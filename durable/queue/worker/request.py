@@ -96,7 +96,6 @@ class Request(CelerysRequest):  # type: ignore[misc]
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(message, *args, **kwargs)
-        self._ended: bool | None = None  # see _has_ended()
         if isinstance(message, RowMessage):
             message.request = self
             # On the object: Celery derives a class for each task, with an on_success() of its own.
@@ -125,16 +124,15 @@ class Request(CelerysRequest):  # type: ignore[misc]
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; the death of a row's process is none, and the row is let go."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if self.is_row and isinstance(error, TimeLimitExceeded) and not kwargs.get("return_ok"):
+            return None  # the pool calls on_timeout() next, which ends it whole: once
         try:
-            error = getattr(exc_info.exception, "exc", exc_info.exception)
             died = self._has_died(error)
             if self.is_row and died:
                 task_ready(self)
                 self.message.died = True
                 self.message.requeue()
-                return None
-            if isinstance(error, TimeLimitExceeded) and self._has_ended():
-                task_ready(self)
                 return None
             if isinstance(error, MemoryError):
                 # Celery raises it again here, and the worker ends with it. Its process lives, and
@@ -188,20 +186,17 @@ class Request(CelerysRequest):  # type: ignore[misc]
         return bool(self.task.acks_late or not self.app.conf.task_acks_late)
 
     def _has_ended(self) -> bool:
-        """Return whether the row of a task was gone, or a later attempt's, when its end began here.
+        """Return whether the row of a task that is ended here is gone, or a later attempt's.
 
         Celery stores the end of a process that it kills whatever became of the task. But it may
-        have committed just before; or this worker stood still, and another one has run it. Celery
-        ends a task beyond its time limit twice, by on_failure() and by on_timeout(): asked again,
-        the answer is the first one.
+        have committed just before; or this worker stood still, and another one has run it.
         """
-        ticket = Ticket.of(self.request_dict)
-        if self._ended is None and ticket is not None:
-            found = beside_the_loop(lambda: [store.state(ticket.row_id)])
-            numbers = (ticket.attempt, ticket.attempt + 1)
-            # It is None while the database is away.
-            self._ended = found is not None and (found[0] is None or found[0][1] not in numbers)
-        return bool(self._ended)
+        if (ticket := Ticket.of(self.request_dict)) is None:
+            return False
+        found = beside_the_loop(lambda: [store.state(ticket.row_id)])
+        if found is None:  # the database is away
+            return False
+        return found[0] is None or found[0][1] not in (ticket.attempt, ticket.attempt + 1)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Handle a time limit."""
