@@ -82,6 +82,11 @@ def _versions(versions: Iterable[str]) -> str:
     return ", ".join(found[:MOST]) + (", …" if len(found) > MOST else "")
 
 
+def _speed(took: float) -> tuple[str, str]:
+    """Return the level of a part that answers, and what that says."""
+    return ("warn", f"slow: {duration(took)}") if took > SLOW else ("ok", "ok")
+
+
 def _web(now: Snapshot) -> Iterator[Part]:
     if not (found := web(now.web)):
         yield Part("Web", "", "not known", f"no health check asks /readyz; {now.version} is here")
@@ -124,10 +129,9 @@ def _beat(now: Snapshot) -> Iterator[Part]:
 
 
 def _postgresql(now: Snapshot) -> Iterator[Part]:
-    server, slow = now.postgres, now.took > SLOW
+    server = now.postgres
     yield Part(
-        "PostgreSQL", "warn" if slow else "ok",
-        f"slow: {duration(now.took)}" if slow else "ok",
+        "PostgreSQL", *_speed(now.took),
         _joined(server.version, _since(now, server.since),
                 f"{server.connections} of {server.most} connections", size(server.bytes)),
     )  # fmt: skip
@@ -140,10 +144,9 @@ def _broker(now: Snapshot) -> Iterator[Part]:
     elif broker.state == "none":
         yield Part("Broker", "", "none", "all tasks are rows")
     else:
-        slow = broker.took > SLOW
         limit = f" of {size(broker.limit)}" if broker.limit else ""
         yield Part(
-            "Broker", "warn" if slow else "ok", f"slow: {duration(broker.took)}" if slow else "ok",
+            "Broker", *_speed(broker.took),
             _joined(broker.says, since, f"{size(broker.memory)}{limit}" if broker.memory else ""),
         )  # fmt: skip
 
@@ -156,9 +159,7 @@ def _proxy(now: Snapshot) -> Iterator[Part]:
         says = "away" if found.state == "away" else "does not reach web"
         yield Part("Proxy", "bad", says, _joined(since, found.says))
     else:
-        slow = found.took > SLOW
-        says = f"slow: {duration(found.took)}" if slow else "ok"
-        yield Part("Proxy", "warn" if slow else "ok", says, since)
+        yield Part("Proxy", *_speed(found.took), since)
 
 
 def _backup(now: Snapshot) -> Iterator[Part]:
