@@ -37,10 +37,10 @@ class Own(Backups):
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Own]:
     own = Own(tmp_path / "backups", str(connection.settings_dict["NAME"]))
-    # Other tests asked this process whether it is ready, and that keeps a connection.
+    # The probes that other tests asked keep a connection, and so may a thread that ended.
+    connections.close_all()
     own.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name LIKE 'proj-readyz%%' AND datname = %s",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
         own.database,
         database="postgres",
     )

@@ -16,6 +16,9 @@ from pytest_django import Settings
 
 from durable.wsgi import Handler
 
+# Django looks at the connection that another test left when a request begins.
+pytestmark = pytest.mark.django_db
+
 FORM = b"--b\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\nabc\r\n--b--\r\n"
 
 
