@@ -331,13 +331,14 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
 
         A task has nothing else to do, and waits long. Others have, and wait ``SHORT`` seconds: a
         request, a worker's main process, where a *call* that writes goes on aside (see
-        background.py).
+        background.py). What is written inside of a transaction is a part of that.
 
         :param failed: makes the error that is raised in the end, in place of Django's.
         """
         aliases = {router.db_for_write(self.TaskModel), router.db_for_read(self.TaskModel)}
         task = self._task_that_runs_here()
-        on_the_loop = not task and background.is_event_loop()
+        in_transaction = any(connections[alias].in_atomic_block for alias in aliases)
+        on_the_loop = not task and not in_transaction and background.is_event_loop()
         patience = conf.get("PATIENCE") if task or (on_the_loop and writes) else conf.SHORT
         persistent = partial(persist, call, patience, aliases)
         try:
@@ -348,7 +349,7 @@ class DatabaseBackend(UpstreamBackend):  # type: ignore[misc]
             if not is_away(error) and not isinstance(error, TimeoutError):
                 raise
             # The owner of a transaction must see what broke it.
-            if not failed or any(connections[alias].in_atomic_block for alias in aliases):
+            if not failed or in_transaction:
                 raise
             raise failed() from error
 

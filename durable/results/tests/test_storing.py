@@ -13,7 +13,7 @@ from celery.exceptions import BackendStoreError
 from django.db import OperationalError, connection, transaction
 from django_celery_results.models import TaskResult
 
-from durable.database import retry
+from durable.database import background, retry
 from durable.results import conf, statement
 from durable.results.backend import DatabaseBackend
 from durable.results.models import ChordPart
@@ -68,7 +68,11 @@ def test_what_is_stored_is_committed(backend: DatabaseBackend, other: Any) -> No
     assert backend.get_result(task) == 42
 
 
-def test_inside_a_transaction_it_is_part_of_that(backend: DatabaseBackend, other: Any) -> None:
+@pytest.mark.parametrize("on_the_loop", [False, True])  # of a batch worker's supervisor
+def test_inside_a_transaction_it_is_part_of_that(
+    backend: DatabaseBackend, other: Any, monkeypatch: pytest.MonkeyPatch, on_the_loop: bool
+) -> None:
+    monkeypatch.setattr(background, "is_event_loop", lambda: on_the_loop)
     with transaction.atomic():
         backend.mark_as_done(task := uuid(), 42)
         assert status(other, task) is None
