@@ -102,10 +102,10 @@ def postpone_or_quarantine(
 def postpone_after_outage(row_id: int, number: int, worker: str, error: BaseException) -> None:
     """Let a row be ready again later; wait for the database that is away.
 
-    A server that crashed may have lost that the attempt began and that the row was held. The row
-    waits all the same: its task may be what ends the server. That doesn't count towards the
-    quarantine of what kills its process. If the database doesn't come back in time, the worker
-    finds a row that none of its processes runs (rows.py).
+    A server that crashed may have lost that the attempt began, that the row was held, and that it
+    had a place. The row waits all the same: its task may be what ends the server. That doesn't
+    count towards the quarantine of what kills its process. If the database doesn't come back in
+    time, the worker finds a row that none of its processes runs (rows.py).
     """
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -113,7 +113,7 @@ def postpone_after_outage(row_id: int, number: int, worker: str, error: BaseExce
         try:
             for state, attempt, of in (
                 ("running", number, worker), ("held", number - 1, worker),
-                ("ready", number - 1, None),
+                ("ready", number - 1, None), ("limited", number - 1, None),
             ):  # fmt: skip
                 cause = OUTAGE._replace(state=state)
                 if postpone_or_quarantine(row_id, attempt, cause, text_of(error), of):
