@@ -78,6 +78,19 @@ def test_a_task_that_kills_its_process_its_connection_or_its_time_leaves_its_bat
     assert role.output().count("Hard time limit") == 1
 
 
+def test_a_time_limit_that_cannot_be_recorded_counts_as_a_crash(start_role: StartRole) -> None:
+    role = start(start_role)
+    unsendable = tasks.effect.si("told").set(serializer="of another planet")
+    result = batch("over", "stubborn", soft_time_limit=1, time_limit=2, link_error=unsendable)
+    wait_for(result.ready, "it has ended")
+    assert type(result.result).__name__ == "Quarantined", role.output()
+    [row] = quarantined()
+    assert row.attempt - row.clean_attempt == 2
+    assert "of another planet" in row.error
+    expected = {"over before": 1, "over after": 1, "over: Quarantined": 1}
+    wait_for(partial(happened, expected), f"{expected}")
+
+
 def test_the_tasks_of_a_killed_supervisor_run_elsewhere_and_its_processes_end(
     start_role: StartRole, tmp_path: Path
 ) -> None:

@@ -169,13 +169,21 @@ class Supervisor:
         """End a task that has exceeded its hard time limit, as Celery does."""
         running = child.slot.running
         self._kill(child)
-        try:
-            if running and child.slot.running == running:
+        if running and child.slot.running == running:
+            try:
                 self._fail(*running, limit)
-        except Exception:
-            logger.exception("couldn't store that a task exceeded its time limit")
-            connections[conf.alias()].close()
+            except Exception as error:
+                logger.exception("couldn't store that a task exceeded its time limit")
+                connections[conf.alias()].close()
+                self._count_unrecorded(*running, error)
         self._release()
+
+    def _count_unrecorded(self, row_id: int, attempt: int, error: Exception) -> None:
+        try:
+            quarantine.count_unrecorded(row_id, attempt, error)
+        except Exception as away:
+            logger.warning("couldn't count that, its attempt goes back: %r", away)
+            connections[conf.alias()].close()
 
     def _fail(self, row_id: int, attempt: int, limit: float) -> None:
         error = TimeLimitExceeded(limit)

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
+from kombu.exceptions import OperationalError
 
+from durable.database.outage import lost_database
 from durable.database.retry import is_away
-from durable.database.text import text_of
+from durable.database.text import repr_of, text_of
 
 from .. import conf, results, store
 from . import on_failure
@@ -128,6 +130,24 @@ def postpone_after_outage(row_id: int, number: int, worker: str, error: BaseExce
             time.sleep(0.5)
         except SoftTimeLimitExceeded:
             return
+
+
+def count_unrecorded(row_id: int, attempt: int, error: Exception) -> None:
+    """Count an attempt whose end could not be recorded as a crash, with *error* as its cause.
+
+    What keeps a failure from being stored (an error callback that can't be sent, a result that the
+    backend refuses) does so each time: past ``DURABLE_MAX_ATTEMPTS`` the row is quarantined. A
+    database that is away is the worker's matter. A broker that is away comes back: the row waits
+    for it, longer each time.
+    """
+    if isinstance(error, OperationalError):
+        postpone_or_quarantine(row_id, attempt, BROKER_AWAY, repr_of(error))
+    elif not lost_database(error, conf.alias()):
+        release(
+            "id = %(row)s AND attempt = %(attempt)s AND started_at IS NOT NULL",
+            {"row": row_id, "attempt": attempt},
+            f"its end could not be recorded: {repr_of(error)}"[:500],
+        )
 
 
 def count(history: Iterable[dict[str, Any]], cause: Cause) -> int:

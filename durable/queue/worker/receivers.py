@@ -12,12 +12,9 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals, states
 from celery.exceptions import Reject
 from django.db import transaction
-from kombu.exceptions import OperationalError
 
 from durable.database import background
-from durable.database.outage import lost_database
 from durable.database.retry import persist
-from durable.database.text import repr_of
 from durable.journal import entry
 from durable.results import conf as results_conf
 
@@ -56,13 +53,7 @@ def after_failure(sender: Any, state: str | None = None, retval: Any = None, **k
 
 
 def _count_unrecorded(task: Any, error: BaseException | None) -> None:
-    """Count an attempt whose end could not be recorded as a crash, with *error* as its cause.
-
-    What keeps a failure from being stored (an error callback that can't be sent, a result that the
-    backend refuses) does so each time: past ``DURABLE_MAX_ATTEMPTS`` the row is quarantined. A
-    process that ends, or a database that is away, is the worker's matter. A broker that is away
-    comes back: the row waits for it, longer each time.
-    """
+    """Count an attempt whose end could not be recorded; not one whose process ends with it."""
     attempt = current(task.request)
     if attempt is None or not attempt.runs_a_row or attempt.request.is_eager:
         return
@@ -73,16 +64,7 @@ def _count_unrecorded(task: Any, error: BaseException | None) -> None:
     attempt.unrecorded = True
     request = attempt.request
     request.ignore_result, request.errbacks, request.chord, request.chain = True, None, None, None
-    if isinstance(error, OperationalError):
-        quarantine.postpone_or_quarantine(
-            attempt.row_id, attempt.number, quarantine.BROKER_AWAY, repr_of(error)
-        )
-    elif not lost_database(error, conf.alias()):
-        quarantine.release(
-            "id = %(row)s AND attempt = %(attempt)s AND started_at IS NOT NULL",
-            {"row": attempt.row_id, "attempt": attempt.number},
-            f"its end could not be recorded: {repr_of(error)}"[:500],
-        )
+    quarantine.count_unrecorded(attempt.row_id, attempt.number, error)
 
 
 @signals.task_failure.connect
