@@ -54,6 +54,12 @@ class Viewer(NamedTuple):
         words = {"retry": "Start again", "discard": "Discard", "cancel": "Cancel"}
         return [(what, word) for what, word in words.items() if what in self.deeds]
 
+    @property
+    def group(self) -> list[tuple[str, str]]:
+        """The deeds that the person may do to a group of failures."""
+        words = {"retry": "Start all again", "discard": "Discard all"}
+        return [(what, word) for what, word in words.items() if what in self.deeds]
+
     def may(self, what: str) -> bool:
         """Return whether the person may do that."""
         return what in self.deeds

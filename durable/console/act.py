@@ -20,15 +20,17 @@ from durable.queue import store
 from durable.queue.caller.calls import durable
 from durable.queue.endings import pause
 
-from . import deeds, filters, listing
+from . import conf, deeds, filters, listing
 from .access import PERMISSIONS, Viewer, page
 
-#: How a deed on many is announced.
+#: How a deed on many is announced: to rows, and to those that have ended.
 SENTENCES = {
-    "retry": "will be started again, each exactly once",
-    "discard": "will end for good, without running",
-    "cancel": "will be ended while they run, and can't commit any more",
-}
+    "retry": ("will go on from the quarantine, with all their attempts before them",
+              "will be started again, each exactly once"),
+    "discard": ("will end for good, without running",
+                "will leave the list of failures; they stay in the journal until they are old"),
+    "cancel": ("will be ended while they run, and can't commit any more", ""),
+}  # fmt: skip
 
 
 @page
@@ -41,12 +43,13 @@ def confirm(request: HttpRequest, viewer: Viewer, what: str) -> HttpResponse:
     context: dict[str, Any] = {"viewer": viewer, "what": what, "word": deeds.WORDS[what], "q": text}
     try:
         asked = filters.parse(text)
-        found, more = deeds.count(what, asked)
+        *found, more = deeds.count(what, asked)
     except filters.FilterError as error:
         return render(request, "console/confirm.html", {**context, "wrong": str(error)})
-    context |= {"found": found, "more": more, "sentence": SENTENCES[what]}
-    context["may"] = viewer.may(what)
-    context["lines"] = listing.page(asked, size=5).lines
+    context |= {"found": sum(found), "more": more, "may": viewer.may(what)}
+    context["scan"] = f"{conf.SCAN:,}"
+    context["counts"] = [one for one in zip(found, SENTENCES[what], strict=True) if one[0]]
+    context["lines"] = listing.page(deeds.concerned(what, asked), size=5).lines
     return render(request, "console/confirm.html", context)
 
 
@@ -84,10 +87,12 @@ def _do(what: str, who: str, given: Any) -> str:
     if "q" in given:
         deeds.of_many(what, who, given["q"], int(given.get("found") or 0))
         return f"{deeds.WORDS[what]}: a task works it off; its progress is below."
-    deed = deeds.of_one(what, who, given.get("task", "")[:300], int(given["id"]))
+    ended = "ended" in given
+    deed = deeds.of_one(what, who, given.get("task", "")[:300], int(given["id"]), ended)
     if deed.done:
         return {
-            "retry": "The task is started again.", "discard": "The task is discarded.",
+            "retry": "The task is started again.",
+            "discard": "The failure is discarded." if ended else "The task is discarded.",
             "cancel": "The task is cancelled: it can't commit any more.",
         }[what]  # fmt: skip
     return deed.note or "Nothing was changed: the task is further by now."

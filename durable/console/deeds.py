@@ -16,7 +16,7 @@ from durable.queue.caller.replay import replay
 from durable.queue.endings import cancel as cancelling
 from durable.queue.endings import pause as pausing
 from durable.queue.endings import quarantine
-from durable.queue.endings.discard import discard
+from durable.queue.endings.discard import discard, discard_failures
 
 from . import conf, filters, listing
 from .models import Deed
@@ -24,17 +24,21 @@ from .models import Deed
 #: What can be done to tasks, and the states in which it can.
 STATES = {
     "retry": ("quarantined", "failed", "done", "revoked", "discarded"),
-    "discard": ("scheduled", "limited", "ready", "held", "quarantined"),
+    "discard": ("scheduled", "limited", "ready", "held", "quarantined", "failed"),
     "cancel": ("running",),
 }
 #: What a button says, and what then has happened.
 WORDS = {"retry": "Start again", "discard": "Discard", "cancel": "Cancel"}
 
 
-def of_one(what: str, who: str, task: str, row_id: int) -> Deed:
-    """Do *what* to the task with this row's id."""
+def of_one(what: str, who: str, task: str, row_id: int, ended: bool = True) -> Deed:
+    """Do *what* to the task with this row's id.
+
+    :param ended: the person knows that it may have ended: a failure that came meanwhile is not
+        discarded with the task that waited.
+    """
     with transaction.atomic(using=queue.alias()):
-        done, notes = _do(what, who, [row_id], [row_id])
+        done, notes = _do(what, who, [row_id], [row_id] if ended or what == "retry" else [])
         return Deed.objects.using(queue.alias()).create(
             who=who, what=what, target=task, found=1, done=done, skipped=1 - min(done, 1),
             finished_at=timezone.now(), note="\n".join(notes),
@@ -93,12 +97,9 @@ def of_many(what: str, who: str, text: str, found: int) -> Deed:
     return deed
 
 
-def count(what: str, asked: filters.Filter) -> tuple[int, bool]:
-    """Return to how many *what* would be done, and whether there may be more."""
-    rows = asked.rows & able(what) if asked.rows is not None else None
-    ended = asked.entries & Q(replayed_at=None) if asked.entries is not None else None
-    asked = asked._replace(rows=rows, entries=ended if what == "retry" else None)
-    return listing.count(asked, overview.CAP)
+def count(what: str, asked: filters.Filter) -> tuple[int, int, bool]:
+    """Return to how many rows and entries *what* would be done, and whether there may be more."""
+    return listing.count(concerned(what, asked), overview.CAP)
 
 
 def step(deed_id: int) -> bool:
@@ -111,20 +112,21 @@ def step(deed_id: int) -> bool:
         if deed.finished_at or deed.cancelled_at:
             return False
         # What was called or has ended after it was confirmed is not meant.
-        asked = filters.parse(deed.target, deed.at)
-        rows = asked.rows & Q(created_at__lte=deed.at) if asked.rows is not None else None
-        ended = asked.entries & Q(ended_at__lte=deed.at) if asked.entries is not None else None
-        waiting = rows is not None and _ids(listing.rows(rows & able(deed.what)), deed.cursor)
-        past = (
-            ended is not None and deed.what == "retry"
-            and _ids(listing.entries(ended & Q(replayed_at=None)), deed.cursor)
-        )  # fmt: skip
-        chosen = sorted({*(waiting or ()), *(past or ())})[: conf.CHUNK]
+        found = concerned(deed.what, filters.parse(deed.target, deed.at))
+        waiting: list[int] = []
+        past: list[int] = []
+        if found.rows is not None:
+            rows = listing.rows(found.rows & Q(created_at__lte=deed.at))
+            waiting = listing.ids_after(deed.cursor, rows, conf.CHUNK)
+        if found.entries is not None:
+            ended = listing.entries(found.entries & Q(ended_at__lte=deed.at))
+            past = listing.ids_after(deed.cursor, ended, conf.CHUNK)
+        chosen = sorted({*waiting, *past})[: conf.CHUNK]
         if not chosen:
             deed.finished_at = timezone.now()
             deed.save()
             return False
-        done, notes = _do(deed.what, deed.who, waiting or [], past or [], set(chosen))
+        done, notes = _do(deed.what, deed.who, waiting, past, set(chosen))
         deed.cursor, deed.done = chosen[-1], deed.done + done
         deed.skipped += len(chosen) - done
         deed.note = "\n".join([*filter(None, deed.note.split("\n")), *notes][:20])
@@ -138,15 +140,25 @@ def cancel(deed_id: int) -> bool:
     return bool(deeds.filter(cancelled_at=None).update(cancelled_at=timezone.now()))
 
 
-def _ids(every: object, cursor: int) -> list[int]:
-    return listing.ids_after(cursor, every, conf.CHUNK)  # type: ignore[arg-type]
-
-
-def able(what: str) -> Q:
-    """Return which rows a deed on many is about; the others have another answer."""
-    if what == "retry":
-        return Q(quarantined_at__isnull=False)
-    return Q(started_at__isnull=what == "discard")
+def concerned(what: str, asked: filters.Filter) -> filters.Filter:
+    """Return what *asked* finds of the rows and entries that a deed on many is about."""
+    rows = (
+        Q(quarantined_at__isnull=False)
+        if what == "retry"
+        else Q(started_at__isnull=what == "discard")
+    )
+    ended: Q | None = None
+    if what != "cancel" and asked.entries is not None:
+        ended = asked.entries & Q(replayed_at=None)
+        if what == "discard":
+            ended &= filters.FAILED
+    return asked._replace(
+        rows=asked.rows & rows if asked.rows is not None else None,
+        entries=ended,
+        # Those in quarantine and those that run are few, and an index holds them.
+        few_rows=asked.few_rows or what != "discard",
+        among=filters.FAILED if what == "discard" else asked.among,
+    )
 
 
 def _do(
@@ -157,11 +169,13 @@ def _do(
     only: set[int] | None = None,
 ) -> tuple[int, list[str]]:
     rows = [one for one in row_ids if only is None or one in only]
+    ended = [one for one in entry_ids if only is None or one in only]
     if what == "discard":
+        seen_to = discard_failures(ended)
         done = discard(rows, who)
-        return done.ended, done.troubles[:5]
+        return done.ended + seen_to, done.troubles[:5]
     if what == "cancel":
         return sum(cancelling.cancel(one, who) for one in rows), []
     again = quarantine.requeue(rows, who) if rows else 0
-    ended = replay([one for one in entry_ids if only is None or one in only], who)
-    return again + ended.started, ended.troubles[:5]
+    started = replay(ended, who)
+    return again + started.started, started.troubles[:5]

@@ -20,10 +20,12 @@ from durable.queue.states import STATES
 #: States of ended tasks, as a person writes them.
 ENDED = {
     "done": ("SUCCESS", "IGNORED"),
-    "failed": ("FAILURE", "REJECTED"),
+    "failed": entry.FAILED,
     "revoked": ("REVOKED",),
     "discarded": (entry.DISCARDED,),
 }
+#: Failures that no person has discarded: an index holds them alone.
+FAILED = Q(state__in=ENDED["failed"], discarded_at=None)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -41,6 +43,8 @@ class Filter(NamedTuple):
     few_rows: bool
     few_entries: bool
     sees_arguments: bool
+    #: What an index holds alone, and has all entries that it asks for.
+    among: Q = Q()
 
 
 def parse(text: str, now: datetime | None = None) -> Filter:
@@ -81,20 +85,23 @@ def _with_states(
     text: str, rows: Q, entries: Q, states: list[str], by_id: bool, arguments: bool
 ) -> Filter:
     waiting = [name for name in states if name in STATES]
-    ended = [state for name in states for state in ENDED.get(name, ())]
+    ended = [name for name in states if name in ENDED]
     few = bool(waiting) and not {"ready", "scheduled", "limited"} & set(waiting)
     if not states:
         return Filter(text, rows, entries, few, by_id, arguments)
-    some = Q()
+    some, past = Q(), Q()
     for name in waiting:
         some |= _state(name)
+    for name in ended:
+        past |= _ended(name)
     return Filter(
         text,
         rows & some if waiting else None,
-        entries & Q(state__in=ended) if ended else None,
+        entries & past if ended else None,
         few,
         by_id,
         arguments,
+        FAILED if {*ended} == {"failed"} else Q(),
     )
 
 
@@ -103,6 +110,13 @@ def _state(name: str) -> Q:
     if name == "scheduled":
         return STATES[name].columns & Q(due_at__gt=now)
     return STATES[name].columns & Q(due_at__lte=now) if name == "ready" else STATES[name].columns
+
+
+def _ended(name: str) -> Q:
+    if name == "failed":
+        return FAILED
+    found = Q(state__in=ENDED[name])
+    return found | Q(discarded_at__isnull=False) if name == "discarded" else found
 
 
 def _named(column: str) -> Callable[[str, datetime], tuple[Q, Q]]:
@@ -157,6 +171,8 @@ def _newer(value: str, now: datetime) -> tuple[Q, Q]:
 
 
 def _error(value: str, now: datetime) -> tuple[Q, Q]:
+    if value.startswith("="):  # the exception's class, or none
+        return Q(pk__in=[]), Q(error=value[1:] or None)
     return Q(error__contains=value), Q(error__contains=value) | Q(result__contains=value)
 
 
@@ -165,7 +181,7 @@ def _worker(value: str, now: datetime) -> tuple[Q, Q]:
 
 
 def _place(value: str, now: datetime) -> tuple[Q, Q]:
-    return Q(pk__in=[]), Q(place=value)
+    return Q(pk__in=[]), Q(place=value.removeprefix("=") or None)
 
 
 _WORDS: dict[str, Callable[[str, datetime], tuple[Q, Q]]] = {

@@ -9,7 +9,7 @@ from django.db import connections
 
 from durable.queue import conf as queue
 
-#: The newest failures that are grouped; those that were started again are no longer any.
+#: The newest failures that are grouped; not those that were started again or discarded.
 MOST = 10_000
 
 
@@ -29,18 +29,14 @@ class Group(NamedTuple):
     @property
     def q(self) -> str:
         """The filter that finds them."""
-        words = [f"task:={self.task}", "state:failed"]
-        if self.place:
-            words.append(f'place:"{self.place}"')
-        if self.error:
-            words.append(f"error:{self.error}")
-        return " ".join(words)
+        return f'task:={self.task} state:failed error:={self.error} place:="{self.place}"'
 
 
 _NEWEST = """SELECT task, error, place, count(*), min(ended_at), max(ended_at) AS last,
-        min(version), max(id), max(result)
+        (array_agg(version ORDER BY ended_at))[1], max(id), max(result)
     FROM (SELECT task, error, place, ended_at, version, id, result FROM durable_journal
         WHERE state IN ('FAILURE', 'REJECTED') AND replayed_at IS NULL
+            AND discarded_at IS NULL
         ORDER BY ended_at DESC LIMIT %s) AS newest
     GROUP BY 1, 2, 3 ORDER BY last DESC LIMIT 200"""
 

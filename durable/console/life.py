@@ -39,10 +39,7 @@ class Life:
         self.row = row
         self.ended = isinstance(row, Entry)
         self.now = timezone.now()
-        self.state = (
-            listing.STATE_OF.get(row.state, "done") if self.ended
-            else listing.state_of(row, self.now)
-        )  # fmt: skip
+        self.state = listing.ended_state(row) if self.ended else listing.state_of(row, self.now)
         self.called_at = row.called_at if self.ended else row.created_at
         self.due_at = row.due_at if self.ended else row.wanted_at
         self.headers = loaded(row.headers, {})
@@ -54,8 +51,9 @@ class Life:
     def can(self, what: str) -> bool:
         """Return whether that can be done to it, as it is now."""
         row = self.row
-        again = not (self.ended and (row.replayed_at or row.redacted or not row.body))
-        return self.state in deeds.STATES[what] and (what != "retry" or again)
+        over = self.ended and row.replayed_at is not None
+        unkept = self.ended and (row.redacted or not row.body)
+        return self.state in deeds.STATES[what] and not over and (what != "retry" or not unkept)
 
     @property
     def track(self) -> str:
@@ -166,11 +164,12 @@ class Life:
             where = row.host if self.ended else row.worker
             yield row.started_at, f"attempt {row.attempt} began · {where}", "begin"
         if self.ended:
-            done = self.state == "done"
-            says = "committed, with its effects and its result" if done else self.state
-            yield row.ended_at, says, "good" if done else "bad"
-            if row.replayed_at:
-                yield row.replayed_at, "started again", "again"
+            state = listing.STATE_OF.get(row.state, "done")
+            says = "committed, with its effects and its result" if state == "done" else state
+            yield row.ended_at, says, "good" if state == "done" else "bad"
+            later = (row.discarded_at, "discarded"), (row.replayed_at, "started again")
+            for at, says in sorted((at, says) for at, says in later if at):
+                yield at, says, "again"
         elif self.state == "quarantined":
             yield row.quarantined_at, f"in quarantine: {row.error}", "bad"
 

@@ -23,7 +23,7 @@ from .filters import ENDED, Filter
 ROW = ("id", "task_id", "task", "queue", "created_at", "due_at", "worker", "started_at",
        "attempt", "quarantined_at", "error", "eligible_at")  # fmt: skip
 ENTRY = ("id", "task_id", "task", "queue", "called_at", "due_at", "started_at", "ended_at",
-         "attempt", "state", "result", "error", "replayed_at")  # fmt: skip
+         "attempt", "state", "result", "error", "replayed_at", "discarded_at")  # fmt: skip
 STATE_OF = {state: name for name, states in ENDED.items() for state in states}
 
 
@@ -64,6 +64,11 @@ def state_of(row: Any, now: datetime) -> str:
     return "scheduled" if row.due_at > now else "ready"
 
 
+def ended_state(entry: Entry) -> str:
+    """Return the state of an entry: of a failure that was discarded, that."""
+    return "discarded" if entry.discarded_at else STATE_OF.get(entry.state, "done")
+
+
 def rows(condition: Q) -> QuerySet[Task]:
     """Return the unfinished tasks for which *condition* holds."""
     return Task.objects.using(queue.alias()).filter(condition)
@@ -77,17 +82,9 @@ def entries(condition: Q) -> QuerySet[Entry]:
 def page(asked: Filter, before: int | None = None, size: int = conf.PAGE) -> Page:
     """Return the tasks that *asked* finds, called before the one with the id *before*."""
     now, found, bound = timezone.now(), [], 0
-    sources: Any = ((rows, asked.rows, _of_row), (entries, asked.entries, _of_entry))
-    for every, condition, line in sources:
-        if condition is None:
-            continue
-        base = every(Q(pk__lt=before) if before else Q())
-        few = asked.few_rows if every is rows else asked.few_entries
-        floor = None if few else _floor(base)
-        wanted = base.filter(condition)
-        if floor is not None:
-            wanted = wanted.filter(pk__gte=floor)
-        names = ROW if every is rows else ENTRY
+    newest = Q(pk__lt=before) if before else Q()
+    for every, wanted, floor in _sources(asked, newest):
+        names, line = (ROW, _of_row) if every is rows else (ENTRY, _of_entry)
         some = [line(one, now) for one in wanted.order_by("-pk").only(*names)[: size + 1]]
         found += some
         if len(some) > size:
@@ -103,21 +100,36 @@ def page(asked: Filter, before: int | None = None, size: int = conf.PAGE) -> Pag
     return Page(shown, shown[-1].id if full else bound, not full)
 
 
+def _sources(asked: Filter, newest: Q) -> Iterator[tuple[Any, QuerySet[Any], int | None]]:
+    """Yield rows and entries, what *asked* finds of them, and from which id on it looks."""
+    for every, condition, few, among in (
+        (rows, asked.rows, asked.few_rows, Q()),
+        (entries, asked.entries, asked.few_entries, asked.among),
+    ):
+        if condition is None:
+            continue
+        floor = None if few else _floor(every(newest & among))
+        wanted = every(newest & condition)
+        yield every, wanted if floor is None else wanted.filter(pk__gte=floor), floor
+
+
 def _floor(base: QuerySet[Any]) -> int | None:
     """Return the id at which a search ends; ``None``: there is nothing beyond."""
     last = base.order_by("-pk").values_list("pk", flat=True)[conf.SCAN : conf.SCAN + 1]
     return next(iter(last), None)
 
 
-def count(asked: Filter, most: int) -> tuple[int, bool]:
-    """Return how many *asked* finds, and whether there may be more: a count is bounded too."""
-    total, more = 0, False
-    for every, condition in ((rows, asked.rows), (entries, asked.entries)):
-        if condition is None:
-            continue
-        number = every(condition).values("pk")[: most + 1].count()
-        total, more = total + min(number, most), more or number > most
-    return total, more
+def count(asked: Filter, most: int) -> tuple[int, int, bool]:
+    """Return how many rows and entries *asked* finds, and whether there may be more.
+
+    A count is bounded too, by *most* and by how many are looked at.
+    """
+    found, more = {rows: 0, entries: 0}, False
+    for every, wanted, floor in _sources(asked, Q()):
+        number = wanted.values("pk")[: most + 1].count()
+        found[every] = min(number, most)
+        more = more or number > most or floor is not None
+    return found[rows], found[entries], more
 
 
 def ids_after(cursor: int, every: QuerySet[Any], size: int) -> list[int]:
@@ -141,7 +153,7 @@ def _of_entry(entry: Entry, now: datetime) -> Line:
     ran = (entry.ended_at - begun).total_seconds() if begun else None
     says = (entry.result or "") if entry.state != "SUCCESS" else ""
     return Line(
-        entry.pk, entry.task_id, entry.task, entry.queue, STATE_OF.get(entry.state, "done"),
+        entry.pk, entry.task_id, entry.task, entry.queue, ended_state(entry),
         entry.called_at, waited, ran, entry.attempt, says, entry.replayed_at is not None,
     )  # fmt: skip
 

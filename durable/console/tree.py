@@ -53,9 +53,7 @@ class _Found:
     def add(self, row: Any) -> None:
         """Take in a row or an entry, and what its message says of those that follow it."""
         ended = isinstance(row, Entry)
-        state = (
-            listing.STATE_OF.get(row.state, "done") if ended else listing.state_of(row, self.now)
-        )
+        state = listing.ended_state(row) if ended else listing.state_of(row, self.now)
         headers = loaded(row.headers, {})
         if (node := self.nodes.get(row.task_id)) and node.id and node.id > row.pk:
             return  # of a task that was started again, the newest life

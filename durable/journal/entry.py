@@ -28,6 +28,8 @@ from .redaction import Redacted, redact
 
 #: The state of a task that a person has ended. The others are Celery's.
 DISCARDED = "DISCARDED"
+#: The states of those that have failed.
+FAILED = (states.FAILURE, states.REJECTED)
 
 
 class End(NamedTuple):

@@ -37,6 +37,7 @@ class Entry(models.Model):
     version = models.TextField()
     memory = models.IntegerField(null=True, help_text="KiB, the most of its process so far")
     replayed_at = models.DateTimeField(null=True)
+    discarded_at = models.DateTimeField(null=True, help_text="a failure that a person has seen to")
 
     class Meta:
         managed = False

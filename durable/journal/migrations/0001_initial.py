@@ -14,6 +14,7 @@ CREATE TABLE durable_journal (
     slot int2 NOT NULL, priority int2 NOT NULL, attempt int4 NOT NULL, memory int4,
     id int8 NOT NULL, ended_at timestamptz NOT NULL, called_at timestamptz NOT NULL,
     due_at timestamptz NOT NULL, started_at timestamptz, replayed_at timestamptz,
+    discarded_at timestamptz,
     redacted bool NOT NULL, task_id text NOT NULL, task text NOT NULL, queue text NOT NULL,
     state text NOT NULL, host text NOT NULL, version text NOT NULL, headers text NOT NULL,
     body text, result text, error text, place text, traceback text, history jsonb
@@ -23,9 +24,9 @@ CREATE INDEX durable_journal_ended ON durable_journal
     USING brin (ended_at) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX durable_journal_task ON durable_journal USING hash (task_id);
 CREATE INDEX durable_journal_failed ON durable_journal (ended_at)
-    WHERE state IN ('FAILURE', 'REJECTED');
+    WHERE state IN ('FAILURE', 'REJECTED') AND replayed_at IS NULL AND discarded_at IS NULL;
 CREATE INDEX durable_journal_failed_id ON durable_journal (id)
-    WHERE state IN ('FAILURE', 'REJECTED');
+    WHERE state IN ('FAILURE', 'REJECTED') AND discarded_at IS NULL;
 CREATE INDEX durable_journal_periodic ON durable_journal
     ((substring(headers from '"periodic_task_name": "((?:[^"\\\\]|\\\\.)*)"')), id)
     WHERE headers LIKE '%"periodic_task_name": "%';
@@ -77,6 +78,7 @@ class Migration(migrations.Migration):
                 ('version', models.TextField()),
                 ('memory', models.IntegerField(help_text='KiB, the most of its process so far', null=True)),
                 ('replayed_at', models.DateTimeField(null=True)),
+                ('discarded_at', models.DateTimeField(help_text='a failure that a person has seen to', null=True)),
             ],
             options={
                 'verbose_name_plural': 'entries',

@@ -1,4 +1,7 @@
-"""Ending tasks that no worker runs, because a person says so: a backlog, or the quarantine."""
+"""Ending tasks that no worker runs, because a person says so: a backlog, or the quarantine.
+
+And taking failures that have ended off the list of those that a person has to look at.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ from celery import current_app, states
 from celery.app.control import Control as CelerysControl
 from celery.utils.functional import maybe_list
 from django.db import transaction
+from django.db.models.functions import Now
 
 from durable.database import locks
 from durable.database.retry import is_away
 from durable.database.text import repr_of
 from durable.journal import entry
+from durable.journal.models import Entry
 
 from .. import conf, results, store
 from ..models import Task
@@ -57,6 +62,17 @@ def discard(ids: list[int], who: str) -> Discarded:
             store.delete(over)
             ended += len(over)
     return Discarded(ended, running, troubles)
+
+
+def discard_failures(ids: Sequence[int]) -> int:
+    """Mark entries of failed tasks as seen to; return of how many that was not so before.
+
+    They have ended: nothing but the list of failures changes, and they can be started again.
+    """
+    failed = Entry.objects.using(conf.alias()).filter(
+        pk__in=ids, state__in=entry.FAILED, replayed_at=None, discarded_at=None
+    )
+    return failed.update(discarded_at=Now())
 
 
 def _end(row: Task, why: str) -> tuple[bool, str]:

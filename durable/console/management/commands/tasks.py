@@ -145,8 +145,11 @@ class Command(BaseCommand):
         text = " ".join(words)
         if not text:
             raise CommandError(f"a filter or an id is missing: manage.py tasks {what} state:failed")
-        found, more = deeds.count(what, filters.parse(text))
-        number = f"{found}{' or more' if more else ''} tasks"
+        waiting, ended, more = deeds.count(what, filters.parse(text))
+        found, or_more = waiting + ended, " or more" if more else ""
+        number = f"{found}{or_more} tasks"
+        if what == "discard" and ended:
+            number += f", {ended}{or_more} of them failures that have ended"
         if not options["yes"]:
             self.stdout.write(f"{number}; with --yes: {what}")
             return
