@@ -1,4 +1,4 @@
-"""Who may send out of the cluster, and where: the component, and its README's patches."""
+"""Who may send where, out of the cluster and in it, by the patches of the components' READMEs."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from pathlib import Path
 import yaml
 
 from .containers import ROOT, run
-from .manifests import Combination, Object, need, objects, one, write
+from .manifests import Combination, Object, app_env, need, objects, one, write
 from .test_manifests_network import PRIVATE, lets_out
 
 README = ROOT / "k8s/components/network-egress/README.md"
 
 
-def egress(tmp_path: Path, more: str = "") -> Object:
-    """Return the policy of production, with *more* in its overlay."""
+def production(tmp_path: Path, component: str, more: str = "") -> list[Object]:
+    """Return what production renders with a component, and *more* in its overlay."""
     need("kubectl")
     for part in ("k8s", "deploy"):
         ignored = shutil.ignore_patterns(".test-*", "__pycache__")
         shutil.copytree(ROOT / part, tmp_path / part, ignore=ignored)
-    overlay = write(tmp_path, Combination("egress", ("../prod",), ("network-egress",)))
+    overlay = write(tmp_path, Combination(component, ("../prod",), (component,)))
     with (overlay / "kustomization.yaml").open("a", encoding="utf-8") as file:
         file.write(more)
     rendered = tmp_path / "rendered.yaml"
     rendered.write_text(run("kubectl", "kustomize", overlay).stdout, "utf-8")
-    return one(objects(rendered), "NetworkPolicy", "egress")
+    return objects(rendered)
+
+
+def egress(tmp_path: Path, more: str = "") -> Object:
+    """Return the policy of those who send out of the cluster."""
+    return one(production(tmp_path, "network-egress", more), "NetworkPolicy", "egress")
 
 
 def sends_out(policy: Object) -> set[str]:
@@ -60,3 +65,15 @@ def test_the_readmes_patch_lets_out_to_one_private_address_and_to_no_other(tmp_p
     assert "10.1.2.3" in PRIVATE
     assert [a for a in PRIVATE if lets_out(policy, 587, address=a)] == ["10.1.2.3"]
     assert sends_out(policy) == {"worker", "backup", "archive"}
+
+
+def test_the_proxy_is_asked_only_where_an_overlay_names_it_and_lets_web_ask(tmp_path: Path) -> None:
+    page = (ROOT / "k8s/components/ingress/README.md").read_text("utf-8")
+    [patch] = re.findall(r"```yaml\n(patches:.*?)```", page, re.DOTALL)
+    [named] = re.findall(r"^OPS_PROXY=(.*)$", page, re.MULTILINE)
+    found = production(tmp_path, "ingress", patch)
+    assert "OPS_PROXY" not in app_env(found)
+    *_, rule = one(found, "NetworkPolicy", "roles")["spec"]["egress"]
+    [peer] = rule["to"]
+    namespace = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert f".{namespace}/" in named

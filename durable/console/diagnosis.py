@@ -110,7 +110,7 @@ def _proxy(now: Snapshot) -> Iterator[Finding]:
         what = "does not answer" if found.state == "away" else "does not reach web"
         yield Finding(
             "bad", f"The proxy {what} ({found.says}) for {since}: no visitor gets a page.",
-            "Start the service proxy; see its log. OPS_PROXY says where it is asked.",
+            "See its log; on compose, start the service proxy. OPS_PROXY says where it is asked.",
         )  # fmt: skip
 
 
