@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from celery import shared_task
+from django.db import connection
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,21 @@ def passes_on(word: str) -> None:
 def breaks(word: str) -> None:
     """Fail, with an argument that no log has to know."""
     raise ValueError("broken")
+
+
+@shared_task(sensitive=("word",))
+def tells(word: str) -> None:
+    """Log a secret argument, and fail with it."""
+    logger.warning("I tell %s", word)
+    raise ValueError(f"not {word}")
+
+
+@shared_task
+def asks() -> str:
+    """Return a statement as PostgreSQL has got it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_query()")
+        return str(cursor.fetchone()[0])
 
 
 @shared_task(bind=True, max_retries=1)

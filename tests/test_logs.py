@@ -45,6 +45,35 @@ def test_in_every_pool_a_task_logs_once_and_hands_the_id_to_what_it_calls(
     assert SECRET not in worker.output()
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+@pytest.mark.parametrize("batch", ["0", "10"], ids=["prefork", "batch"])
+def test_no_line_has_a_secret_argument_whatever_the_task_says(
+    start_role: StartRole, form: str, batch: str
+) -> None:
+    env = {**JSON, "LOG_FORMAT": form, "LOG_LEVEL": "DEBUG", "WORKER_BATCH": batch}
+    worker = start_role("worker", **env)
+    tasks.tells.delay_on_commit(SECRET)
+    if batch == "0":
+        tasks.tells.delay(SECRET)
+    times = 1 + (batch == "0")
+    wait_for(lambda: worker.output().count("raised unexpected") == times, "all have failed")
+    assert worker.output().count("I tell [redacted]") == times
+    assert worker.output().count("ValueError: not [redacted]") >= times, "the traceback"
+    assert SECRET not in worker.output()
+
+
+@pytest.mark.parametrize("batch", ["0", "10"], ids=["prefork", "batch"])
+def test_with_the_setting_a_tasks_statements_say_whose_they_are(
+    start_role: StartRole, batch: str
+) -> None:
+    start_role("worker", **JSON, SQL_COMMENTS="true", WORKER_BATCH=batch)
+    before = bind(request_id="asked-for")
+    call = tasks.asks.delay_on_commit()
+    unbind(before)
+    says = f"/* request_id=asked-for task_id={call.id} task={tasks.asks.name} */ "
+    assert call.get(timeout=60) == f"{says}SELECT current_query()"
+
+
 def test_a_retry_and_what_follows_in_a_chain_keep_the_id(start_role: StartRole) -> None:
     worker = start_role("worker", **JSON)
     before = bind(request_id="asked-for")

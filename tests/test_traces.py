@@ -139,6 +139,25 @@ assert not connection.execute_wrappers
 
 
 @pytest.mark.parametrize(
+    ("setting", "value", "missing", "extra"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318", "opentelemetry", "otel"),
+        ("SENTRY_DSN", "https://key@sentry.example.com/1", "sentry_sdk", "sentry"),
+    ],
+)
+def test_a_setting_whose_extra_is_not_installed_says_which(
+    setting: str, value: str, missing: str, extra: str
+) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; import django; django.setup()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, setting: value},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"pip install 'django-celery-durable[{extra}]'" in done.stderr
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),

@@ -81,6 +81,12 @@ class Life:
         return f"{key}: {', '.join(filter(None, words))}"
 
     @property
+    def trace(self) -> str:
+        """The id of its trace (`traceparent`); empty: it has none."""
+        said = str(self.headers.get("traceparent") or "").split("-")
+        return said[1] if len(said) == 4 else ""
+
+    @property
     def unique(self) -> str:
         """The key that no other call may have, and until when."""
         if self.ended or self.row.unique_key is None:

@@ -11,8 +11,12 @@ class LogsConfig(AppConfig):
     label = "durable_logs"
 
     def ready(self) -> None:
-        from . import receivers  # noqa: F401 - they register themselves
+        from . import (
+            receivers,  # noqa: F401 - they register themselves
+            secrets,
+        )
 
+        secrets.install()
         if getattr(settings, "SQL_COMMENTS", False):
             from . import comments
 

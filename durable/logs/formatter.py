@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -11,6 +10,8 @@ import structlog
 from structlog.contextvars import merge_contextvars
 
 from durable.telemetry import carry
+
+from . import secrets
 
 Event = MutableMapping[str, Any]
 
@@ -20,10 +21,6 @@ SHOWN = (
     "request_id", "task_id", "task", "method", "path", "status", "size", "duration", "address",
     "audit", "account", "actor", "about",
 )  # fmt: skip
-
-#: Where it does so: a message that it can't read or whose task it doesn't know, and, at the level
-#: DEBUG, each that it hands to its pool.
-_WRITTEN_OUT = re.compile(r"The full contents of the message| headers:|^body: | \(args:", re.M)
 
 
 def add_role(_: Any, __: str, event: Event) -> Event:
@@ -53,10 +50,10 @@ def add_trace(_: Any, __: str, event: Event) -> Event:
     return event
 
 
-def cut_messages(_: Any, __: str, event: Event) -> Event:
-    """Cut off where Celery would write a message out, which has its task's arguments."""
-    if event["_record"].name.startswith(("celery.worker", "celery.pool")):
-        event["event"] = _WRITTEN_OUT.split(event["event"], maxsplit=1)[0].rstrip()
+def hide_secrets(_: Any, __: str, event: Event) -> Event:
+    """Take the secret arguments of a task out of a traceback; a message has none any more."""
+    if "exception" in event and (found := secrets.of_task()):
+        event["exception"] = found.clean(event["exception"])
     return event
 
 
@@ -79,8 +76,8 @@ class JsonFormatter(structlog.stdlib.ProcessorFormatter):
                 add_role,
                 add_ids,
                 add_trace,
-                cut_messages,
                 structlog.processors.format_exc_info,
+                hide_secrets,
                 structlog.processors.UnicodeDecoder(),
             ],
             processors=[

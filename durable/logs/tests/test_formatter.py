@@ -26,7 +26,8 @@ from durable.logs.install import Lines
 
 def formatted(message: object = "hello", *args: Any, name: str = "apps.x", **more: Any) -> Any:
     """Return the line for a record, read as JSON."""
-    record = logging.LogRecord(name, logging.INFO, "file.py", 1, message, args or None, None)
+    make = logging.getLogRecordFactory()
+    record = make(name, logging.INFO, "file.py", 1, message, args or None, None)
     record.__dict__.update(more)
     line = JsonFormatter().format(record)
     assert "\n" not in line

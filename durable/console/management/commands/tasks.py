@@ -112,7 +112,7 @@ class Command(BaseCommand):
         shown = {
             "id": one.row.pk, "task_id": one.row.task_id, "task": one.row.task,
             "queue": one.row.queue, "state": one.state, "args": one.args, "kwargs": one.kwargs,
-            "limit": one.limit, "unique": one.unique,
+            "limit": one.limit, "unique": one.unique, "trace": one.trace,
             "progress": told and [told.done, told.total, told.message],
             "life": [[event.at, event.says] for event in one.events],
             "result": getattr(one.row, "result", None),
