@@ -1,14 +1,15 @@
 """The price of a row: tasks a second with it, without it, and with the documentation's defaults.
 
-    python -m bench.ledger [TASKS] [ROUNDS] [--statements]
+    python -m bench.ledger [TASKS] [ROUNDS] [--journal] [--statements]
 
 Each task writes one row. All take turns in one run, so that they meet the same machine: two
 processes each, the tasks are enqueued first, then a worker is started; one of durable tasks that
 takes each alone, and those that take batches. PostgreSQL is as it comes, and waits for the disk at
-each commit. Prints the median of the rounds: calls and tasks a second,
-and for each task the statements, commits and bytes of PostgreSQL's log, and the milliseconds of
-processor time of the worker's main process, of its pool and of PostgreSQL (the most reliable
-figures on a machine that has something else to do). ``--statements`` lists what was run.
+each commit. Prints the median of the rounds: calls and tasks a second, and for each task the
+statements, commits and bytes of PostgreSQL's log, and the milliseconds of processor time of the
+worker's main process, of its pool and of PostgreSQL (the most reliable figures on a machine that
+has something else to do); then what the journal costs. ``--journal`` measures what that needs
+alone, ``--statements`` lists what was run.
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ WAYS = {
     **{f"durable, batches of {n}": Way(effect.delay_on_commit, batch=n) for n in (1, 10, 100)},
     "batches of 100, no journal": Way(effect.delay_on_commit, batch=100, history=0),
 }
+#: The ways that differ by the journal alone.
+JOURNAL = {
+    DURABLE: f"{DURABLE}, no journal", "durable, batches of 100": "batches of 100, no journal",
+}  # fmt: skip
 
 
 def enqueue(call: Callable[[int], object], count: int) -> float:
@@ -171,15 +176,27 @@ COLUMNS = {
 }  # fmt: skip
 
 
+def journal(medians: dict[str, Measured]) -> None:
+    """Print what the journal costs a task."""
+    for kept, none in JOURNAL.items():
+        wal, *cpu = (medians[kept][key] - medians[none][key]
+                     for key in ("wal_bytes", "main", "pool", "postgres"))  # fmt: skip
+        whole = sum(medians[kept][key] for key in ("main", "pool", "postgres"))
+        print(f"the journal, {kept}: {wal:+.0f} of {medians[kept]['wal_bytes']:.0f} bytes of WAL, "
+              f"{sum(cpu):+.2f} of {whole:.2f} ms CPU (PostgreSQL {cpu[2]:+.2f})")  # fmt: skip
+
+
 def main() -> None:
     """Measure, and print a table and the ratios."""
+    only = {*JOURNAL, *JOURNAL.values()} if "--journal" in sys.argv else {*WAYS}
+    ways = {name: way for name, way in WAYS.items() if name in only}
     numbers = [int(word) for word in sys.argv[1:] if word.isdecimal()]
     count, rounds = [*numbers, *(1500, 3)[len(numbers) :]]
     prepare()
-    found: dict[str, list[Measured]] = {name: [] for name in WAYS}
+    found: dict[str, list[Measured]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds):
-            for name, way in WAYS.items():
+            for name, way in ways.items():
                 clear()
                 calls = enqueue(way.call, count)
                 measured = work(way, count, Path(folder))
@@ -197,8 +214,9 @@ def main() -> None:
     for name, values in medians.items():
         print(f"{name:30}" + " ".join(form.format(values[k]) for k, form in COLUMNS.items()))
     rate = {name: values["tasks/s"] for name, values in medians.items()}
+    journal(medians)
     for name in rate:
-        if name.startswith("durable"):
+        if name.startswith("durable") and DOCUMENTED in rate:
             print(
                 f"{name}: {rate[name] / rate[DOCUMENTED]:.2f} of the documentation's, "
                 f"{rate[name] / rate[PLAIN]:.2f} of delay(), in tasks/s"
