@@ -65,6 +65,15 @@ def test_every_service_has_limits_and_its_logs_end_somewhere(
         assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
 
 
+def test_postgresql_may_start_a_process_for_each_connection(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    words = (word.partition("=") for word in services["postgres"]["command"])
+    [most] = [int(value) for name, _, value in words if name == "max_connections"]
+    # And its own: writers, autovacuum, senders of WAL, parallel queries.
+    assert services["postgres"]["pids_limit"] >= most + 50
+
+
 def test_what_serves_is_restarted_and_probed_and_what_ends_is_neither(
     services: dict[str, dict[str, Any]],
 ) -> None:
