@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,7 +50,8 @@ def _images(containers: list[dict[str, str]]) -> Line:
     for each in containers:
         base = each["role"].partition("-")[0]
         if base in ROLES and each["state"] == "running":
-            images.setdefault(each["image"], set()).add(each["role"])
+            image = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}$", r"\1", each["image"])
+            images.setdefault(image, set()).add(each["role"])
     if len(images) <= 1:
         return Line("containers", "image", Level.OK, f"{next(iter(images), 'none')} in all roles")
     said = "; ".join(f"{', '.join(sorted(roles))}: {image}" for image, roles in images.items())

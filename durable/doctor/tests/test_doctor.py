@@ -153,7 +153,9 @@ def test_a_migration_that_is_missing_is_named() -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM django_migrations WHERE {row}")  # noqa: S608
     try:
-        assert "migrations, 1 from durable_results.0001_initial" in levels("schema")["schema"].says
+        assert (
+            "1 migration(s), from durable_results.0001_initial" in levels("schema")["schema"].says
+        )
     finally:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -225,6 +227,8 @@ def test_from_outside_a_role_that_is_down_and_two_images_are_named() -> None:
     assert (found["beat"].level, found["beat"].says) == (Level.FAIL, "none runs")
     assert found["worker"].says == "1 of 2 well (running healthy, running unhealthy)"
     assert found["image"].says == "web, worker: 1; worker: 2"
+    [*_, image] = outside.lines({"containers": [container("web", "sha256:" + "f" * 64)]})
+    assert image.says == "sha256:ffffffffffff in all roles"
     asked = {"containers": roles, "wanted": ["web", "prometheus"]}
     found = {line.name: line for line in outside.lines(asked)}
     assert (found["prometheus"].level, found["prometheus"].says) == (Level.FAIL, "none runs")
