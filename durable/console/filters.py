@@ -171,8 +171,8 @@ def _newer(value: str, now: datetime) -> tuple[Q, Q]:
 
 
 def _error(value: str, now: datetime) -> tuple[Q, Q]:
-    if value.startswith("="):  # the exception's class, or none
-        return Q(pk__in=[]), Q(error=value[1:] or None)
+    if value.startswith("="):  # of an entry it is the exception's class, or none
+        return Q(error=value[1:]), Q(error=value[1:] or None)
     return Q(error__contains=value), Q(error__contains=value) | Q(result__contains=value)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from typing import NamedTuple
 
 from django.db import connections
 
 from durable.queue import conf as queue
+from durable.queue import overview
 
 #: The newest failures that are grouped; not those that were started again or discarded.
 MOST = 10_000
@@ -29,7 +31,22 @@ class Group(NamedTuple):
     @property
     def q(self) -> str:
         """The filter that finds them."""
-        return f'task:={self.task} state:failed error:={self.error} place:="{self.place}"'
+        return shlex.join([
+            f"task:={self.task}", "state:failed", f"error:={self.error}", f"place:={self.place}"
+        ])  # fmt: skip
+
+
+class Quarantined(NamedTuple):
+    """Rows in quarantine of one kind: the same task and cause."""
+
+    task: str
+    error: str
+    times: int
+
+    @property
+    def q(self) -> str:
+        """The filter that finds them."""
+        return shlex.join([f"task:={self.task}", "state:quarantined", f"error:={self.error}"])
 
 
 _NEWEST = """SELECT task, error, place, count(*), min(ended_at), max(ended_at) AS last,
@@ -49,3 +66,8 @@ def failures() -> list[Group]:
             Group(task, error or "", place or "", times, first, last, version, pk, says or "")
             for task, error, place, times, first, last, version, pk, says in cursor.fetchall()
         ]
+
+
+def quarantined() -> list[Quarantined]:
+    """Return the groups of the quarantine, the largest first."""
+    return [Quarantined(*one) for one in overview.quarantined()]

@@ -116,7 +116,7 @@ def failures(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     """Show failures by task, exception and place."""
     return _render(
         request, "failures", viewer, groups=groups.failures(), most=groups.MOST,
-        quarantined=overview.quarantined(),
+        quarantined=groups.quarantined(),
     )  # fmt: skip
 
 

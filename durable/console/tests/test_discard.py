@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
@@ -89,6 +91,23 @@ def test_a_group_is_found_by_its_filter_alone(admin_client: Client) -> None:
         assert deeds.count("discard", filters.parse(group.q)) == (0, 1, False), group.q
         page = admin_client.get(reverse("console:tasks"), {"q": group.q})
         assert [one.id for one in page.context["found"].lines] == [group.id]
+
+
+def test_a_group_of_the_quarantine_has_one_task_and_one_cause(admin_client: Client) -> None:
+    for label in "abc":
+        effect.delay_on_commit(label)
+    rows = list(Task.objects.order_by("pk"))
+    causes = ['it can\'t be read: "x"', "the process\nthat ran it died", "the process died"]
+    for row, cause in zip(rows, causes, strict=True):
+        Task.objects.filter(pk=row.pk).update(quarantined_at=Now(), error=cause)
+    page = read(admin_client, "failures")
+    assert page.count("Discard all…") == 3
+    for group in groups.quarantined():
+        assert f"?{urlencode({'q': group.q})}".replace("&", "&amp;") in page
+        assert deeds.count("discard", filters.parse(group.q)) == (1, 0, False), group.q
+    discard(admin_client, q=groups.quarantined()[0].q, found="1")
+    assert work_off().done == 1
+    assert Task.objects.count() == 2
 
 
 def test_one_that_is_discarded_says_so_and_can_be_started_again(admin_client: Client) -> None:
