@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.ports import free_port
 
@@ -35,7 +35,7 @@ class Stack:
         self.image = f"{self.name}:latest"
         self._given = image
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> Self:
         try:
             copy_files(self.folder)
             if self._given:
