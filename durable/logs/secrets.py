@@ -10,6 +10,7 @@ import logging
 import re
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from celery import current_task
 
@@ -18,6 +19,9 @@ from durable.journal.redaction import Redacted, redact
 #: Where Celery writes a message out: one that it can't read or whose task it doesn't know, and, at
 #: the level DEBUG, each that it hands to its pool.
 _WRITTEN_OUT = re.compile(r"The full contents of the message| headers:|^body: | \(args:", re.M)
+
+#: By the request of an attempt. Not an attribute of it: Celery copies those.
+_known: WeakKeyDictionary[Any, Redacted | None] = WeakKeyDictionary()
 
 _traceback = logging.Formatter().formatException
 
@@ -55,7 +59,12 @@ def _clean(record: logging.LogRecord) -> None:
 
 
 def of_task() -> Redacted | None:
-    """Return what is secret of the task that runs here; ``None``: nothing is."""
+    """Return what is secret of the task that runs here; ``None``: nothing is.
+
+    Its arguments are walked once an attempt, and not for each of its lines.
+    """
     if not current_task or not (request := current_task.request).id:
         return None
-    return redact(current_task.name, request.args or (), request.kwargs or {})
+    if request not in _known:
+        _known[request] = redact(current_task.name, request.args or (), request.kwargs or {})
+    return _known[request]
