@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 from celery import group
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
@@ -34,6 +34,8 @@ from tests.browser import DESKTOP, Eyes, eyes
 from tests.cable import Cable, through
 from tests.durable_tasks import add, effect, fails
 from tests.fixtures_worker import database_url
+
+User = get_user_model()
 
 __all__ = ["eyes"]
 

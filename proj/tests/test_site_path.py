@@ -9,12 +9,14 @@ from urllib.parse import urlencode
 
 import pytest
 from celery import Task
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.urls import reverse
 from pytest_django import Settings
 
 from proj.celery import app
 from tests.fixtures_worker import StartRole, free_port
+
+User = get_user_model()
 
 
 class Link(Task):  # type: ignore[misc]

@@ -6,9 +6,11 @@ import re
 from urllib.parse import urlencode
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 
 from .conftest import Web
+
+User = get_user_model()
 
 ONE = b"GET /no-such HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 

@@ -6,7 +6,9 @@ import logging
 from typing import Any
 
 from celery import shared_task
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
+
+User = get_user_model()
 
 logger = logging.getLogger(__name__)
 

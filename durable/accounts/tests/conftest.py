@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.test import Client
 from django_otp.oath import totp
@@ -14,6 +14,10 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from durable.accounts import second_factor
 
+User = get_user_model()
+
+#: Their pages in the admin.
+USERS = f"/admin/{User._meta.app_label}/{User._meta.model_name}/"
 PASSWORD = "correct-horse-9"
 
 
@@ -23,12 +27,12 @@ def _fresh_counts(db: None) -> None:
 
 
 @pytest.fixture
-def ann() -> User:
+def ann() -> Any:
     return User.objects.create_user("ann", "ann@example.com", PASSWORD)
 
 
 @pytest.fixture
-def root() -> User:
+def root() -> Any:
     return User.objects.create_superuser("root", "root@example.com", PASSWORD)
 
 
@@ -42,7 +46,7 @@ def code_of(device: TOTPDevice) -> str:
     return f"{totp(device.bin_key, t0=0, step=30, drift=0):06d}"
 
 
-def with_second_factor(user: User) -> tuple[TOTPDevice, list[str]]:
+def with_second_factor(user: Any) -> tuple[TOTPDevice, list[str]]:
     """Return the app and the recovery codes that *user* has now."""
     device = second_factor.proposed(user)
     codes = second_factor.add(user, code_of(device))
@@ -51,7 +55,7 @@ def with_second_factor(user: User) -> tuple[TOTPDevice, list[str]]:
     return device, codes
 
 
-def log_in_long_ago(client: Client, user: User) -> None:
+def log_in_long_ago(client: Client, user: Any) -> None:
     """Give *client* a session that is good, and whose password was given an hour ago."""
     client.force_login(user)
     session = client.session

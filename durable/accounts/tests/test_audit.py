@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.test import Client
 from django.utils.timezone import now
@@ -18,7 +19,9 @@ from durable.accounts.models import Event
 from durable.accounts.tasks import purge_audit
 from durable.logs.formatter import JsonFormatter
 
-from .conftest import PASSWORD, log_in
+from .conftest import PASSWORD, USERS, log_in
+
+User = get_user_model()
 
 
 def events(**only: Any) -> list[tuple[str, str]]:
@@ -27,7 +30,7 @@ def events(**only: Any) -> list[tuple[str, str]]:
 
 
 def test_log_ins_and_failures_say_who_and_from_where(
-    client: Client, root: User, settings: Settings
+    client: Client, root: Any, settings: Settings
 ) -> None:
     settings.TRUSTED_PROXIES = 1
     Event.objects.all().delete()
@@ -45,14 +48,14 @@ def test_log_ins_and_failures_say_who_and_from_where(
     ]
 
 
-def test_a_lock_out_is_one_line_however_long_somebody_goes_on(client: Client, ann: User) -> None:
+def test_a_lock_out_is_one_line_however_long_somebody_goes_on(client: Client, ann: Any) -> None:
     for _ in range(15):
         log_in(client, "ann", "wrong")
     assert events(event="log-in refused") == [("log-in refused", "ann")]
 
 
 def test_an_event_is_one_line_of_json(
-    client: Client, ann: User, caplog: pytest.LogCaptureFixture
+    client: Client, ann: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "durable.audit"):
         log_in(client, "ann", "wrong")
@@ -63,7 +66,7 @@ def test_an_event_is_one_line_of_json(
 
 
 def test_what_is_done_in_the_admin_is_written_down_with_its_objects(
-    client: Client, root: User, ann: User
+    client: Client, root: Any, ann: Any
 ) -> None:
     client.force_login(root)
     groups = [Group.objects.create(name=name) for name in ("a", "b")]
@@ -79,11 +82,11 @@ def test_what_is_done_in_the_admin_is_written_down_with_its_objects(
 
 
 def test_a_password_that_an_admin_sets_has_an_account_and_an_actor(
-    client: Client, root: User, ann: User
+    client: Client, root: Any, ann: Any
 ) -> None:
     client.force_login(root)
     new = {"password1": "battery-staple-7", "password2": "battery-staple-7", "usable_password": "t"}
-    client.post(f"/admin/auth/user/{ann.pk}/password/", new | {"usable_password": "true"})
+    client.post(f"{USERS}{ann.pk}/password/", new | {"usable_password": "true"})
     [event] = Event.objects.filter(event="password changed")
     assert (event.account, event.actor) == ("ann", "root")
 
@@ -103,7 +106,7 @@ def test_a_password_hashed_anew_at_a_log_in_is_no_change(
 
 
 def test_the_log_is_read_in_the_admin_and_changed_nowhere(
-    client: Client, root: User, ann: User, django_assert_num_queries: DjangoAssertNumQueries
+    client: Client, root: Any, ann: Any, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     Event.objects.bulk_create(Event(event="old", account="ann") for _ in range(300))
     client.force_login(root)
@@ -130,6 +133,6 @@ def test_lines_older_than_the_setting_are_deleted(settings: Settings) -> None:
     assert events() == [("new", "")]
 
 
-def test_a_command_by_hand_is_written_down_without_an_address(root: User) -> None:
+def test_a_command_by_hand_is_written_down_without_an_address(root: Any) -> None:
     call_command("createsuperuser", "--noinput", username="second", email="s@example.com")
     assert events(account="second", address="") == [("account created", "second")]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.db import connections
 from django.test import Client
 from pytest_django import Settings
@@ -15,6 +16,8 @@ from durable.accounts import limits
 from durable.client_address import client_address, network
 
 from .conftest import log_in
+
+User = get_user_model()
 
 #: Log-in takes no place in these tests, but hashing does.
 FAST = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -33,7 +36,7 @@ def guess(name: str, times: int, **meta: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/admin/login/"])
-def test_guessing_is_answered_with_429_on_every_page(client: Client, ann: User, path: str) -> None:
+def test_guessing_is_answered_with_429_on_every_page(client: Client, ann: Any, path: str) -> None:
     guess("ann", 10)
     response = log_in(client, "ann", path=path)
     assert response.status_code == 429
@@ -42,14 +45,14 @@ def test_guessing_is_answered_with_429_on_every_page(client: Client, ann: User, 
     assert "_auth_user_id" not in client.session
 
 
-def test_who_is_elsewhere_is_not_locked_out_by_a_stranger(ann: User, root: User) -> None:
+def test_who_is_elsewhere_is_not_locked_out_by_a_stranger(ann: Any, root: Any) -> None:
     for name in ("ann", "root"):
         guess(name, 10)
         assert log_in(Client(REMOTE_ADDR="192.0.2.7"), name).status_code in {200, 302}
 
 
 def test_a_browser_that_logged_in_before_is_let_through_from_the_strangers_address(
-    client: Client, root: User
+    client: Client, root: Any
 ) -> None:
     log_in(client, "root")
     client.post("/admin/logout/")
@@ -61,7 +64,7 @@ def test_a_browser_that_logged_in_before_is_let_through_from_the_strangers_addre
     assert log_in(forged, "root").status_code == 429
 
 
-def test_a_known_browser_has_a_limit_of_its_own(client: Client, ann: User) -> None:
+def test_a_known_browser_has_a_limit_of_its_own(client: Client, ann: Any) -> None:
     log_in(client, "ann", path="/accounts/login/")
     client.post("/accounts/logout/")
     for _ in range(10):
@@ -71,7 +74,7 @@ def test_a_known_browser_has_a_limit_of_its_own(client: Client, ann: User) -> No
 
 @pytest.mark.parametrize(("name", "status"), [("ann", 429), ("root", 302), ("nobody", 429)])
 def test_staff_are_never_refused_by_their_name_alone(
-    client: Client, ann: User, root: User, settings: Settings, name: str, status: int
+    client: Client, ann: Any, root: Any, settings: Settings, name: str, status: int
 ) -> None:
     settings.ACCOUNT_TRIES_PER_HOUR = 20
     for number in range(4):
@@ -104,13 +107,13 @@ def test_behind_a_proxy_the_address_is_the_one_that_it_saw(settings: Settings) -
     assert network("2001:db8::1:2:3:4") == network("2001:db8::9") == "2001:db8::/64"
 
 
-def test_a_success_forgives_what_went_before(client: Client, ann: User) -> None:
+def test_a_success_forgives_what_went_before(client: Client, ann: Any) -> None:
     for _ in range(2):
         guess("ann", 9)
         assert log_in(Client(), "ann", path="/accounts/login/").status_code == 302
 
 
-def test_the_old_password_of_a_change_is_an_attempt_too(client: Client, ann: User) -> None:
+def test_the_old_password_of_a_change_is_an_attempt_too(client: Client, ann: Any) -> None:
     client.force_login(ann)
     new = {"new_password1": "battery-staple-7", "new_password2": "battery-staple-7"}
     for _ in range(10):

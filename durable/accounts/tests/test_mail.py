@@ -5,9 +5,10 @@ from __future__ import annotations
 import email
 from email.message import Message
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core import mail
 from django.db import transaction
 from django.test import Client
@@ -17,6 +18,8 @@ from durable.queue.models import Task as Row
 from tests.fixtures_worker import StartRole, free_port, wait_for
 
 from .smtp_server import smtp_server
+
+User = get_user_model()
 
 ANN = {
     "username": "ann",
@@ -31,7 +34,7 @@ def mails_in(folder: Path) -> list[Message]:
     return [email.message_from_bytes(text) for text in texts if text.endswith(b"-" * 79 + b"\n")]
 
 
-def new_user(name: str = "ann") -> User:
+def new_user(name: str = "ann") -> Any:
     return User.objects.create_user(name, f"{name}@example.com", "correct-horse-9")
 
 

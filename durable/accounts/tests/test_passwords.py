@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
 from django.core import mail
 from django.core.exceptions import ValidationError
@@ -15,6 +16,8 @@ from durable.accounts.tasks import send_password_link, tell
 from durable.queue.models import Task
 
 from .conftest import PASSWORD, log_in
+
+User = get_user_model()
 
 
 @pytest.mark.parametrize(
@@ -52,7 +55,7 @@ def calls(task: str) -> list[Task]:
     return list(Task.objects.filter(task=f"durable.accounts.tasks.{task}"))
 
 
-def test_a_forgotten_password_is_replaced_by_the_link_in_a_mail(client: Client, ann: User) -> None:
+def test_a_forgotten_password_is_replaced_by_the_link_in_a_mail(client: Client, ann: Any) -> None:
     other = Client()
     other.force_login(ann)
     page = client.post("/accounts/reset/", {"email": "Ann@example.com"})
@@ -69,7 +72,7 @@ def test_a_forgotten_password_is_replaced_by_the_link_in_a_mail(client: Client, 
     assert "not good any more" in client.get(link_of(mail.outbox[0])).content.decode()
 
 
-def test_the_answer_tells_nobody_who_has_an_account(client: Client, ann: User) -> None:
+def test_the_answer_tells_nobody_who_has_an_account(client: Client, ann: Any) -> None:
     known = client.post("/accounts/reset/", {"email": "ann@example.com"})
     unknown = client.post("/accounts/reset/", {"email": "bob@example.com"})
     assert known.content == unknown.content
@@ -78,7 +81,7 @@ def test_the_answer_tells_nobody_who_has_an_account(client: Client, ann: User) -
     assert mail.outbox == []
 
 
-def test_one_mailbox_gets_five_mails_in_an_hour_whoever_asks(ann: User) -> None:
+def test_one_mailbox_gets_five_mails_in_an_hour_whoever_asks(ann: Any) -> None:
     for number in range(7):
         client = Client(REMOTE_ADDR=f"192.0.2.{number}")
         status = client.post("/accounts/reset/", {"email": "ann@example.com"}).status_code
@@ -86,7 +89,7 @@ def test_one_mailbox_gets_five_mails_in_an_hour_whoever_asks(ann: User) -> None:
     assert len(calls("send_password_link")) == 5
 
 
-def test_the_mail_about_a_changed_password_says_when(ann: User) -> None:
+def test_the_mail_about_a_changed_password_says_when(ann: Any) -> None:
     ann.set_password("battery-staple-7")
     ann.save()
     assert len(calls("tell")) == 1
@@ -96,6 +99,6 @@ def test_the_mail_about_a_changed_password_says_when(ann: User) -> None:
     assert "2026-01-02 03:04 UTC" in message.body
 
 
-def test_the_admins_own_page_leads_to_the_limited_one(client: Client, root: User) -> None:
+def test_the_admins_own_page_leads_to_the_limited_one(client: Client, root: Any) -> None:
     client.force_login(root)
     assert client.get("/admin/password_change/")["Location"] == "/accounts/password/"

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core import mail
 from django.test import Client
 
@@ -17,6 +17,8 @@ from durable.accounts.tasks import send_signup_link, signup_link
 from durable.queue.models import Task
 
 from .test_mail import ANN, new_user
+
+User = get_user_model()
 
 MAILBOX = "ann@example.com"
 

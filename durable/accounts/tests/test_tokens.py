@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.test import Client
 from pytest_django import Settings
@@ -16,6 +16,8 @@ from durable.accounts.tokens import create_token, user_of
 
 from .conftest import code_of, with_second_factor
 from .test_mail import new_user
+
+User = get_user_model()
 
 
 def ask(client: Client, username: str = "ann", password: str | None = None, code: str = "") -> Any:

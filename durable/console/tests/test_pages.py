@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from celery import group
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.db import connections
 from django.db.models.functions import Now
 from django.test import Client
@@ -27,6 +28,8 @@ from durable.queue.models import Pause, Task
 from durable.queue.tests.delivery import begin, deliver, hold
 from durable.schedules.models import DeclaredSchedule
 from tests.durable_tasks import add, effect, fails
+
+User = get_user_model()
 
 pytestmark = pytest.mark.usefixtures("effect_table", "fresh")
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.backends.signals import connection_created
 
 from durable.database.statement import run_prepared
 from durable.logs import comments
 from durable.logs.context import bind, unbind
+
+User = get_user_model()
 
 pytestmark = pytest.mark.django_db
 

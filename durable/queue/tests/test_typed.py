@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 
 from durable.queue.models import Task as Row
 from durable.queue.typed import task
 from durable.testing.tasks import Tasks
+
+User = get_user_model()
 
 
 @task()
