@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import socketserver
@@ -14,49 +13,14 @@ from threading import Event, Thread
 
 import pytest
 
-from .chaos import visitor as chaos
 from .cluster.events.upload import CREATE
 from .containers import Stack, inspect, run, wait_until
 from .http_client import Visitor
+from .visitors import visitors
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
-PAGE = "/admin/login/"
 ROLES = ("web", "worker", "beat")
-
-
-@contextmanager
-def visitors(stack: Stack) -> Iterator[None]:
-    """Send six visitors, half of them on connections that stay; nothing that they ask may fail."""
-    failures: list[str] = []
-    numbers = dict.fromkeys(range(6), 0)
-    end = Event()
-
-    def visit(number: int) -> None:
-        visitor = chaos.Visitor("127.0.0.1", stack.port, {}, keep_alive=number % 2 == 0)
-        while not end.wait(0.05):
-            method, body = ("POST", "{}") if number % 3 == 0 else ("GET", None)
-            try:
-                status, _ = visitor.request(method, PAGE, body)
-            except (OSError, http.client.HTTPException) as error:
-                failures.append(f"{method}: {error!r}")
-            else:
-                numbers[number] += 1
-                # Without its token the form is refused, by the application.
-                if status != (403 if body else 200):
-                    failures.append(f"{method}: {status}")
-
-    threads = [Thread(target=visit, args=[number]) for number in numbers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        end.set()
-        for thread in threads:
-            thread.join()
-    assert all(numbers.values())
-    assert failures == []
 
 
 def upload(stack: Stack, until: Event) -> int:
@@ -110,7 +74,7 @@ def test_a_new_version_and_the_way_back_fail_no_request_and_no_upload(stack: Sta
     threads = [Thread(target=finish)]
     if find_spec("apps.reports"):
         threads.append(Thread(target=lambda: statuses.append(upload(stack, drains))))
-    with visitors(stack), version(stack, "RUN echo 2 >version"):
+    with visitors(stack.port), version(stack, "RUN echo 2 >version"):
         for thread in threads:
             thread.start()
         stack.run("make", "up")
@@ -138,7 +102,7 @@ def test_what_does_not_become_healthy_is_removed_and_the_old_goes_on(
 ) -> None:
     before = stack.ids(*ROLES)
     (stack.folder / ".env").write_text(f"{env}\n")
-    with visitors(stack), version(stack, steps):
+    with visitors(stack.port), version(stack, steps):
         done = stack.run("deploy/compose/up", check=False)
     (stack.folder / ".env").unlink()
     assert done.returncode == 1
@@ -151,7 +115,7 @@ def test_what_does_not_become_healthy_is_removed_and_the_old_goes_on(
 
 def test_a_new_key_fails_no_request_and_two_at_once_wait_for_each_other(stack: Stack) -> None:
     before = stack.ids(*ROLES)
-    with visitors(stack):
+    with visitors(stack.port):
         first = Thread(target=stack.run, args=["make", "rotate-secret", "NAME=secret_key"])
         first.start()
         wait_until(lambda: len(stack.ids("web")) == 2, "the first one has begun")

@@ -19,11 +19,17 @@ class Visitor:
     """
 
     def __init__(
-        self, host: str, port: int, headers: Mapping[str, str], *, keep_alive: bool
+        self,
+        host: str,
+        port: int,
+        headers: Mapping[str, str],
+        *,
+        keep_alive: bool,
+        timeout: float = TIMEOUT,
     ) -> None:
         self.keep_alive = keep_alive
         self.headers = headers
-        self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+        self._connection = http.client.HTTPConnection(host, port, timeout=timeout)
 
     def request(
         self, method: str, path: str, body: str | Iterable[bytes] | None = None
