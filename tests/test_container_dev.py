@@ -48,22 +48,22 @@ def healthy(stack: Stack) -> bool:
     return states == ["healthy"] * 3
 
 
+def shown(stack: Stack, path: str) -> str:
+    try:
+        return Visitor(stack.port).request(path).text
+    except OSError:  # it is just starting again
+        return ""
+
+
 def test_a_change_of_a_template_is_on_the_page(dev: Stack) -> None:
     page = Path(dev.folder, "proj", "templates", "admin", "base_site.html")
     page.write_text(page.read_text().replace("proj administration", "just written"))
-
-    def shown() -> bool:
-        try:
-            return "just written" in Visitor(dev.port).request("/admin/login/").text
-        except OSError:  # it is just starting again
-            return False
-
-    wait_until(shown, "the new page")
+    wait_until(lambda: "just written" in shown(dev, "/admin/login/"), "the new page")
 
 
 def test_static_files_come_from_the_source(dev: Stack) -> None:
     style = Path(dev.folder, "proj", "static", "proj", "app.css").read_text()
-    assert Visitor(dev.port).request("/static/proj/app.css").text == style
+    wait_until(lambda: shown(dev, "/static/proj/app.css") == style, "the file of the source")
 
 
 def test_a_new_task_is_known_to_the_worker(dev: Stack) -> None:
