@@ -147,7 +147,7 @@ def test_without_sign_up_there_is_no_page_for_it_and_no_link_to_it() -> None:
     code = f"""
 from django.test import Client
 for page in ("/", "/accounts/login/", "/accounts/signup/", "{link()}"):
-    answer = Client(headers={{"Host": "localhost"}}).get(page)
+    answer = Client(headers={{"Host": "localhost"}}).get(page, follow=True)
     print(answer.status_code, b"signup" in answer.content.replace(page.encode(), b""))
 """
     done = subprocess.run(
