@@ -51,14 +51,15 @@ class Viewer(NamedTuple):
     @property
     def bulk(self) -> list[tuple[str, str]]:
         """The deeds that the person may do to all that a filter finds."""
-        words = {"retry": "Start again", "discard": "Discard", "cancel": "Cancel"}
-        return [(what, word) for what, word in words.items() if what in self.deeds]
+        return self._of({"retry": "Start again", "discard": "Discard", "cancel": "Cancel"})
 
     @property
     def group(self) -> list[tuple[str, str]]:
         """The deeds that the person may do to a group of failures."""
-        words = {"retry": "Start all again", "discard": "Discard all"}
-        return [(what, word) for what, word in words.items() if what in self.deeds]
+        return self._of({"retry": "Start all again", "discard": "Discard all"})
+
+    def _of(self, words: dict[str, str]) -> list[tuple[str, str]]:
+        return [(what, word) for what, word in words.items() if self.may(what)]
 
     def may(self, what: str) -> bool:
         """Return whether the person may do that."""

@@ -25,7 +25,7 @@ ENDED = {
     "discarded": (entry.DISCARDED,),
 }
 #: Failures that no person has discarded: an index holds them alone.
-FAILED = Q(state__in=ENDED["failed"], discarded_at=None)
+FAILED = Q(state__in=entry.FAILED, discarded_at=None)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 

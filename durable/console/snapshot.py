@@ -25,7 +25,7 @@ from durable.queue import metrics, overview
 from durable.schedules import broker_state, leader
 from durable.schedules.late import Late, late
 
-from . import proxy
+from . import filters, proxy
 from .proxy import State as ProxyState
 
 #: Seconds that an answer is good for.
@@ -165,8 +165,8 @@ def _failures(now: datetime) -> list[Failures]:
     since = now - timedelta(hours=1)
     newest = (
         Entry.objects.using(queue.alias())
-        .filter(state__in=entry.FAILED, replayed_at=None,
-                discarded_at=None, ended_at__gt=since, slot__in=journal.slots(since, now))
+        .filter(filters.FAILED, replayed_at=None, ended_at__gt=since,
+                slot__in=journal.slots(since, now))
         .order_by("-ended_at")
         .values_list("task", "error", "place", "ended_at", "pk")[:2000]
     )  # fmt: skip

@@ -72,7 +72,7 @@ def test_a_forgotten_password_is_replaced_by_the_link_in_a_mail(client: Client, 
     assert "not good any more" in client.get(link_of(mail.outbox[0])).content.decode()
 
 
-def test_the_answer_tells_nobody_who_has_an_account(client: Client, ann: Any) -> None:
+def test_the_answer_does_not_tell_who_has_an_account(client: Client, ann: Any) -> None:
     known = client.post("/accounts/reset/", {"email": "ann@example.com"})
     unknown = client.post("/accounts/reset/", {"email": "bob@example.com"})
     assert known.content == unknown.content
@@ -81,7 +81,7 @@ def test_the_answer_tells_nobody_who_has_an_account(client: Client, ann: Any) ->
     assert mail.outbox == []
 
 
-def test_one_mailbox_gets_five_mails_in_an_hour_whoever_asks(ann: Any) -> None:
+def test_one_mailbox_gets_five_mails_in_an_hour_from_all_who_ask(ann: Any) -> None:
     for number in range(7):
         client = Client(REMOTE_ADDR=f"192.0.2.{number}")
         status = client.post("/accounts/reset/", {"email": "ann@example.com"}).status_code

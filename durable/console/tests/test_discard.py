@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
@@ -19,15 +20,11 @@ from durable.queue.models import Task
 from durable.queue.tests.delivery import begin, deliver
 from tests.durable_tasks import effect, fails
 
+from .conftest import read
+
+User = get_user_model()
+
 pytestmark = pytest.mark.usefixtures("effect_table", "fresh")
-
-
-@pytest.fixture
-def fresh(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No entries of other tests, and no snapshot of theirs."""
-    Entry.objects.all().delete()
-    monkeypatch.setattr(snapshot.keeper, "_last", None)
-    monkeypatch.setattr(snapshot, "KEEP", 0.0)
 
 
 def fail(*labels: str) -> list[int]:
@@ -38,12 +35,6 @@ def fail(*labels: str) -> list[int]:
         deliver(Task.objects.get(task_id=call.id))
         ids.append(Entry.objects.get(task_id=call.id).pk)
     return ids
-
-
-def read(client: Client, name: str, *args: Any, **query: str) -> str:
-    answer = client.get(reverse(f"console:{name}", args=args), query)
-    assert answer.status_code == 200, answer.content
-    return answer.content.decode()
 
 
 def discard(client: Client, **given: Any) -> str:

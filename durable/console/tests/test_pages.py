@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from durable.console import access, snapshot
+from durable.console import access
 from durable.console.access import TABS
 from durable.console.models import Deed
 from durable.journal import minutes
@@ -29,23 +29,11 @@ from durable.queue.tests.delivery import begin, deliver, hold
 from durable.schedules.models import DeclaredSchedule
 from tests.durable_tasks import add, effect, fails
 
+from .conftest import read
+
 User = get_user_model()
 
 pytestmark = pytest.mark.usefixtures("effect_table", "fresh")
-
-
-@pytest.fixture
-def fresh(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No entries of other tests, and no snapshot of theirs."""
-    Entry.objects.all().delete()
-    monkeypatch.setattr(snapshot.keeper, "_last", None)
-    monkeypatch.setattr(snapshot, "KEEP", 0.0)
-
-
-def read(client: Client, name: str, *args: Any, **query: str) -> str:
-    answer = client.get(reverse(f"console:{name}", args=args), query)
-    assert answer.status_code == 200, answer.content
-    return answer.content.decode()
 
 
 def test_only_staff_with_the_permission_see_it(client: Client) -> None:
