@@ -12,6 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deploy.local.postgres import programs
+
 from .backups import SCRIPT, Backups, server_url
 from .fixtures_worker import free_port, wait_for
 from .local_stack import Checkout
@@ -75,6 +77,21 @@ def test_a_stopped_dump_ends_at_once_and_cleans_up(backups: Backups) -> None:
         wait_for(lambda: list(backups.folder.glob(".draft-*")), "it dumps")
         process.terminate()  # the shell alone, as Docker and Kubernetes do
         assert process.wait(120) == 143
+    assert backups.left() == {".lock"}
+
+
+def test_a_pg_dump_that_has_only_begun_leaves_nothing_later(
+    backups: Backups, tmp_path: Path
+) -> None:
+    """psql starts it: the script ends psql, and nothing of pg_dump may come after the clean-up."""
+    slow, begun = tmp_path / "pg_dump", tmp_path / "begun"
+    slow.write_text(f'#!/bin/sh\necho $$ >{begun}\nsleep 1\nexec "{programs()}/pg_dump" "$@"\n')
+    slow.chmod(0o755)
+    process = backups.start("dump", PATH=f"{tmp_path}:{backups.env()['PATH']}")
+    wait_for(lambda: begun.exists() and begun.read_text(), "pg_dump begins")
+    process.terminate()
+    assert process.wait(120) == 143
+    wait_for(lambda: not Path("/proc", begun.read_text().strip()).exists(), "pg_dump has gone")
     assert backups.left() == {".lock"}
 
 

@@ -22,14 +22,16 @@ dump_as() {
   record -v what=began
   say "dumping $DATABASE"
 
-  export BACKUP_HERE="$HERE" BACKUP_DATABASE="$DATABASE" BACKUP_DRAFT="$DRAFT" BACKUP_TEMP="$TEMP"
+  export BACKUP_HERE="$HERE" BACKUP_DATABASE="$DATABASE" BACKUP_DRAFT="$DRAFT" BACKUP_TEMP="$TEMP/dump"
+  mkdir "$BACKUP_TEMP"
   ended=0
   attempt sql "$DUMP_ON" "$DATABASE" -v rows="$DRAFT.rows" -v moment="$2" -f "$HERE/dump.sql" || ended=$?
-  if [ ! -e "$TEMP/dumped" ]; then
-    [ ! -s "$TEMP/dump-error" ] || cp "$TEMP/dump-error" "$TEMP/error"
+  if [ ! -e "$BACKUP_TEMP/done" ]; then
+    [ ! -s "$BACKUP_TEMP/error" ] || cp "$BACKUP_TEMP/error" "$TEMP/error"
     explain "the dump failed"
   fi
-  cat "$TEMP/dump-error" >&2
+  cat "$BACKUP_TEMP/error" >&2
+  rm -r "$BACKUP_TEMP"
   [ "$ended" = 0 ] || explain "the rows can't be counted"
   # psql says nothing of a full disk.
   [ "$(tail -n 1 "$DRAFT.rows")" = '# end' ] || {

@@ -16,6 +16,7 @@ SELECT pg_export_snapshot() AS snapshot,
 \! "$BACKUP_HERE/snapshot.sh"
 \if :SHELL_ERROR
 \else
+\! : >"$BACKUP_TEMP/done"
 \ir counts.sql
 \qecho '# end'
 \endif

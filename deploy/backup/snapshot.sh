@@ -1,8 +1,8 @@
 #!/bin/sh
-# Called by dump.sql, from within its transaction. What it says goes where there is room when
-# BACKUP_DIR is full; the last file says that it succeeded.
+# Called by dump.sql, from within its transaction. The folder BACKUP_TEMP holds this process' id, and
+# what it says: there is room when BACKUP_DIR is full. Without the folder it doesn't begin.
 set -eu
-pg_dump --dbname "$BACKUP_DATABASE" --no-password --format custom \
+echo $$ >"$BACKUP_TEMP/pid"
+exec pg_dump --dbname "$BACKUP_DATABASE" --no-password --format custom \
   --compress "${BACKUP_COMPRESS:-gzip}" --snapshot "$BACKUP_SNAPSHOT" --lock-wait-timeout 300s \
-  --file "$BACKUP_DRAFT.dump" 2>"$BACKUP_TEMP/dump-error"
-: >"$BACKUP_TEMP/dumped"
+  --file "$BACKUP_DRAFT.dump" 2>"$BACKUP_TEMP/error"
