@@ -43,8 +43,8 @@ def arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--image", default=env.get("APP_IMAGE", ""), help="one that is built")
     options = parser.parse_args()
-    if options.batch and (options.baseline or options.minutes):
-        parser.error("BATCH= goes with faults of this project, one at a time")
+    if options.batch and options.baseline:
+        parser.error("BATCH= goes with this project's settings, not with BASELINE=1")
     if unknown := set(options.fault) - set(faults.BY_NAME):
         parser.error(f"FAULT={' '.join(unknown)}: known are {', '.join(faults.BY_NAME)}")
     return options

@@ -40,7 +40,7 @@ def run_soak(stack: Stack, seed: int, minutes: float, say: Callable[[str], None]
     The same seed strikes with the same faults in the same order, at the same victims; how many fit
     into the time depends on the machine.
     """
-    label = f"soak-{seed}"
+    label = f"soak-{seed}-batch" if stack.batch else f"soak-{seed}"
     struck: Counter[str] = Counter()
     settle(stack)
     since = database_time(stack)
