@@ -54,7 +54,8 @@ _PICK = f"""WITH picked AS (
     ORDER BY lane.priority, free.due_at LIMIT %(limit)s)"""
 
 _HELD = """task.id, attempt, clean_attempt, task_id, task, queue, priority, headers, body,
-    attempt > 0 AND coalesce(history -> -1 ->> 'what', '') NOT LIKE 'retry%%', due_at, key"""
+    attempt > %(begun)s AND coalesce(history -> -1 ->> 'what', '') NOT LIKE 'retry%%',
+    due_at, key"""
 
 
 def hold(
@@ -78,7 +79,7 @@ def take(
     It doesn't wait for the disk; see ``begin()``.
     """
     begun = f"worker = %(worker)s, attempt = attempt + 1, started_at = clock_timestamp(), {BEGUN}"
-    return _picked(begun, worker, lanes, limit, known, NO_WAIT)
+    return _picked(begun, worker, lanes, limit, known, NO_WAIT, begun=1)
 
 
 def _picked(
@@ -88,12 +89,13 @@ def _picked(
     limit: int,
     known: Sequence[str] | None,
     beside: str = "",
+    begun: int = 0,
 ) -> list[Held]:
     rows = run_prepared(
         f"""{_PICK} UPDATE durable_task task SET {change} FROM picked{beside}
             WHERE task.id = picked.id RETURNING {_HELD}""",
         {
-            "worker": worker, "limit": limit, "known": known,
+            "worker": worker, "limit": limit, "known": known, "begun": begun,
             "queues": [lane.queue for lane in lanes],
             "priorities": [lane.priority for lane in lanes],
             "since": [lane.since for lane in lanes],

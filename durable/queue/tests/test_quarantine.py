@@ -234,6 +234,14 @@ def test_the_next_attempt_of_what_was_put_back_says_whether_it_is_a_redelivery(
     assert message().delivery_info["redelivered"] is redelivered
 
 
+def test_the_first_delivery_to_a_batch_is_no_redelivery_and_the_second_is_one() -> None:
+    tasks.effect.delay_on_commit("a")
+    for redelivered in (False, True):
+        [row] = store.take(WORKER, store.lanes(["default"]), 1)
+        assert row.redelivered is redelivered
+        store.release("TRUE", {})
+
+
 def test_a_row_that_was_held_in_vain_is_no_redelivery() -> None:
     tasks.effect.delay_on_commit("a")
     assert message().delivery_info["redelivered"] is False
