@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +155,41 @@ def test_a_vault_may_hold_every_key_that_the_pods_or_keda_read(rendered: dict[st
     (owner,) = [v["secret"] for v in web["volumes"] if v["name"] == "owner"]
     read = {item["key"] for item in (*secret["items"], *owner["items"], *other["items"], *keda)}
     assert set(template) == read
+
+
+def test_an_image_of_another_major_version_is_refused_with_what_to_do(
+    rendered: dict[str, Path], tmp_path: Path
+) -> None:
+    """Its server would start empty beside the data; the check runs as it stands in the manifest."""
+    server = one(objects(rendered["prod+all"]), "StatefulSet", "postgres")["spec"]["template"]
+    (check,) = server["spec"]["initContainers"]
+    (container,) = server["spec"]["containers"]
+    assert check["image"] == container["image"]
+    (volume,) = check["volumeMounts"]
+    assert check["workingDir"] == volume["mountPath"]
+    assert volume in container["volumeMounts"]
+
+    def said(major: str) -> str:
+        env = {**os.environ, "PG_MAJOR": major, "PGDATA": str(tmp_path / major / "docker")}
+        done = subprocess.run(
+            check["command"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode == 0) is (done.stderr == "")
+        return done.stderr
+
+    assert said("18") == "", "an empty volume"
+    (data := tmp_path / "18" / "docker").mkdir(parents=True)
+    assert said("19") == "", "an empty folder is no data"
+    (data / "PG_VERSION").write_text("18\n", "ascii")
+    for other in ("17", "19"):
+        assert said(other).startswith(
+            f"the image is PostgreSQL {other}, and the volume postgres-data holds the data of "
+            "PostgreSQL 18: name postgres:18 in the overlay again"
+        )
+    assert "k8s/components/postgres/README.md" in said("19")
+    assert said("18") == ""
+    (data.parent / "left").touch()
+    assert said("18") == "", "while they are in use"
+    assert (data / "PG_VERSION").exists()
+    assert said("19") == "", "they were dumped"
+    assert (data.parent / "kept/PG_VERSION").exists()
