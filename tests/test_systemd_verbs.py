@@ -1,4 +1,4 @@
-"""A machine with systemd, as its README makes it: a new version, and the way back.
+"""A machine with systemd, as its README makes it: a new version, a useless one, the way back.
 
 systemd is process 1 of a container; what runs there are the page's own commands.
 """
@@ -197,3 +197,27 @@ def test_a_new_version_and_the_way_back_fail_no_request(machine: Machine) -> Non
     wait_until(ended, "all tasks have ended")
     assert states == ["SUCCESS"] * 2 * TASKS
     print(f"{sum(numbers.values())} requests during three changes of the release, 0 failed")
+
+
+def test_what_cannot_serve_is_refused_with_its_last_lines_and_the_running_one_goes_on(
+    machine: Machine,
+) -> None:
+    release = machine.release()
+    before, folders = machine.processes(), machine.done("ls /opt/proj")
+    machine.put("/srv/proj/proj/urls.py", 'raise RuntimeError("of no use")\n')
+    machine.commit("broken")
+    with visitors(machine.port, HEADERS, PATIENCE):
+        up = machine.verb("git pull && deploy/systemd/up")
+        assert up.returncode == 1, up.stdout + up.stderr
+        assert "next-proj-web does not become healthy; its last lines" in up.stderr
+        assert "    RuntimeError: of no use\n" in up.stderr
+        assert "the running one was left alone" in up.stderr.splitlines()[-1]
+        machine.put("/etc/proj/env", "WEB_CONCURRENCY=two\n")
+        try:
+            rollback = machine.verb("deploy/systemd/rollback")
+        finally:
+            machine.done("sed -i /^WEB_CONCURRENCY=/d /etc/proj/env")
+        assert rollback.returncode == 1, rollback.stdout + rollback.stderr
+        assert "    WEB_CONCURRENCY='two': expected a whole number" in rollback.stderr
+        runs(machine, release)
+    assert (machine.processes(), machine.done("ls /opt/proj")) == (before, folders)
