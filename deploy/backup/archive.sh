@@ -20,7 +20,7 @@ archive() {
   esac
   marked=0
   while :; do
-    [ -n "${RECEIVER:-}" ] && kill -0 "$RECEIVER" 2>/dev/null || receive
+    { [ -n "${RECEIVER:-}" ] && kill -0 "$RECEIVER" 2>/dev/null; } || receive
     compress
     now=$(date +%s)
     if [ $((now - marked)) -ge 60 ]; then
@@ -64,6 +64,7 @@ mark() {
 
 # The base backups of the server $SYSTEM, or of all (*), the oldest first: SYSTEM/base/TIME.
 bases() {
+  # shellcheck disable=SC2231
   for path in "$BACKUP_DIR/archive"/${SYSTEM:-*}/base/[0-9]*T[0-9]*Z; do
     [ ! -f "$path/start" ] || printf '%s\n' "${path#"$BACKUP_DIR/archive/"}"
   done | LC_ALL=C sort -t / -k 3

@@ -15,7 +15,7 @@ ask() {
   fi
   mkdir -p "$BACKUP_DIR/.store"
   (
-    cd "$BACKUP_DIR/.store"
+    cd "$BACKUP_DIR/.store" || exit
     exec 8>>lock
     flock 8
     rm -f answer
@@ -34,7 +34,7 @@ ask() {
     sed 1d answer >"$TEMP/answer"
     succeeded=$(head -n 1 answer)
     rm -f answer
-    [ "$succeeded" = done ] || {
+    [ "$succeeded" = "done" ] || {
       sed 's/^backup: //' "$TEMP/answer" >"$TEMP/error"
       return 1
     }
