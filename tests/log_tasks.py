@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
+
+from durable.queue.worker.task import DurableTask
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +43,37 @@ def tells(word: str) -> None:
     """Log a secret argument, and fail with it."""
     logger.warning("I tell %s", word)
     raise ValueError(f"not {word}")
+
+
+class Tells(DurableTask):
+    """Logs a secret argument, and fails with it, once the task has failed."""
+
+    abstract = True
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Log and raise."""
+        logger.warning("I have failed with %s", args[0])
+        raise ValueError(f"nor {args[0]}")
+
+
+@shared_task(base=Tells, sensitive=("word",), soft_time_limit=1, time_limit=2)
+def hangs(word: str) -> None:
+    """Run beyond the time limit."""
+    while True:
+        with suppress(SoftTimeLimitExceeded):
+            time.sleep(60)
+
+
+@shared_task(bind=True, sensitive=("word",))
+def loses(self: Any, word: str) -> None:
+    """Lose the database, and tell of it with a secret argument; the second time, do nothing."""
+    if not word or self.request.delivery_info["redelivered"]:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    except Exception as error:
+        raise ValueError(f"away with {word}") from error
 
 
 @shared_task

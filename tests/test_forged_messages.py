@@ -26,7 +26,7 @@ def message(body: Any = (["forged"], {}, {}), **changes: Any) -> str:
     headers = {
         "lang": "py", "task": tasks.effect.name, "id": "forged-id", "root_id": "forged-id",
         "parent_id": None, "group": None, "retries": 0, "timelimit": [None, None], "eta": None,
-        "expires": None, "argsrepr": "()", "kwargsrepr": "{}", "origin": "stranger",
+        "expires": None, "argsrepr": "('my card',)", "kwargsrepr": "{}", "origin": "stranger",
     }  # fmt: skip
     properties = {
         "correlation_id": "forged-id", "reply_to": "", "delivery_mode": 2,
@@ -75,7 +75,7 @@ def test_no_message_stops_a_worker_or_touches_a_durable_task(start_role: StartRo
     ticket = [Task.objects.get().pk, 1, "stranger"]
     forged = message(id=row.id), message(id=row.id, task=tasks.slow.name, **{conf.HEADER: ticket})
     client().lpush("default", *forged)
-    start_role("worker", **TASKS)
+    worker = start_role("worker", **TASKS)
     wait_for(all_done, "the row has run", seconds=60)
     assert tasks.effects()["of the row"] == 1
     for what, text in MALFORMED.items():
@@ -86,3 +86,5 @@ def test_no_message_stops_a_worker_or_touches_a_durable_task(start_role: StartRo
     wait_for(
         lambda: everything.items() <= tasks.effects().items(), "a task runs after each", seconds=120
     )
+    assert "was put aside" in worker.output()
+    assert "my card" not in worker.output()

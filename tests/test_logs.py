@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from django.db import transaction
 
+from durable.journal.models import Entry
 from durable.logs.context import bind, unbind
 from durable.queue.caller.calls import durable
+from durable.queue.models import Task
 from tests import log_tasks as tasks
 from tests.fixtures_worker import StartRole, wait_for
 from tests.log_lines import JSON, SECRET, lines
@@ -60,6 +63,29 @@ def test_no_line_has_a_secret_argument_whatever_the_task_says(
     assert worker.output().count("I tell [redacted]") == times
     assert worker.output().count("ValueError: not [redacted]") >= times, "the traceback"
     assert SECRET not in worker.output()
+
+
+@pytest.mark.parametrize("batch", ["0", "10"], ids=["prefork", "batch"])
+def test_nor_has_one_that_is_written_while_no_attempt_runs(
+    start_role: StartRole, batch: str
+) -> None:
+    worker = start_role("worker", **JSON, WORKER_BATCH=batch)
+    tasks.loses.delay_on_commit("").get(timeout=60)  # a batch shares what it knows to be short
+    with transaction.atomic():
+        calls = [tasks.loses.delay_on_commit(word) for word in ("", SECRET, "")]
+    assert [call.get(timeout=60) for call in calls] == [None] * 3
+    unsendable = tasks.says.si("told").set(serializer="of another planet")
+    tasks.hangs.delay_on_commit(SECRET)
+    for task in (tasks.tells, tasks.hangs):
+        task.apply_async_on_commit((SECRET,), link_error=unsendable)
+    expected = "I have failed with [redacted]", "nor [redacted]", "of another planet"
+    wait_for(lambda: all(word in worker.output() for word in expected), "the worker tells of all")
+    rows = Task.objects.filter(error__contains="of another planet")
+    wait_for(rows.count, "what can't be recorded is tried again")
+    kept = [*Task.objects.values_list("history", "error"), *Entry.objects.values_list("history")]
+    kept += Entry.objects.values_list("body", "result", "traceback")
+    assert "away with [redacted]" in str(kept), worker.output()
+    assert SECRET not in worker.output() + str(kept)
 
 
 @pytest.mark.parametrize("batch", ["0", "10"], ids=["prefork", "batch"])

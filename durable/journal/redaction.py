@@ -1,19 +1,27 @@
-"""Arguments that the journal does not keep: by their names, or because the task says so.
+"""Arguments that no journal, log, trace or report keeps: by their names, or as the task says so.
 
 ``@shared_task(sensitive=("card",))`` names parameters of one task, ``HISTORY_REDACT`` names those
 of all: whole words within a name, so that ``card`` finds ``card`` and ``customer_card``, and not
 ``discard``. Dicts and lists inside of arguments are searched too, and so are the tasks of a canvas.
+
+``here()`` is what is secret where a text is made: of the attempt that runs, or of the calls that
+the code between two attempts tells of (``about()``).
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from collections.abc import Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
-from celery import current_app
+from celery import current_app, current_task
+from kombu.utils.json import loads
 
 from durable.database.text import text_of
 
@@ -47,6 +55,77 @@ def redact(task: str, args: Any, kwargs: Any, embed: Any = None) -> Redacted | N
     return Redacted(*found, around, taken) if taken else None
 
 
+#: Returns what is secret of a call; asked once there is a text to clean.
+Told = Callable[[], Redacted | None]
+
+#: The calls that are told of here while no attempt of theirs runs.
+told: ContextVar[tuple[Told, ...]] = ContextVar("durable_told", default=())
+#: The newest attempt's task and request: Celery tells of some once they are over.
+_newest: ContextVar[tuple[str, ReferenceType[Any]] | None] = ContextVar("durable_newest")
+#: By the request of an attempt. Not an attribute of it: Celery copies those.
+_known: WeakKeyDictionary[Any, Redacted | None] = WeakKeyDictionary()
+
+
+def begun(task: Any) -> None:
+    """Take note of an attempt; it is forgotten with Celery's request."""
+    _newest.set((task.name, ref(task.request)))
+
+
+@contextmanager
+def about(*calls: Told) -> Iterator[None]:
+    """Hide the secret arguments of *calls* in what is said inside."""
+    token = told.set(calls)
+    try:
+        yield
+    finally:
+        told.reset(token)
+
+
+def of_row(row: Any) -> Told:
+    """Return what knows what is secret of a row."""
+    return partial(_of_body, row.task, row.body)
+
+
+def _of_body(task: str, body: str) -> Redacted | None:
+    for read in (loads, json.loads):  # a date that is none can't be read, and is some text
+        with suppress(Exception):
+            return redact(task, *read(body))
+    return None
+
+
+def here() -> Redacted | None:
+    """Return what is secret where a text is made; ``None``: nothing is."""
+    if current_task and (request := current_task.request).id:
+        return _of_attempt(current_task.name, request)
+    calls = told.get()
+    if newest := _newest.get(None):
+        calls = (*calls, partial(_of_newest, *newest))
+    taken: list[str] = []
+    for call in calls:
+        with suppress(Exception):  # what can't be read has no arguments
+            if found := call():
+                taken += found.taken
+    return Redacted([], {}, {}, taken) if taken else None
+
+
+def _of_newest(task: str, found: ReferenceType[Any]) -> Redacted | None:
+    request = found()
+    return None if request is None else _of_attempt(task, request)
+
+
+def _of_attempt(task: str, request: Any) -> Redacted | None:
+    """Its arguments are walked once an attempt, and not for each of its lines."""
+    if request not in _known:
+        _known[request] = redact(task, request.args or (), request.kwargs or {})
+    return _known[request]
+
+
+def clean(text: str) -> str:
+    """Return *text* without what is secret here."""
+    found = here()
+    return found.clean(text) if found else text
+
+
 def is_named(name: object) -> bool:
     """Return whether ``HISTORY_REDACT`` has this name."""
     return isinstance(name, str) and _is_named(name, tuple(conf.get("REDACT")))
@@ -72,6 +151,8 @@ def _call(task: str, args: Any, kwargs: Any, taken: list[str]) -> tuple[list[Any
     declared = current_app.tasks.get(task)
     own = frozenset(getattr(declared, "sensitive", None) or ())
     names = _names_of(declared.run) if declared is not None and args else ()
+    if (other := getattr(declared, "tells_of", None)) and len(args) == len(names):
+        return _other(dict(zip(names, args, strict=False)), other, taken), kwargs
     left = []
     for number, value in enumerate(args):
         name = names[number] if number < len(names) else names[-1] if names else ""
@@ -81,6 +162,19 @@ def _call(task: str, args: Any, kwargs: Any, taken: list[str]) -> tuple[list[Any
         else:
             left.append(_walk(value, taken))
     return left, _mapping(kwargs, taken, own)
+
+
+def _other(call: dict[str, Any], tells_of: tuple[str, str, str], taken: list[str]) -> list[Any]:
+    """Return the arguments of a task that tells of another one's call, and of its error."""
+    name, args, kwargs = tells_of
+    found = _call(call[name], call[args], call[kwargs], taken)
+    said = Redacted([], {}, {}, taken)
+    left = {
+        key: [said.clean(one) if isinstance(one, str) else one for one in value]
+        if isinstance(value, list) else value
+        for key, value in call.items()
+    }  # fmt: skip
+    return list({**left, args: found[0], kwargs: found[1]}.values())
 
 
 def _mapping(values: Any, taken: list[str], own: frozenset[str] = frozenset()) -> dict[Any, Any]:

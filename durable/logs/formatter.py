@@ -9,9 +9,8 @@ from typing import Any
 import structlog
 from structlog.contextvars import merge_contextvars
 
+from durable.journal import redaction
 from durable.telemetry import carry
-
-from . import secrets
 
 Event = MutableMapping[str, Any]
 
@@ -52,7 +51,7 @@ def add_trace(_: Any, __: str, event: Event) -> Event:
 
 def hide_secrets(_: Any, __: str, event: Event) -> Event:
     """Take the secret arguments of a task out of a traceback; a message has none any more."""
-    if "exception" in event and (found := secrets.of_task()):
+    if "exception" in event and (found := redaction.here()):
         event["exception"] = found.clean(event["exception"])
     return event
 

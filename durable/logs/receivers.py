@@ -8,6 +8,7 @@ from typing import Any
 from celery import signals
 from django.conf import settings
 
+from durable.journal import redaction
 from durable.queue.worker import request as queue
 
 from .context import bind, of_message, unbind
@@ -22,6 +23,7 @@ def bind_task(task_id: str, task: Any, **kwargs: Any) -> None:
     if (request_id := of_message(request.headers)) or not request.is_eager:
         ids["request_id"] = request_id
     request.log_context = bind(**ids)
+    redaction.begun(task)
 
 
 @signals.task_postrun.connect

@@ -1,4 +1,4 @@
-"""Secret arguments of the task that runs stand in no line of the log, in whatever format.
+"""Secret arguments of a task stand in no line of the log that tells of it, in whatever format.
 
 What is secret is what the journal does not keep (``HISTORY_REDACT``, ``sensitive=``): an error's
 text and a traceback may have it, and so may a line of the task's own.
@@ -10,18 +10,12 @@ import logging
 import re
 from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from celery import current_task
-
-from durable.journal.redaction import Redacted, redact
+from durable.journal import redaction
 
 #: Where Celery writes a message out: one that it can't read or whose task it doesn't know, and, at
 #: the level DEBUG, each that it hands to its pool.
 _WRITTEN_OUT = re.compile(r"The full contents of the message| headers:|^body: | \(args:", re.M)
-
-#: By the request of an attempt. Not an attribute of it: Celery copies those.
-_known: WeakKeyDictionary[Any, Redacted | None] = WeakKeyDictionary()
 
 _traceback = logging.Formatter().formatException
 
@@ -46,7 +40,7 @@ def _clean(record: logging.LogRecord) -> None:
         cut = _WRITTEN_OUT.split(text := record.getMessage(), maxsplit=1)[0]
         if cut != text:
             record.msg, record.args = cut.rstrip(), ()
-    if found := of_task():
+    if found := redaction.here():
         if isinstance(said := record.msg, dict):  # structlog's
             record.msg = {
                 name: found.clean(one) if isinstance(one, str) else one
@@ -56,15 +50,3 @@ def _clean(record: logging.LogRecord) -> None:
             record.msg, record.args = found.clean(record.getMessage()), ()
         if record.exc_info and record.exc_info[0]:
             record.exc_text = found.clean(_traceback(record.exc_info))
-
-
-def of_task() -> Redacted | None:
-    """Return what is secret of the task that runs here; ``None``: nothing is.
-
-    Its arguments are walked once an attempt, and not for each of its lines.
-    """
-    if not current_task or not (request := current_task.request).id:
-        return None
-    if request not in _known:
-        _known[request] = redact(current_task.name, request.args or (), request.kwargs or {})
-    return _known[request]

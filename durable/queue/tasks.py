@@ -16,6 +16,7 @@ from django.db import OperationalError
     max_retries=10,
     retry_backoff=2,  # seconds: 2, 4, 8, …, each with jitter
     retry_backoff_max=60,
+    tells_of=("name", "args", "kwargs"),  # what is secret of that call is secret of this one
 )
 def call_on_failure(
     name: str,

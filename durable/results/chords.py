@@ -154,7 +154,9 @@ def _call_body(app: Any, using: str, group_id: str, body: Any) -> None:
                 raise ChordError(f"Callback error: {repr_of(error)}") from error
         except ChordError as error:
             # Without it, a caller that waits for the body would wait for ever.
-            logger.exception("chord %s: its body is not called: %s", group_id, error)
+            # A part's error may tell its secret arguments; the body's result has the whole text.
+            why = type(error.__cause__).__name__ if error.__cause__ else error
+            logger.error("chord %s: its body is not called: %s", group_id, why)
             app.backend.chord_error_from_stack(callback, error)
         counter.delete(using=using)
 

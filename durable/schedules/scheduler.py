@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 import time
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -37,6 +38,7 @@ from django_celery_beat.schedulers import DatabaseScheduler as UpstreamScheduler
 from durable.database.retry import only_reads
 from durable.database.text import text_of
 from durable.health.heartbeat import HeartbeatFile
+from durable.journal import redaction
 
 from . import from_settings, ticks
 from .conf import FULL_READ, POLL, RETRY
@@ -109,6 +111,10 @@ class DatabaseScheduler(UpstreamScheduler):  # type: ignore[misc]
 
         Here and not in ``apply_entry()``, which Sentry wraps for its monitors.
         """
+        with redaction.about(partial(redaction.redact, entry.task, entry.args, entry.kwargs)):
+            self._send(entry)
+
+    def _send(self, entry: ScheduleEntry) -> None:
         try:
             if not ticks.commit(entry):
                 self._read_at = 0.0

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from durable.database.text import text_of
-from durable.journal import periodic
+from durable.journal import periodic, redaction
 from durable.queue import conf as queue
 from durable.queue.worker.task import DurableTask
 
@@ -72,7 +72,7 @@ def pass_over(entry: Entry, error: Exception) -> None:
     """Note that a run was due which can't be sent, so that it isn't tried again until the next."""
     with transaction.atomic(using=queue.alias()):
         if entry.write(last_run_at=entry.model.last_run_at):
-            _missed(entry, 0.0, f"it can't be sent: {text_of(error)}")
+            _missed(entry, 0.0, redaction.clean(f"it can't be sent: {text_of(error)}"))
 
 
 def _missed(entry: Entry, late: float, why: str) -> None:

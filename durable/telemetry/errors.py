@@ -16,7 +16,7 @@ from celery import current_task, signals
 from django.conf import settings
 from sentry_sdk.integrations.celery import CeleryIntegration
 
-from durable.journal.redaction import MARK, Redacted, is_named, redact
+from durable.journal.redaction import MARK, Redacted, here, is_named, redact
 
 from . import conf
 
@@ -54,15 +54,14 @@ def _redacted(event: Any, hint: Any) -> Any:
     if "request" in event:
         asked = event["request"]
         event["request"] = {name: asked[name] for name in REQUEST & asked.keys()}
-    secrets = None
     if current_task and (request := current_task.request).id:
         args, kwargs = request.args or (), request.kwargs or {}
-        secrets = redact(current_task.name, args, kwargs)
-        kept = (secrets.args, secrets.kwargs) if secrets else (args, kwargs)
+        found = redact(current_task.name, args, kwargs)
+        kept = (found.args, found.kwargs) if found else (args, kwargs)
         job = {"task_name": current_task.name, "args": kept[0], "kwargs": kept[1]}
         # A plain task may have what JSON can't hold.
         event.setdefault("extra", {})["celery-job"] = json.loads(json.dumps(job, default=repr))
-    return _walk(event, secrets)
+    return _walk(event, here())
 
 
 def _walk(value: Any, secrets: Redacted | None) -> Any:

@@ -20,6 +20,7 @@ from django.db import OperationalError, connections, transaction
 
 from durable.database.outage import lost_database
 from durable.database.text import text_of
+from durable.journal import redaction
 
 from .. import conf, results, store
 from ..endings import quarantine
@@ -138,6 +139,8 @@ class Process:
     def serve(self, rows: list[store.Held]) -> None:
         """Run rows that were begun, or give them back."""
         start = time.monotonic()
+        # Not reset by an error: the line that tells of it comes later.
+        redaction.told.set(tuple(map(redaction.of_row, rows)))
         while rows and not self._stopping and time.monotonic() - start <= STALE:
             together: list[store.Held] = []
             while rows and self._may_share(rows[0]):
@@ -149,6 +152,7 @@ class Process:
                 self._slot.idle()
         if rows or self._stopping:
             self._let_go()
+        redaction.told.set(())
         self._limit = max(1, min(self._most, int(BUDGET / max(self._each, 1e-6))))
         if self._memory < mem_rss():
             logger.warning("a process has more than CELERY_WORKER_MAX_MEMORY_PER_CHILD; it ends")

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import connections, transaction
 
 from durable.health.heartbeat import HeartbeatFile
+from durable.journal import redaction
 
 from .. import conf, results, store
 from ..endings import janitor, on_failure, quarantine
@@ -170,12 +171,13 @@ class Supervisor:
         running = child.slot.running
         self._kill(child)
         if running and child.slot.running == running:
-            try:
-                self._fail(*running, limit)
-            except Exception as error:
-                logger.exception("couldn't store that a task exceeded its time limit")
-                connections[conf.alias()].close()
-                self._count_unrecorded(*running, error)
+            with redaction.about():  # _fail() says whom
+                try:
+                    self._fail(*running, limit)
+                except Exception as error:
+                    logger.exception("couldn't store that a task exceeded its time limit")
+                    connections[conf.alias()].close()
+                    self._count_unrecorded(*running, error)
         self._release()
 
     def _count_unrecorded(self, row_id: int, attempt: int, error: Exception) -> None:
@@ -191,6 +193,7 @@ class Supervisor:
             row = Row.objects.using(conf.alias()).select_for_update().filter(pk=row_id).first()
             if row is None or row.attempt != attempt:
                 return
+            redaction.told.set((redaction.of_row(row),))
             task = self.celery.tasks[row.task]
             logger.error("Hard time limit (%ss) exceeded for %s[%s]", limit, row.task, row.task_id)
             request = results.store_failure(task, row, error)

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from durable.database import locks
 from durable.database.retry import is_away
 from durable.database.text import repr_of
-from durable.journal import entry
+from durable.journal import entry, redaction
 from durable.journal.models import Entry
 
 from .. import conf, results, store
@@ -87,7 +87,8 @@ def _end(row: Task, why: str) -> tuple[bool, str]:
                 raise
             # What can't be read or sent may be what brought it here; it ends all the same.
             what = "those that depend on it could not be told" if whole else "it could not be ended"
-            trouble = f"{row}: {what}: {repr_of(error)}"
+            with redaction.about(redaction.of_row(row)):
+                trouble = redaction.clean(f"{row}: {what}: {repr_of(error)}")
         else:
             return True, trouble
     return False, trouble

@@ -18,7 +18,7 @@ from durable.database import locks
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
 from durable.database.text import repr_of
-from durable.journal import minutes
+from durable.journal import minutes, redaction
 
 from .. import conf, places, results, store
 from ..models import Task
@@ -104,15 +104,16 @@ def revoke_expired() -> int:
     ids = store.lock_expired(conf.BATCH)
     over = []
     for row in Task.objects.using(conf.alias()).filter(pk__in=ids):
-        try:
-            _store_revoked(row)
-            over.append((row.pk, results.end_of(row, states.REVOKED, "expired")))
-        except _UnstorableError as error:
-            # To a person: it must not hold up what has expired after it.
-            why = f"expired, but not revoked: {error}"
-            store.quarantine(row.pk, why)
-            quarantine.announce(row.pk, row.task_id, row.task, why)
-            logger.error("%s is in quarantine: %s", row, why)
+        with redaction.about(redaction.of_row(row)):
+            try:
+                _store_revoked(row)
+                over.append((row.pk, results.end_of(row, states.REVOKED, "expired")))
+            except _UnstorableError as error:
+                # To a person: it must not hold up what has expired after it.
+                why = redaction.clean(f"expired, but not revoked: {error}")[:500]
+                store.quarantine(row.pk, why)
+                quarantine.announce(row.pk, row.task_id, row.task, why)
+                logger.error("%s is in quarantine: %s", row, why)
     if over:
         store.delete(over)
     return len(ids)
@@ -126,7 +127,7 @@ def _store_revoked(row: Task) -> None:
     try:
         request = results.context(row.task_id, row.task, row.headers, row.body)
     except Exception as error:
-        raise _UnstorableError(f"its body can't be read: {repr_of(error)}"[:500]) from error
+        raise _UnstorableError(f"its body can't be read: {repr_of(error)}") from error
     try:
         with transaction.atomic(using=conf.alias()):
             revoked.store(request, "expired", expired=True)
@@ -135,7 +136,7 @@ def _store_revoked(row: Task) -> None:
         # Of another backend it can't be told apart.
         if away or not results.is_transactional(current_app.backend):
             raise
-        raise _UnstorableError(repr_of(error)[:500]) from error
+        raise _UnstorableError(repr_of(error)) from error
 
 
 class Janitor:

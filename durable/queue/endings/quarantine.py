@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
 from durable.database.text import repr_of, text_of
+from durable.journal import redaction
 
 from .. import conf, results, store
 from . import on_failure
@@ -79,7 +80,7 @@ def postpone_or_quarantine(
     :param worker: its worker; ``None`` for any.
     :return: whether the row was found.
     """
-    why = f"{cause.label}: {why.strip()}"[:500]
+    why = redaction.clean(f"{cause.label}: {why.strip()}")[:500]
     with transaction.atomic(using=conf.alias()):
         row = store.locked(row_id, attempt, cause.state)
         if row is None or (worker is not None and row["worker"] != worker):
@@ -146,7 +147,7 @@ def count_unrecorded(row_id: int, attempt: int, error: Exception) -> None:
         release(
             "id = %(row)s AND attempt = %(attempt)s AND started_at IS NOT NULL",
             {"row": row_id, "attempt": attempt},
-            f"its end could not be recorded: {repr_of(error)}"[:500],
+            redaction.clean(f"its end could not be recorded: {repr_of(error)}")[:500],
         )
 
 

@@ -19,7 +19,7 @@ from psycopg.pq import TransactionStatus
 
 from durable.database.outage import lost_database
 from durable.database.text import repr_of
-from durable.journal import entry
+from durable.journal import entry, redaction
 
 from .. import conf, results, store
 from ..caller import calls
@@ -284,7 +284,7 @@ class Attempt:
             call = {**self.retry._asdict(), **dict.fromkeys(self.keeps)}
         elif self.request.is_eager:  # started again by its caller
             due_at += timedelta(seconds=EAGER_PAUSE)
-        ended = store.reschedule(self.row_id, self.number, due_at, why, call)
+        ended = store.reschedule(self.row_id, self.number, due_at, redaction.clean(why), call)
         if ended:
             self.phase = Phase.RESCHEDULED
         return ended

@@ -122,7 +122,7 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
             try:
                 return handle(message)
             except MALFORMED as error:
-                _put_aside(error, repr(message.headers))
+                _put_aside(error, message.headers)
                 if not message.acknowledged:
                     message.reject_log_error(logger, self.connection_errors)
 
@@ -162,9 +162,11 @@ def _read(read: Callable[[], Any]) -> Any:
         _put_aside(error, "unreadable")
 
 
-def _put_aside(error: Exception, headers: str) -> None:
+def _put_aside(error: Exception, headers: Any) -> None:
+    if isinstance(headers, dict):  # without its arguments, which no log has to know
+        headers = {name: headers[name] for name in headers if not str(name).endswith("argsrepr")}
     logger.error(
-        "a message of the broker's is no task, and was put aside (%r; headers: %.500s)",
+        "a message of the broker's is no task, and was put aside (%r; headers: %.500r)",
         error,
         headers,
     )

@@ -16,6 +16,8 @@ from celery.worker.request import send_revoked, task_ready
 from django.db import transaction
 from kombu.message import Message
 
+from durable.journal import redaction
+
 from .. import conf, results, store
 from .receivers import beside_the_loop
 from .ticket import Ticket, ticketed
@@ -122,8 +124,15 @@ class Request(CelerysRequest):  # type: ignore[misc]
         finally:
             self._left()
 
-    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+    def _secrets(self) -> redaction.Redacted | None:
+        return redaction.redact(self.name, self.args, self.kwargs)
+
+    def on_failure(self, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; the death of a row's process is none, and the row is let go."""
+        with redaction.about(self._secrets):
+            return self._failed(*args, **kwargs)
+
+    def _failed(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         if self.is_row and isinstance(error, TimeLimitExceeded) and not kwargs.get("return_ok"):
             return None  # the pool calls on_timeout() next, which ends it whole: once
@@ -205,7 +214,8 @@ class Request(CelerysRequest):  # type: ignore[misc]
                 task_ready(self)
                 logger.warning("Hard time limit (%ss) for %s, which had ended", timeout, self)
                 return
-            super().on_timeout(soft, timeout)
+            with redaction.about(self._secrets):  # what on_failure() says
+                super().on_timeout(soft, timeout)
         finally:
             if not soft:
                 self._left()

@@ -26,6 +26,7 @@ from django.db import Error, connections
 
 from durable.database import background
 from durable.database.text import repr_of
+from durable.journal import redaction
 from durable.stopping.pools import Pool
 
 from .. import conf, store
@@ -129,9 +130,11 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             strategy = consumer.strategies[row.task]
             strategy(message, None, message.ack_log_error, message.reject_log_error, ())
         except Exception as error:
+            with redaction.about(redaction.of_row(row)):
+                why = redaction.clean(repr_of(error))
             self._job(
                 quarantine.postpone_or_quarantine, row.id, row.attempt, quarantine.UNREADABLE,
-                repr_of(error), self.worker_id,
+                why, self.worker_id,
             )  # fmt: skip
             self._forget(row.id)
 

@@ -88,7 +88,7 @@ class TestWhatCanNotBeSent:
     def test_wrong_arguments_wait_for_their_next_time(
         self, beat: StartBeat, caplog: pytest.LogCaptureFixture
     ) -> None:
-        wrong = periodic("wrong", args="[1, 2, 3]")
+        wrong = periodic("wrong", kwargs='{"4111-1111": 1, "my_card": "4111-1111"}')
         periodic("right")
         tick(beat())
         assert sent() == ["right"]
@@ -97,6 +97,7 @@ class TestWhatCanNotBeSent:
         assert wrong.total_run_count == 0
         assert wrong.last_run_at > timezone.now() - timedelta(minutes=1)
         assert why_missed("wrong").startswith("missed: it can't be sent: ")
+        assert "4111" not in caplog.text + why_missed("wrong")
 
     def test_an_error_without_a_text_is_no_reason_to_try_for_ever(self, beat: StartBeat) -> None:
         wrong = periodic("wrong", task=refuses.name)
