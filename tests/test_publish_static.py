@@ -41,3 +41,13 @@ def test_files_stay_for_30_days_after_the_last_version_that_had_them(tmp_path: P
     assert "a.1.css" in publish(tmp_path, "a.3.css")
     age(tmp_path, 29)
     assert publish(tmp_path, "a.3.css") == {"a.2.css", "a.3.css", "js/b.1.js"}
+
+
+def test_no_file_is_written_while_it_is_served(tmp_path: Path) -> None:
+    publish(tmp_path, "a.1.css")
+    served = tmp_path / "proxy" / "static" / "a.1.css"
+    (witness := tmp_path / "witness").hardlink_to(served)
+    witness.write_text("")  # a disk was full
+    publish(tmp_path, "a.1.css")
+    assert (served.read_text(), witness.read_text()) == ("a.1.css", "")
+    assert {path.name for path in (tmp_path / "proxy").iterdir()} == {"static", "static.list"}
