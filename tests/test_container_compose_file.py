@@ -221,6 +221,15 @@ def test_a_site_with_a_name_is_public_unless_a_proxy_of_ones_own_stands_in_front
     assert proxy(**name, TRUSTED_PROXIES="1") == proxy(TRUSTED_PROXIES="2") == behind
 
 
+def test_the_stacks_own_proxy_is_believed_unless_others_stand_in_front(clone: Path) -> None:
+    def believed(**env: str) -> set[str]:
+        services = config(clone, **env)["services"]
+        return {services[role]["environment"]["TRUSTED_PROXIES"] for role in ROLES}
+
+    assert believed() == believed(TRUSTED_PROXIES="0", SENTRY_DSN="x://elsewhere") == {"1"}
+    assert believed(TRUSTED_PROXIES="2", WEB_EGRESS="true") == {"2"}
+
+
 def test_the_containers_have_ipv6_if_they_are_told_to(clone: Path) -> None:
     def enabled(**env: str) -> bool:
         return bool(config(clone, **env)["networks"]["default"].get("enable_ipv6"))
