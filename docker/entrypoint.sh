@@ -54,15 +54,17 @@ worker)
   forget_heartbeat
   # SIGTERM means soft shutdown (Celery's SIGQUIT): finish for a while, hand back the rest.
   export REMAP_SIGTERM=SIGQUIT
+  # As the settings read a list; Celery would take " mail" for another queue, and empty that one.
+  queues=$(printf %s "${WORKER_QUEUES:-default,reports,mail}" | tr -d '[:space:]')
   # From 1 on: a worker of rows alone, so many in one transaction, without a broker (docs/batches.md).
   case ${WORKER_BATCH:-0} in
   *[!0-9]*) refuse_number WORKER_BATCH "$WORKER_BATCH" 0 ;;
   esac
   if [ "${WORKER_BATCH:-0}" -ge 1 ]; then
     exec python manage.py durable_batch --batch "$WORKER_BATCH" -l "${LOG_LEVEL:-INFO}" \
-      -Q "${WORKER_QUEUES:-default,reports,mail}" "$@"
+      -Q "$queues" "$@"
   fi
-  debugged celery ${quiet:+"$quiet"} -A proj worker -l "${LOG_LEVEL:-INFO}" -Q "${WORKER_QUEUES:-default,reports,mail}" \
+  debugged celery ${quiet:+"$quiet"} -A proj worker -l "${LOG_LEVEL:-INFO}" -Q "$queues" \
     --without-gossip --without-mingle "$@"
   ;;
 beat)

@@ -135,3 +135,13 @@ def test_make_up_names_another_encoding_of_env_before_compose_prints_the_line(
     assert done.stderr == (
         "up: .env is not UTF-8 but perhaps UTF-16 or Latin-1; save it as UTF-8\n"
     )
+
+
+def test_a_worker_takes_from_the_queues_that_the_settings_read(tmp_path: Path) -> None:
+    for name in ("celery", "python"):
+        (tmp_path / name).write_text('#!/bin/sh\nprintf "<%s>" "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    for batch in "01":
+        done = start("role worker", PATH=path, WORKER_QUEUES="default, mail ", WORKER_BATCH=batch)
+        assert "<-Q><default,mail>" in done.stdout
