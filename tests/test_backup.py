@@ -275,3 +275,24 @@ def test_make_run_is_backed_up_by_the_same_verbs(backups: Backups, tmp_path: Pat
     name = listed.stdout.split()[0]
     done = checkout.run("deploy/local/backup", "restore", name)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_stopped_schedule_waits_for_its_backup_to_clean_up(tmp_path: Path) -> None:
+    """In a container it is process 1: what it leaves running is killed with it."""
+    scripts = {
+        "date": """case "$*" in *-d*) set -- -d '1 second' +%s ;; esac; exec /bin/date "$@" """,
+        "sleep": "exec /bin/sleep 0.1",
+        "nightly": f"trap '/bin/sleep 0.5; touch {tmp_path}/clean; exit 143' TERM\n"
+        f"touch {tmp_path}/begun; while :; do /bin/sleep 0.1; done",
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    schedule = subprocess.Popen(
+        [SCRIPT.with_name("schedule.sh"), tmp_path / "nightly"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for((tmp_path / "begun").exists, "the backup has begun")
+    schedule.terminate()
+    assert schedule.wait(60) == 0
+    assert (tmp_path / "clean").exists()

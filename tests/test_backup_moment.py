@@ -17,7 +17,7 @@ import pytest
 
 from deploy.local import account
 
-from .backups import TABLES, Backups
+from .backups import SCRIPT, TABLES, Backups
 from .fixtures_worker import wait_for
 from .test_backup_store import keys, names, s3, serving
 
@@ -168,3 +168,13 @@ def test_a_second_comes_back_from_the_storage_when_the_machine_has_lost_its_arch
         shutil.rmtree(archive.folder / "archive")
         lost.rename(archive.folder / "archive")
         archive.receive()
+
+
+def test_a_full_disk_does_not_keep_the_archive_from_deleting_what_is_old(tmp_path: Path) -> None:
+    (tmp_path / "wal").mkdir()
+    (segment := tmp_path / "wal" / f"{1:024}").write_bytes(secrets.token_bytes(100_000))
+    script = 'set -eu; ulimit -f 20; . "$HERE/archive.sh"; compress; echo goes on'
+    env = {"PATH": os.environ["PATH"], "HERE": str(SCRIPT.parent), "ARCHIVE": str(tmp_path)}
+    done = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "goes on\n"
+    assert list(segment.parent.iterdir()) == [segment]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
+
 import psycopg
 
-from .backups import Backups
+from .backups import TABLES, Backups
 from .fixtures_worker import wait_for
 
 
@@ -111,3 +114,23 @@ def test_every_name_needs_quoting_somewhere(backups: Backups) -> None:
     assert "proven, 502 rows of 4 tables" in backups.run("drill")
     backups.run("restore", name)
     assert backups.execute(f"TABLE {table}") == [(1,)]
+
+
+def test_a_name_of_63_letters_is_not_taken_for_that_of_the_copy(tmp_path: Path) -> None:
+    """PostgreSQL cuts off what is longer, and the copy is dropped before it is made."""
+    backups = Backups(tmp_path / "backups", f"shop_{secrets.token_hex(29)}")
+    before = f"{backups.database[:38]}_before_%"
+    backups.execute(f"CREATE DATABASE {backups.database}", database="postgres")
+    try:
+        backups.execute(TABLES)
+        name = backups.dump()
+        backups.execute("DELETE FROM account")
+        backups.run("drill")
+        assert backups.execute("SELECT count(*) FROM account") == [(0,)]
+        backups.run("restore", name)
+        assert backups.execute("SELECT count(*) FROM account") == [(500,)]
+    finally:
+        found = "SELECT datname FROM pg_database WHERE datname LIKE %s"
+        for (kept,) in backups.execute(found, before, database="postgres"):
+            backups.execute(f'DROP DATABASE "{kept}"', database="postgres")
+        backups.drop_all()

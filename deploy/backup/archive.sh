@@ -48,11 +48,12 @@ receive() {
   RECEIVER=$!
 }
 
-# Whole segments: most are nearly empty, for a new one begins each minute.
+# Whole segments: most are nearly empty, for a new one begins each minute. On a full disk they wait for `trim`.
 compress() {
   for path in "$ARCHIVE"/wal/????????????????????????; do
     [ -f "$path" ] || continue
-    gzip -1 <"$path" >"$path.draft" && sync "$path.draft" && mv "$path.draft" "$path.gz" && rm "$path"
+    gzip -1 <"$path" >"$path.draft" && sync "$path.draft" && mv "$path.draft" "$path.gz" && rm "$path" ||
+      rm -f "$path.draft"
   done
 }
 
@@ -81,6 +82,7 @@ take_base_if_due() {
   if ! attempt env PGSERVICE=live pg_basebackup --pgdata "$draft" --format tar --gzip --wal-method none \
     --checkpoint fast --label "$SLOT" --no-password 2>"$TEMP/base"; then
     say "no base backup could be made, the next minute is another try: $(tail -n 1 "$TEMP/error")" >&2
+    rm -rf "$draft" # the rest of a disk, perhaps
     return
   fi
   tar -xzOf "$draft/base.tar.gz" --occurrence=1 backup_label | sed -n 's/^START WAL .*(file \(.*\))$/\1/p' >"$draft/start"

@@ -3,6 +3,10 @@
 
 quoted() { printf '"%s"' "$(printf '%s' "$1" | sed 's/"/""/g')"; }
 
+# beside NAME: that of a database beside the live one. PostgreSQL cuts off what is longer than 63 bytes, and
+# would take the name for the live one's own.
+beside() { printf '%.54s_%s' "$DATABASE" "$1"; }
+
 drop() { sql "$1" "$BACKUP_MAINTENANCE_DATABASE" -c "DROP DATABASE IF EXISTS $(quoted "$2") WITH (FORCE)" 2>/dev/null; }
 
 # create SERVICE NAME: an empty database of the live one's encoding and locale, with the settings

@@ -11,7 +11,7 @@ drill() {
   began=$(date +%s)
   check_dump "$NAME"
   say "restoring $NAME into a scratch database"
-  create "$DRILL_ON" "${DATABASE}_drill"
+  create "$DRILL_ON" "$(beside drill)"
   attempt sql "$DRILL_ON" "$BACKUP_MAINTENANCE_DATABASE" -c "REVOKE ALL ON DATABASE $(quoted "$SCRATCH") FROM PUBLIC" ||
     explain "the database $SCRATCH can't be closed to others"
   fill "$DRILL_ON" "$SCRATCH" "$NAME" --no-privileges

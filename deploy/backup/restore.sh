@@ -7,7 +7,7 @@ restore() {
   NAME=$1
   began=$(date +%s)
   wait_alone
-  create live "${DATABASE}_restored"
+  create live "$(beside restored)"
   say "restoring $NAME beside $DATABASE"
   # shellcheck disable=SC2086
   fill live "$SCRATCH" "$NAME" ${BACKUP_RESTORE_OPTIONS:-}

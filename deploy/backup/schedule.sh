@@ -11,8 +11,9 @@ case $at in
   ;;
 esac
 
-# `sleep` in the background, so that a signal ends it at once.
-trap 'kill "$!" 2>/dev/null; exit 0' TERM INT
+# `sleep` in the background, so that a signal ends it at once. A backup cleans up first: what this process
+# doesn't wait for is killed with its container.
+trap 'kill "$!" 2>/dev/null && wait "$!" || true; exit 0' TERM INT
 while :; do
   next=$(date -u -d "today $at" +%s)
   [ "$next" -gt "$(date +%s)" ] || next=$(date -u -d "tomorrow $at" +%s)
