@@ -6,7 +6,9 @@ import sys
 from typing import Any
 
 from celery import current_app
-from django.core.management.base import BaseCommand, CommandParser
+from celery.concurrency import get_available_pool_names
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from kombu.utils.imports import symbol_by_name
 
 
 class Command(BaseCommand):
@@ -27,6 +29,7 @@ class Command(BaseCommand):
         from durable.queue.batch.supervisor import Supervisor
 
         app = current_app._get_current_object()
+        _refuse_unknown_pool(app.conf.worker_pool)
         app.log.setup(mlevel(options["loglevel"]), redirect_stdouts=False, colorize=False)
         queues = [name for name in options["queues"].split(",") if name]
         concurrency = options["concurrency"] or app.conf.worker_concurrency or 2
@@ -35,3 +38,17 @@ class Command(BaseCommand):
             queues or [app.conf.task_default_queue],
         )  # fmt: skip
         sys.exit(supervisor.run())
+
+
+def _refuse_unknown_pool(pool: Any) -> None:
+    """Refuse what another worker would: it has no say here, and is meant for those beside."""
+    names = get_available_pool_names()
+    if not isinstance(pool, str) or pool in names:
+        return
+    try:
+        symbol_by_name(pool)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CommandError(
+            f"CELERY_WORKER_POOL={pool}: expected one of {', '.join(names)} "
+            f"or module:Class ({error})"
+        ) from error
