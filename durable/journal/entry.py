@@ -57,7 +57,9 @@ def success(task: str, result: Any, encoded: str | None, *call: Any) -> End | No
         return None
     found = redact(task, *call)
     if encoded is not None:
-        hidden = redact("", [], {"": result}) if isinstance(result, (Mapping, list)) else None
+        hidden = (
+            redact("", [], {"": result}) if isinstance(result, (Mapping, list, tuple)) else None
+        )
         encoded = dumps(hidden.kwargs[""]) if hidden else encoded
         encoded = storable((found.clean(encoded) if found else encoded)[: conf.LONGEST_RESULT])
     return End(states.SUCCESS, encoded, redacted=_body(found))
@@ -120,8 +122,9 @@ _INTO = """INSERT INTO durable_journal (slot, ended_at, id, task_id, task, queue
     called_at, due_at, started_at, attempt, history, headers, body, redacted, state, result, error,
     place, traceback, host, version, memory)"""
 
-#: Celery's headers have the arguments once more, as text.
+#: Celery's headers have the arguments once more, as text. What jsonb can't hold (NUL) goes.
 _HEADERS = """CASE WHEN {0}redacted IS NULL THEN headers
+    WHEN NOT pg_input_is_valid(headers, 'jsonb') THEN '{}'
     ELSE (headers::jsonb - 'argsrepr' - 'kwargsrepr')::text END"""
 
 _SELECT = f"""SELECT {SLOT}, statement_timestamp(), mine.id, task_id, task, queue, priority,

@@ -24,6 +24,7 @@ from celery import current_app, current_task
 from kombu.utils.json import loads
 
 from durable.database.text import text_of
+from durable.discovery import load_tasks
 
 from . import conf
 
@@ -33,7 +34,7 @@ SHORTEST = 4
 
 
 class Redacted(NamedTuple):
-    """The arguments that are left, and those taken out, as text."""
+    """The arguments that are left, and those taken out, in each way that a text may have them."""
 
     args: list[Any]
     kwargs: dict[str, Any]
@@ -148,6 +149,8 @@ def _pattern(redact: tuple[str, ...]) -> re.Pattern[str] | None:
 
 
 def _call(task: str, args: Any, kwargs: Any, taken: list[str]) -> tuple[list[Any], dict[str, Any]]:
+    if task and task not in current_app.tasks:
+        load_tasks()  # a process of web may not have needed it yet
     declared = current_app.tasks.get(task)
     own = frozenset(getattr(declared, "sensitive", None) or ())
     names = _names_of(declared.run) if declared is not None and args else ()
@@ -210,7 +213,8 @@ def _take(value: Any, taken: list[str]) -> None:
         for one in value:
             _take(one, taken)
     elif len(text := text_of(value)) >= SHORTEST:
-        taken[-1] = text
+        as_json = (json.dumps(text, ensure_ascii=one)[1:-1] for one in (True, False))
+        taken += {text, repr(text)[1:-1], *as_json}
 
 
 @lru_cache(maxsize=4096)
