@@ -120,7 +120,7 @@ def _key(request: HttpRequest) -> str:
 
 def _remember(request: HttpRequest, viewer: Viewer) -> None:
     now = time.monotonic()
-    for key in [key for key, (until, _) in _seen.items() if until < now]:
+    for key in [key for key, (until, _) in list(_seen.items()) if until < now]:  # other threads'
         _seen.pop(key, None)
     if key := _key(request):
         _seen[key] = now + REMEMBERED, viewer._replace(deeds=frozenset())

@@ -22,6 +22,7 @@ from durable.queue.endings import pause
 
 from . import conf, deeds, filters, listing
 from .access import PERMISSIONS, Viewer, page
+from .models import Deed
 
 #: How a deed on many is announced: to rows, and to those that have ended.
 SENTENCES = {
@@ -42,7 +43,7 @@ def confirm(request: HttpRequest, viewer: Viewer, what: str) -> HttpResponse:
     text = request.GET.get("q", "")
     context: dict[str, Any] = {"viewer": viewer, "what": what, "word": deeds.WORDS[what], "q": text}
     try:
-        asked = filters.parse(text)
+        asked = filters.parse(text, sees_arguments=viewer.sees_arguments)
         *found, more = deeds.count(what, asked)
     except filters.FilterError as error:
         return render(request, "console/confirm.html", {**context, "wrong": str(error)})
@@ -63,6 +64,7 @@ def do(request: HttpRequest, viewer: Viewer, what: str) -> HttpResponse:
         raise PermissionDenied(f"OPS_READ_ONLY, or not permitted: {what}")
     given = request.POST
     try:
+        filters.parse(given.get("q", ""), sees_arguments=viewer.sees_arguments)
         says = _do(what, viewer.name, given)
     except filters.FilterError as error:
         messages.error(request, str(error))
@@ -135,10 +137,9 @@ def _call_of(model: PeriodicTask) -> tuple[Any, Any, Any, dict[str, Any]]:
 @page
 @require_POST
 def stop_deed(request: HttpRequest, viewer: Viewer, deed_id: int) -> HttpResponse:
-    """Stop a deed on many where it is."""
-    if not viewer.deeds:
+    """Stop a deed on many where it is, by a person who may do such a one."""
+    if not viewer.may(get_object_or_404(Deed.objects.using(queue.alias()), pk=deed_id).what):
         raise PermissionDenied
-    if deeds.cancel(deed_id):
-        deeds.note("stop deed", viewer.name, str(deed_id))
+    if deeds.cancel(deed_id, viewer.name):
         messages.success(request, "It stops where it is; what was done stays.")
     return redirect("console:audit")

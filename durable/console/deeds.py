@@ -111,12 +111,14 @@ def step(deed_id: int) -> bool:
         deed = Deed.objects.using(queue.alias()).select_for_update().get(pk=deed_id)
         if deed.finished_at or deed.cancelled_at:
             return False
-        # What was called or has ended after it was confirmed is not meant.
+        # What was called, has begun or has ended after it was confirmed is not meant: a task that
+        # is cancelled makes room for the next one of a backlog.
         found = concerned(deed.what, filters.parse(deed.target, deed.at))
         waiting: list[int] = []
         past: list[int] = []
         if found.rows is not None:
             rows = listing.rows(found.rows & Q(created_at__lte=deed.at))
+            rows = rows.exclude(started_at__gt=deed.at).exclude(quarantined_at__gt=deed.at)
             waiting = listing.ids_after(deed.cursor, rows, conf.CHUNK)
         if found.entries is not None:
             ended = listing.entries(found.entries & Q(ended_at__lte=deed.at))
@@ -134,10 +136,14 @@ def step(deed_id: int) -> bool:
     return True
 
 
-def cancel(deed_id: int) -> bool:
+def cancel(deed_id: int, who: str) -> bool:
     """Stop a deed on many where it is; return whether it was still under way."""
-    deeds = Deed.objects.using(queue.alias()).filter(pk=deed_id, finished_at=None)
-    return bool(deeds.filter(cancelled_at=None).update(cancelled_at=timezone.now()))
+    goes_on = Deed.objects.using(queue.alias()).filter(finished_at=None, cancelled_at=None)
+    with transaction.atomic(using=queue.alias()):
+        stopped = bool(goes_on.filter(pk=deed_id).update(cancelled_at=timezone.now()))
+        if stopped:
+            note("stop deed", who, str(deed_id))
+    return stopped
 
 
 def concerned(what: str, asked: filters.Filter) -> filters.Filter:

@@ -9,12 +9,13 @@ import re
 import shlex
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from json import dumps
 from typing import NamedTuple
 
 from django.db.models import Q
 from django.utils import timezone
 
-from durable.journal import entry
+from durable.journal import entry, redaction
 from durable.queue.states import STATES
 
 #: States of ended tasks, as a person writes them.
@@ -42,24 +43,25 @@ class Filter(NamedTuple):
     #: An index leads to what it asks for, so that no part of the tables has to be searched.
     few_rows: bool
     few_entries: bool
-    sees_arguments: bool
     #: What an index holds alone, and has all entries that it asks for.
     among: Q = Q()
 
 
-def parse(text: str, now: datetime | None = None) -> Filter:
+def parse(text: str, now: datetime | None = None, *, sees_arguments: bool = True) -> Filter:
     """Return what *text* asks for.
 
-    :param now: what its ages count from.
-    :raises FilterError: a word of it has no meaning.
+    :param now: the moment that its ages and states are of.
+    :param sees_arguments: who asks may: a count tells of them, too.
+    :raises FilterError: a word of it has no meaning, or is not for who asks.
     """
+    now = now or timezone.now()
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise FilterError(f"{error}: a quotation mark is missing") from None
     rows, entries = Q(), Q()
     states: list[str] = []
-    arguments = by_id = False
+    by_id = False
     for word in words:
         key, colon, value = word.partition(":")
         if not colon:
@@ -74,24 +76,25 @@ def parse(text: str, now: datetime | None = None) -> Filter:
             continue
         if key not in _WORDS:
             raise FilterError(f"{word}: the words are {', '.join([*_WORDS, 'state'])}")
-        row, ended = _WORDS[key](value, now or timezone.now())
+        if key == "arg" and not sees_arguments:
+            raise FilterError("arg: needs the permission to see arguments")
+        row, ended = _WORDS[key](value, now)
         rows, entries = rows & row, entries & ended
-        arguments |= key == "arg"
         by_id |= key == "id"
-    return _with_states(text, rows, entries, states, by_id, arguments)
+    return _with_states(text, rows, entries, states, by_id, now)
 
 
 def _with_states(
-    text: str, rows: Q, entries: Q, states: list[str], by_id: bool, arguments: bool
+    text: str, rows: Q, entries: Q, states: list[str], by_id: bool, now: datetime
 ) -> Filter:
     waiting = [name for name in states if name in STATES]
     ended = [name for name in states if name in ENDED]
     few = bool(waiting) and not {"ready", "scheduled", "limited"} & set(waiting)
     if not states:
-        return Filter(text, rows, entries, few, by_id, arguments)
+        return Filter(text, rows, entries, few, by_id)
     some, past = Q(), Q()
     for name in waiting:
-        some |= _state(name)
+        some |= _state(name, now)
     for name in ended:
         past |= _ended(name)
     return Filter(
@@ -100,13 +103,11 @@ def _with_states(
         entries & past if ended else None,
         few,
         by_id,
-        arguments,
         FAILED if {*ended} == {"failed"} else Q(),
     )
 
 
-def _state(name: str) -> Q:
-    now = timezone.now()
+def _state(name: str, now: datetime) -> Q:
     if name == "scheduled":
         return STATES[name].columns & Q(due_at__gt=now)
     return STATES[name].columns & Q(due_at__lte=now) if name == "ready" else STATES[name].columns
@@ -145,14 +146,16 @@ def _header(name: str) -> Callable[[str, datetime], tuple[Q, Q]]:
 def _argument(value: str, now: datetime) -> tuple[Q, Q]:
     name, equals, wanted = value.partition("=")
     if not equals:
-        found = Q(body__contains=value)
+        found = Q(body__contains=value) | Q(body__contains=dumps(value)[1:-1])
     else:
         number = wanted if re.fullmatch(r"-?\d+(\.\d+)?|true|false|null", wanted) else None
-        found = Q(body__contains=f'"{name}": "{wanted}"')
+        found = Q(body__contains=f'"{name}": {dumps(wanted)}')
         if number:
             found |= Q(body__contains=f'"{name}": {number},')
             found |= Q(body__contains=f'"{name}": {number}}}')
-    return found, found
+    # A row has the secrets that no page shows: a search would tell them letter by letter.
+    hidden = Q(task__in=redaction.tasks()) | Q(body__regex=redaction.in_json())
+    return found & ~hidden, found
 
 
 def _age(value: str) -> timedelta:
@@ -173,7 +176,9 @@ def _newer(value: str, now: datetime) -> tuple[Q, Q]:
 def _error(value: str, now: datetime) -> tuple[Q, Q]:
     if value.startswith("="):  # of an entry it is the exception's class, or none
         return Q(error=value[1:]), Q(error=value[1:] or None)
-    return Q(error__contains=value), Q(error__contains=value) | Q(result__contains=value)
+    # What a task returned is no error, and not for everyone.
+    says = Q(result__contains=value) & ~Q(state="SUCCESS")
+    return Q(error__contains=value), Q(error__contains=value) | says
 
 
 def _worker(value: str, now: datetime) -> tuple[Q, Q]:

@@ -85,9 +85,7 @@ def tasks(request: HttpRequest, viewer: Viewer) -> HttpResponse:
     context: dict[str, Any] = {"q": text, "before": before, "words": filters.WORDS}
     context["states"] = [*listing.every_state()]
     try:
-        asked = filters.parse(text)
-        if asked.sees_arguments and not viewer.sees_arguments:
-            raise filters.FilterError("arg: needs the permission to see arguments")
+        asked = filters.parse(text, sees_arguments=viewer.sees_arguments)
         place = int(before) if before.isdecimal() and len(before) < 19 else None
         context["found"] = listing.page(asked, place)
         context["asked"] = asked

@@ -57,9 +57,8 @@ def success(task: str, result: Any, encoded: str | None, *call: Any) -> End | No
         return None
     found = redact(task, *call)
     if encoded is not None:
-        hidden = (
-            redact("", [], {"": result}) if isinstance(result, (Mapping, list, tuple)) else None
-        )
+        parts = isinstance(result, (Mapping, list, tuple))
+        hidden = redact("", [], {"": result}) if parts else None
         encoded = dumps(hidden.kwargs[""]) if hidden else encoded
         encoded = storable((found.clean(encoded) if found else encoded)[: conf.LONGEST_RESULT])
     return End(states.SUCCESS, encoded, redacted=_body(found))

@@ -148,6 +148,30 @@ def _pattern(redact: tuple[str, ...]) -> re.Pattern[str] | None:
     return re.compile(rf"(?:^|_)(?:{'|'.join(words)})s?(?:_|$)") if words else None
 
 
+def tasks() -> list[str]:
+    """Return the tasks of which an argument is secret by its place or by the task's own word."""
+    load_tasks()
+    return [
+        name for name, task in current_app.tasks.items()
+        if getattr(task, "sensitive", None) or getattr(task, "tells_of", None)
+        or any(map(is_named, _names_of(task.run)))
+    ]  # fmt: skip
+
+
+def in_json() -> str:
+    """Return PostgreSQL's regular expression for a body that has a secret name, or such a task."""
+    bound = '[^A-Za-z0-9"]|(?<=[a-z0-9])(?=[A-Z])'
+    words = [
+        "".join(
+            f"(?:{bound})+" if one == "_" else f"[{one}{one.upper()}]" for one in _snake(word)
+        )
+        for word in conf.get("REDACT")
+    ]  # fmt: skip
+    names = f'(?:[^"]*(?:{bound}))?(?:{"|".join(words)})[sS]?(?:(?:{bound})[^"]*)?": '
+    following = f'task": "(?:{"|".join(map(re.escape, tasks()))})"'
+    return f'"(?:{names if words else following}|{following})'
+
+
 def _call(task: str, args: Any, kwargs: Any, taken: list[str]) -> tuple[list[Any], dict[str, Any]]:
     if task and task not in current_app.tasks:
         load_tasks()  # a process of web may not have needed it yet
