@@ -28,8 +28,9 @@ get = HISTORY.get
 
 #: Parts of the table, one for each day in turn: a day is dropped by emptying its part.
 SLOTS = 32
-#: The most days that fit, beside the one that begins and the one that is emptied.
-MOST_DAYS = SLOTS - 2
+#: The most days that fit, beside today, the one that begins for a clock that is ahead, and the one
+#: that is emptied.
+MOST_DAYS = SLOTS - 3
 
 #: Bytes of arguments beyond which an entry has none, and characters of a result, an error and a
 #: traceback (of that its end, where the error is).

@@ -92,7 +92,8 @@ def fold() -> bool:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [locks.MINUTES])
         if not cursor.fetchone()[0]:
             return False
-        cursor.execute("SELECT max(minute) FROM durable_minute")
+        # None of a clock that was ahead: until then, nothing would be counted.
+        cursor.execute("SELECT max(minute) FROM durable_minute WHERE minute <= %s", [now])
         last = cursor.fetchone()[0] or now - timedelta(days=1)
         span = {"since": last - AGAIN, "now": now}
         cursor.execute(_FOLD, span)

@@ -166,6 +166,20 @@ def test_old_days_are_dropped_and_the_last_ones_stay(monkeypatch: pytest.MonkeyP
     assert Entry.objects.get().pk == kept.pk
 
 
+def test_the_most_days_that_fit_end_too(settings: Any) -> None:
+    settings.HISTORY_DAYS = conf.MOST_DAYS
+    add.delay_on_commit(1, 2)
+    deliver()
+    kept = Entry.objects.latest("id")
+    for days in range(conf.SLOTS):
+        old = Entry.objects.get(pk=kept.pk)
+        old.pk, old.slot = kept.pk + 1 + days, (kept.slot - days) % conf.SLOTS
+        old.save(force_insert=True)
+    assert keep.drop_old() >= 1
+    # The day after tomorrow needs an empty part.
+    assert not Entry.objects.filter(slot=(kept.slot + 2) % conf.SLOTS).exists()
+
+
 def test_the_last_log_lines_of_each_attempt_are_kept_without_secrets(settings: Any) -> None:
     settings.HISTORY_LOG_KB = 1
     logs.delay_on_commit(3, "my-token")

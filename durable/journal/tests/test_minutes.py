@@ -40,6 +40,16 @@ def test_ends_waits_runs_retries_and_deaths_are_counted_by_task_and_queue() -> N
     assert Minute.objects.get(task=fails.name).failed == 1
 
 
+def test_a_clock_that_was_ahead_keeps_no_minute_from_being_counted() -> None:
+    Entry.objects.all().delete()
+    minute(-60, "of a clock that was an hour ahead")
+    add.delay_on_commit(1, 2)
+    deliver()
+    Entry.objects.update(ended_at=Now() - timedelta(minutes=1))
+    assert minutes.fold()
+    assert Minute.objects.get(task=add.name).done == 1
+
+
 def test_a_quantile_lies_within_its_bucket() -> None:
     counts = [0] * (len(minutes.BOUNDS) + 1)
     assert minutes.quantile(counts, 0.5) is None
