@@ -24,8 +24,10 @@ class Measured(NamedTuple):
     at: float
     values: Mapping[str, tuple[tuple[str, ...], Values]]
 
-    def by(self, metric: str, labels: tuple[str, ...]) -> dict[tuple[str, ...], float] | None:
-        """Return a metric's sums by *labels*; ``None`` if it isn't there.
+    def by(
+        self, metric: str, labels: tuple[str, ...] | None
+    ) -> dict[tuple[str, ...], float] | None:
+        """Return a metric's sums by *labels*, by all if there are none; ``None``: it isn't there.
 
         A selector may follow its name: ``proj_http_requests_total{status=~"5.."}``.
         """
@@ -39,7 +41,7 @@ class Measured(NamedTuple):
         for key, value in values.items():
             of = dict(zip(names, key, strict=True))
             if label is None or re.fullmatch(pattern, of[label]):
-                short = tuple(of[each] for each in labels)
+                short = tuple(of[each] for each in (names if labels is None else labels))
                 sums[short] = sums.get(short, 0.0) + value
         return sums
 
@@ -132,14 +134,22 @@ class Near(NamedTuple):
 def _more(
     metric: str, labels: tuple[str, ...], now: Measured, ago: Ago
 ) -> dict[tuple[str, ...], float]:
-    """Return by how much a counter has grown; one that fell has begun anew."""
+    """Return by how much a counter has grown; one that fell has begun anew.
+
+    Each series for itself, as increase(): one that is not shown any more lets the sum fall.
+    """
     before = ago(WINDOW)
-    found = now.by(metric, labels)
-    then = before.by(metric, labels) if before else None
+    found = now.by(metric, None)
+    then = before.by(metric, None) if before else None
     if found is None or then is None:
         return {}
-    grown = {key: value - then.get(key, 0.0) for key, value in found.items()}
-    return {key: more if more >= 0 else found[key] for key, more in grown.items()}
+    names = now.values[metric.partition("{")[0]][0]
+    grown: dict[tuple[str, ...], float] = {}
+    for key, value in found.items():
+        more, of = value - then.get(key, 0.0), dict(zip(names, key, strict=True))
+        short = tuple(of[each] for each in labels)
+        grown[short] = grown.get(short, 0.0) + (more if more >= 0 else value)
+    return grown
 
 
 def _increase(metric: str, labels: tuple[str, ...]) -> str:

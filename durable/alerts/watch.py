@@ -70,7 +70,8 @@ def state(now: datetime) -> Look:
     """Return what fires, and what is to be said."""
     alerts = [each for each in Alert.objects.exclude(fired_at=None).order_by("fired_at", "pk")
               if each.rule in BY_NAME]  # fmt: skip
-    due = {name: [each for each in alerts if _is_due(each, name, now)] for name in send.channels()}
+    due = {name: [each for each in alerts if _is_due(each, name, now)][: send.MOST]
+           for name in send.channels()}  # fmt: skip
     return Look([each for each in alerts if not is_over(each, now)], due)
 
 
@@ -130,6 +131,7 @@ def _hold(known: dict[tuple[str, ...], Alert], rule: Rule, labels: tuple[str, ..
         named = dict(zip(rule.labels, labels, strict=True))
         alert = Alert(rule=rule.name, labels=named, since=now)
     alert.value, alert.calm_since = value, None
+    alert.since = min(alert.since, now)  # the clock was ahead
     if alert.fired_at is None and now - alert.since >= timedelta(minutes=rule.minutes):
         alert.fired_at = now
     alert.save()
@@ -138,7 +140,7 @@ def _hold(known: dict[tuple[str, ...], Alert], rule: Rule, labels: tuple[str, ..
 def _calm(alert: Alert, now: datetime) -> None:
     if alert.fired_at is None or alert.rule not in BY_NAME:
         alert.delete()
-    elif alert.calm_since is None:
+    elif alert.calm_since is None or alert.calm_since > now:
         alert.calm_since = now
         alert.save(update_fields=["calm_since"])
 

@@ -12,7 +12,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
@@ -75,6 +75,8 @@ class Counts:
         try:
             alias = router.db_for_write(Requests)
             with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+                # A counter that was not shown any more begins anew.
+                Requests.objects.using(alias).filter(changed_at__lt=_shown_since()).delete()
                 cursor.executemany(_ADD, rows)
         except Error:
             self._put_back(found)
@@ -128,5 +130,9 @@ def route(request: HttpRequest, response: HttpResponse) -> str:
 
 def recent() -> list[Requests]:
     """Return what the table has of the routes that are asked for, the first to come first."""
-    since = timezone.now() - timedelta(days=DAYS)
-    return list(Requests.objects.filter(changed_at__gte=since).order_by("id")[: 20 * LABELS])
+    shown = Requests.objects.filter(changed_at__gte=_shown_since())
+    return list(shown.order_by("id")[: 20 * LABELS])
+
+
+def _shown_since() -> datetime:
+    return timezone.now() - timedelta(days=DAYS)

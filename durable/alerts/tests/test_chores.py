@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils import timezone
 
-from durable.alerts import chores, watch
+from durable.alerts import chores, send, watch
 from durable.alerts.models import Alert
 from durable.queue.models import Task
 
@@ -66,6 +66,34 @@ def test_an_alert_is_said_once_when_it_has_held_long_enough_and_once_when_it_is_
     rounds(13, 14)
     assert receiver.said == [FIRES, OVER]
     assert not Alert.objects.exists()
+
+
+def test_a_clock_that_was_ahead_puts_off_neither_an_alert_nor_its_end(
+    receiver: AlertReceiver, untaken: Task
+) -> None:
+    rounds(60, 0, 4)
+    assert receiver.said == []
+    rounds(5)
+    assert receiver.said == [FIRES]
+    untaken.delete()
+    rounds(65, 6, 10)
+    assert receiver.said == [FIRES]
+    rounds(11)
+    assert receiver.said == [FIRES, OVER]
+
+
+def test_more_than_one_message_holds_follow_in_the_next(
+    receiver: AlertReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(send, "MOST", 2)
+    for queue in "abc":
+        Task.objects.create(task="t", queue=queue, body="[]")
+    rounds(0, 5)
+    assert receiver.said == [("firing", [UNTAKEN] * 2)]
+    rounds(6)
+    assert receiver.said[1:] == [FIRES]
+    rounds(7)
+    assert len(receiver.said) == 2
 
 
 def test_it_is_said_again_a_day_later(receiver: AlertReceiver, untaken: Task) -> None:

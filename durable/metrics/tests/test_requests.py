@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from django.test import Client
 
 from durable.metrics import metrics, requests
@@ -50,6 +52,17 @@ def test_what_several_processes_counted_is_added_up(counts: Still) -> None:
     [row] = Requests.objects.all()
     assert (row.count, row.seconds) == (2, 60.02)
     assert row.buckets == [0, 1, *[0] * (len(requests.BOUNDS) - 2), 1]
+
+
+def test_a_counter_that_was_not_shown_any_more_begins_anew(counts: Still) -> None:
+    for _ in range(2):
+        counts.add("home", 500, 0.1)
+    counts.store()
+    Requests.objects.update(changed_at=Now() - timedelta(days=requests.DAYS + 1))
+    assert shown("proj_http_requests_total") == {}
+    counts.add("home", 500, 0.1)
+    counts.store()
+    assert shown("proj_http_requests_total") == {("home", "500"): 1}
 
 
 def test_what_was_counted_while_the_database_was_away_is_stored_later(
