@@ -15,7 +15,7 @@ from django.db import IntegrityError, reset_queries, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from durable.web.uploads import FileError, Interrupted, Receiver, receiving
+from durable.web.uploads import MB, FileError, Interrupted, Receiver, receiving
 
 from . import quota, tasks
 from .csvstream import CsvStream
@@ -126,7 +126,11 @@ def start_upload(owner: Any, filename: str, announced: int = 0, key: str | None 
         first = Report.objects.filter(owner=owner, idempotency_key=key).first() if key else None
         if first is None:
             room = quota.reserve(owner, announced)
-            fields = {"name": name, "idempotency_key": key or None, "size_bytes": announced}
+            # Of one that doesn't say how large it is: all that it may be, or several at once have
+            # the same room.
+            most = settings.REPORTS_MAX_UPLOAD_MB * MB
+            size = announced or (most if room is None else min(room, most))
+            fields = {"name": name, "idempotency_key": key or None, "size_bytes": size}
             return Upload(Report.objects.create(owner=owner, **fields), is_known=False, room=room)
     if first.state == Report.State.UPLOADING:
         text = "An upload with this idempotency key is in progress. Try again when it has ended."

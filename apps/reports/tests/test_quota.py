@@ -98,6 +98,16 @@ def test_what_a_request_announces_is_reserved_while_it_arrives(
         start_upload(owner, "b.csv", announced=2 * MB)
 
 
+def test_two_that_announce_nothing_have_not_the_same_room(owner: User, settings: Settings) -> None:
+    settings.REPORTS_KEPT_MB = 10
+    first = start_upload(owner, "a.csv")
+    with pytest.raises(FileError, match="Delete some first"):
+        start_upload(owner, "b.csv")
+    first.write(SMALL)
+    first.finish()
+    assert upload(owner, SMALL).size_bytes == len(SMALL)
+
+
 def test_one_that_announces_nothing_ends_where_the_room_does(
     owner: User, settings: Settings
 ) -> None:
