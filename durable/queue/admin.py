@@ -44,13 +44,15 @@ class EntryAdmin(ReadOnlyAdmin):
     # By name, queue, arguments or error the console finds (/ops/tasks/), in bounded steps.
     list_filter = (StateFilter,)
     actions = ("requeue", "discard")
+    # They have the arguments: the console shows them to those who may see them, without secrets.
+    exclude = ("body", "headers")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether the person may do the actions; there is nothing else to change."""
         return admin.ModelAdmin.has_change_permission(self, request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return [field.name for field in self.model._meta.fields]
+        return [field.name for field in self.model._meta.fields if field.name not in self.exclude]
 
     @admin.action(description="Start again (quarantined tasks)", permissions=["change"])
     def requeue(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:

@@ -174,3 +174,10 @@ def test_two_at_once_lock_in_the_same_order_so_that_neither_waits_for_ever(
         Task.objects.select_for_update(nowait=True).get(id=second.id)
     other.join(timeout=60)
     assert not Task.objects.filter(quarantined_at__isnull=False).exists()
+
+
+def test_a_page_shows_no_arguments(admin_client: Client) -> None:
+    effect.apply_async_on_commit(["my-argument"], argsrepr="my-argument")
+    page = admin_client.get(reverse("admin:durable_task_change", args=[Task.objects.get().pk]))
+    assert effect.name in page.content.decode()
+    assert "my-argument" not in page.content.decode()
