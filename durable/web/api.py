@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
+from django.utils.encoding import escape_uri_path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import HttpError, Throttled, ValidationError
@@ -67,7 +68,12 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 
 
 def _no_database(request: HttpRequest, error: Exception) -> HttpResponse:
-    logger.error("%s %s: no answer from the database", request.method, request.path, exc_info=error)
+    logger.error(
+        "%s %s: no answer from the database",
+        request.method,
+        escape_uri_path(request.path),
+        exc_info=error,
+    )
     return problem(
         503,
         detail="The database does not answer. Try again in a moment.",
@@ -81,7 +87,7 @@ def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
         return _no_database(request, error)
     if is_unstorable(error):
         return problem(400, detail="A text holds a character that can't be stored, such as NUL.")
-    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    logger.error("%s %s failed", request.method, escape_uri_path(request.path), exc_info=error)
     return problem(500, "The server failed", "The error is in the log of the web role.")
 
 

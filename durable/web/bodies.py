@@ -18,6 +18,7 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
+from django.utils.encoding import escape_uri_path
 
 from .problems import PROBLEM_JSON, problem
 
@@ -63,7 +64,7 @@ class BodyLimits:
                 "%s %s: a body of %d bytes was refused, and DATA_UPLOAD_MAX_MEMORY_SIZE is %d; "
                 "a view that takes files stands in UPLOAD_VIEWS by its name",
                 request.method,
-                request.path,
+                escape_uri_path(request.path),
                 size,
                 limit,
             )
@@ -86,7 +87,7 @@ class BodyLimits:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Answer for a disk that is full, wherever a view wrote the file to."""
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            logger.error("%s %s: %s", request.method, request.path, error)
+            logger.error("%s %s: %s", request.method, escape_uri_path(request.path), error)
             return refusal(request, HTTPStatus.INSUFFICIENT_STORAGE)
         return None
 

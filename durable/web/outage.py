@@ -13,6 +13,7 @@ from collections.abc import Callable
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest, HttpResponse
 from django.template import TemplateDoesNotExist, loader
+from django.utils.encoding import escape_uri_path
 from django.views.defaults import bad_request
 from psycopg_pool import PoolTimeout
 
@@ -57,12 +58,12 @@ def answer_to(request: HttpRequest, exception: Exception) -> HttpResponse | None
     """Return the same for a middleware, whose errors Django shows to no other."""
     if is_unstorable(exception):
         # Django's forms refuse NUL; the admin's filters and the session's cookie don't.
-        logger.warning("%s %s: %s", request.method, request.path, exception)
+        logger.warning("%s %s: %s", request.method, escape_uri_path(request.path), exception)
         return bad_request(request, exception)
     if not is_outage(exception):
         return None
     answer_anew_if_cut_off(request, exception)
-    logger.error("%s %s: %s", request.method, request.path, exception)
+    logger.error("%s %s: %s", request.method, escape_uri_path(request.path), exception)
     return HttpResponse(_page(), status=503, headers={"Retry-After": "5"})
 
 

@@ -84,6 +84,14 @@ def test_a_large_body_is_refused_unread_and_one_of_unknown_length_when_it_gets_l
     assert ask("/exempt", FORM.replace(b"abc", b"x" * 1000), **unknown) == 413
 
 
+def test_no_path_writes_a_line_of_its_own_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    path = "/x\n[2026-01-01: CRITICAL/root] all is lost"
+    assert ask("/", b"", PATH_INFO=path, CONTENT_LENGTH="1001") == 413
+    [said] = [one.getMessage() for one in caplog.records if "was refused" in one.getMessage()]
+    assert "\n" not in said
+    assert "/x%0A" in said
+
+
 @pytest.mark.parametrize("view", ["checked", "exempt"])
 def test_a_client_that_went_away_is_no_error_of_the_servers(view: str) -> None:
     class Gone(io.BytesIO):
