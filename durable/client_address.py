@@ -23,7 +23,8 @@ def client_address(environ: Mapping[str, Any]) -> str:
         hops = forwarded.split(",")
         seen = hops[-min(proxies, len(hops))]
     try:
-        return str(ip_address(seen.strip()))
+        found = ip_address(seen.strip())
+        return str(getattr(found, "ipv4_mapped", None) or found)  # ::ffff:10.1.2.3
     except ValueError:
         return ""
 

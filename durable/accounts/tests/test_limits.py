@@ -104,6 +104,9 @@ def test_behind_a_proxy_the_address_is_the_one_that_it_saw(settings: Settings) -
     environ = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "192.0.2.1, 203.0.113.9"}
     assert client_address(environ) == "203.0.113.9"
     assert client_address({"REMOTE_ADDR": "", "HTTP_X_FORWARDED_FOR": "<script>"}) == ""
+    # A proxy that listens on [::] alone says so of IPv4: all visitors would be of one network.
+    mapped = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "::ffff:203.0.113.9"}
+    assert client_address(mapped) == "203.0.113.9"
     assert network("2001:db8::1:2:3:4") == network("2001:db8::9") == "2001:db8::/64"
 
 
