@@ -29,6 +29,8 @@ class UncommonValidator(CommonPasswordValidator):
     """
 
     def validate(self, password: str, user: Any = None) -> None:
+        if len(password) > MaximumLengthValidator.LENGTH:
+            return  # refused as such; what follows takes the square of it, and holds the process
         text = password.lower().strip()
         core = re.sub(r"^[\d\W_]+|[\d\W_]+$", "", text)
         unit = re.sub(r"^(.+?)\1+$", r"\1", text)

@@ -12,6 +12,7 @@ from django.core import mail
 from django.core.exceptions import ValidationError
 from django.test import Client
 
+from durable.accounts.passwords import UncommonValidator
 from durable.accounts.tasks import send_password_link, tell
 from durable.queue.models import Task
 
@@ -35,6 +36,14 @@ def test_an_easy_password_is_refused(password: str) -> None:
 )
 def test_a_good_one_is_not(password: str) -> None:
     validate_password(password, User(username="ann"))
+
+
+def test_one_that_is_too_long_is_not_looked_through() -> None:
+    long = "password" * 100
+    UncommonValidator().validate(long)
+    with pytest.raises(ValidationError) as refused:
+        validate_password(long)
+    assert {one.code for one in refused.value.error_list} == {"password_too_long"}
 
 
 def test_who_logs_in_by_an_easy_password_has_to_choose_another_one(client: Client) -> None:
