@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from django.db import connection
 
 from .fixtures_worker import PATIENCE
 from .local_stack import copy_project
 from .test_release import git
+from .tree import ROOT
 
 
 class Shop:
@@ -47,8 +50,9 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     clone = Shop(tmp_path_factory.mktemp("named") / "clone")
-    for name, why in [("My-Shop", "expected 2 to 20"), ("json", "means"), ("apps", "means")]:
-        assert why in clone.type("deploy/rename", name, ok=False)
+    assert "expected 2 to 20" in clone.type("deploy/rename", "My-Shop", ok=False)
+    for name in ("json", "apps", "ninja", "order", "admin"):
+        assert "means something else" in clone.type("deploy/rename", name, ok=False)
     assert "proj is plum now" in clone.type("deploy/rename", "plum")
     return clone
 
@@ -60,6 +64,15 @@ def test_no_word_of_the_old_name_is_left(shop: Shop) -> None:
     )
     assert left == ""
     assert "aren't committed" in shop.type("deploy/rename", "other", ok=False)
+
+
+@pytest.mark.django_db
+def test_a_name_may_be_no_word_of_sql() -> None:
+    script = runpy.run_path(str(ROOT / "deploy" / "rename"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT word FROM pg_get_keywords() WHERE catcode = 'R'")
+        words = {word for (word,) in cursor.fetchall() if script["NAME"].fullmatch(word)}
+    assert words <= set(script["SQL_WORDS"].split())
 
 
 def test_it_is_in_the_style_and_its_layers_hold(shop: Shop) -> None:
