@@ -69,3 +69,10 @@ def test_a_password_is_replaced_and_plain_messages_go_on(encrypted: Stack) -> No
         return task in encrypted.compose("logs", "worker").stdout
 
     wait_until(ran, "a plain message has come by TLS")
+
+
+def test_a_stack_that_runs_is_not_switched_between_tls_and_none(encrypted: Stack) -> None:
+    before = encrypted.ids()
+    done = encrypted.run("deploy/compose/up", env={"COMPOSE_FILE": "compose.yaml"}, check=False)
+    assert "all parts start anew: make down up" in done.stderr
+    assert encrypted.ids() == before

@@ -11,7 +11,7 @@ lock_stack() {
   [ -z "${STACK_LOCKED:-}" ] && command -v flock >/dev/null || return 0
   exec 9<compose.yaml
   flock --nonblock 9 || {
-    echo "$1: another up, rollback, rotate-secret or upgrade-postgres is at work here; waiting for it" >&2
+    echo "$1: another up, restore, scale-workers or the like is at work here; waiting for it" >&2
     flock 9
   }
   export STACK_LOCKED=true
@@ -31,11 +31,17 @@ of_role() {
   done
 }
 
-# The services among those named whose containers aren't what compose.yaml, .env and the image say.
+# The services among those named whose containers aren't what compose.yaml, .env and the image say, or have
+# read a secret that is another one by now: Compose sees nothing of what stands in files.
 outdated() {
-  docker compose --progress plain --dry-run up --detach --no-deps --no-build "$@" 2>&1 |
-    sed -n 's/.* Container \([^ ]*\) *Recreate *$/\1/p' |
-    while read -r name; do state "$name" '{{index .Config.Labels "com.docker.compose.service"}}'; done | sort -u
+  {
+    docker compose --progress plain --dry-run up --detach --no-deps --no-build "$@" 2>&1 |
+      sed -n 's/.* Container \([^ ]*\) *Recreate *$/\1/p'
+    for id in $(running "$@"); do
+      since=$(state "$id" '{{.State.StartedAt}}')
+      [ -z "$(docker exec "$id" find /run/secrets/proj -type f -newermt "$since" 2>/dev/null)" ] || echo "$id"
+    done
+  } | while read -r name; do state "$name" '{{index .Config.Labels "com.docker.compose.service"}}'; done | sort -u
 }
 
 # What compose.yaml and .env say of the service $1, in its line $2.
@@ -127,16 +133,25 @@ roll() ( # a shell of its own, for its variables and traps
   for service in "$@"; do
     scales="$scales --scale $service=$(($(containers "$service" | grep -c .) + $($number "$service")))"
   done
-  trap 'send_to' EXIT
-  trap 'exit 130' INT TERM
+  services=$* healthy=''
+  # Whatever ends this: new containers stay only if all of them are healthy.
+  # shellcheck disable=SC2329
+  undo() {
+    trap '' INT TERM HUP
+    new=$([ -n "$healthy" ] || containers $services | grep -vxF "$old")
+    [ -z "$new" ] || docker rm --force --volumes $new >/dev/null
+    send_to
+  }
+  trap undo EXIT
+  end_by_signals
   send_to "$(echo "$web" | head -n 1)"
   docker compose --progress quiet up --detach --no-deps --no-build --no-recreate $scales "$@" || return
   new=$(containers "$@" | grep -vxF "$old") || return
-  if ! wait_healthy $new; then
+  wait_healthy $new || {
     tell 15 $ill
-    docker rm --force --volumes $new >/dev/null
     return 1
-  fi
+  }
+  healthy=true
   send_to "$(of_role web $new | head -n 1)"
   for id in $web; do
     docker exec "$id" docker/drain 1 "$IN_FLIGHT" &

@@ -3,6 +3,12 @@
 
 running() { docker compose ps --quiet --status running "$@"; }
 
+# Lets signals end this shell by its trap EXIT; without its terminal too, to which nothing can be written then.
+end_by_signals() {
+  trap 'exit 130' INT TERM
+  trap 'exec >/dev/null 2>&1; exit 129' HUP
+}
+
 # What is started from here on is the image that the container $1 runs.
 use_image_of() {
   APP_IMAGE=$(docker inspect --format '{{.Config.Image}}' "$1")

@@ -1,0 +1,38 @@
+"""deploy/k8s/backup without a cluster: what it tells kubectl when it is ended in its middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .containers import ROOT, clean_env, wait_until
+
+#: A cluster with one Deployment of two pods, in which no restore comes to its end.
+KUBECTL = """#!/bin/sh
+echo "$*" >>"$LOG"
+case "$*" in
+*"get deployment --selector"*) echo deployment.apps/web ;;
+*spec.replicas* | *annotations.proj*) echo 2 ;;
+*"get job backup-check"*) echo Complete ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["ended", "no terminal"])
+def test_the_roles_start_again_whatever_ends_a_restore(tmp_path: Path, number: int) -> None:
+    (tmp_path / "kubectl").write_text(KUBECTL)
+    (tmp_path / "kubectl").chmod(0o755)
+    (log := tmp_path / "log").touch()
+    restore = subprocess.Popen(
+        [ROOT / "deploy" / "k8s" / "backup", "restore", "x.dump"],
+        env=clean_env(PATH=f"{tmp_path}:{os.environ['PATH']}", LOG=str(log), ENV="prod"),
+        start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: "get job backup-restore" in log.read_text(), "it waits for the restore")
+    os.killpg(restore.pid, number)
+    assert restore.wait(60)
+    assert "scale --replicas=2 deployment.apps/web" in log.read_text()
