@@ -97,7 +97,9 @@ class Stack:
     def _down(self) -> None:
         for paused in self._all("--filter", "status=paused"):
             run("docker", "unpause", paused, check=False)
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "2", check=False)
+        down = ("down", "--volumes", "--remove-orphans", "--timeout", "2")
+        # Without the profiles, their volumes would stay.
+        self.compose("--profile", "*", *down, check=False)
         if left := self._all():
             run("docker", "rm", "--force", "--volumes", *left, check=False)
 
