@@ -27,6 +27,7 @@ from deploy.local import account, processes
 
 from .ports import free_port
 from .tree import files
+from .users import USERS
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
@@ -255,7 +256,4 @@ def runs_a_task(stack: Stack, checkout: Checkout) -> None:
 
 def names(checkout: Checkout) -> list[str]:
     users = "User.objects.order_by('username').values_list('username', flat=True)"
-    code = (
-        f"import json; from django.contrib.auth.models import User; print(json.dumps([*{users}]))"
-    )
-    return list(json.loads(orm(checkout, code)))
+    return list(json.loads(orm(checkout, f"{USERS}import json; print(json.dumps([*{users}]))")))

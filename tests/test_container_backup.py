@@ -17,10 +17,9 @@ from moto.server import ThreadedMotoServer
 
 from .containers import ROOT, Stack, inspect, run, wait_until
 from .test_container_compose_file import config
+from .users import USERS
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
-
-USERS = "from django.contrib.auth.models import User; "
 
 
 def backup(stack: Stack, *arguments: str) -> str:
@@ -49,9 +48,8 @@ def started(stack: Stack) -> set[tuple[str, str]]:
 def load(stack: Stack, name: str = "load") -> Iterator[None]:
     """Have a user created, *name* and a number, and a task called with each, again and again."""
     code = (
-        "import itertools, time\n"
+        f"{USERS}import itertools, time\n"
         "from proj.celery import debug_task\n"
-        "from django.contrib.auth.models import User\n"
         "from django.db import transaction\n"
         "for number in itertools.count():\n"
         "    with transaction.atomic():\n"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from .containers import ROOT, Stack, inspect, wait_until
-from .test_container_backup import USERS, backup, names
+from .test_container_backup import backup, names
+from .users import USERS
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from .containers import Stack, fresh_clone, inspect, run, wait_until
+from .users import USERS
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 
@@ -134,11 +135,11 @@ def test_valkey_is_refused_beside_the_data_of_redis(stack: Stack) -> None:
 
 def test_down_and_up_again_keeps_everything(stack: Stack) -> None:
     kept = (
-        "from django.conf import settings; from django.contrib.auth.models import User;"
+        f"{USERS}from django.conf import settings;"
         "print(settings.SECRET_KEY, User.objects.filter(username='kept').count())"
     )
     stack.manage(
-        "from django.core.mail import send_mail; from django.contrib.auth.models import User;"
+        f"{USERS}from django.core.mail import send_mail;"
         "User.objects.create(username='kept'); send_mail('hello', 'body', None, ['kept@localhost'])"
     )
     before = stack.manage(kept)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from .containers import Stack, run, wait_until
-from .test_container_backup import USERS, load
+from .test_container_backup import load
+from .users import USERS
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
 

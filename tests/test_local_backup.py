@@ -9,12 +9,12 @@ import subprocess
 import pytest
 
 from .local_stack import PERSON, Checkout, names, orm, runs_a_task, wait_for
+from .users import USERS
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1200)]
 
 BACKUP = "deploy/local/backup"
 PYTHON = ".venv/bin/python"
-USERS = "from django.contrib.auth.models import User; "
 
 
 def url(checkout: Checkout) -> str:

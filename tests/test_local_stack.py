@@ -24,6 +24,7 @@ from .local_stack import (
     status,
     wait_for,
 )
+from .users import USERS
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1200)]
 
@@ -137,7 +138,7 @@ def test_a_broker_that_is_killed_comes_back_and_tasks_run(stack: Stack, checkout
 def test_a_database_that_is_killed_comes_back_with_its_data(
     stack: Stack, checkout: Checkout
 ) -> None:
-    make = "from django.contrib.auth.models import User; User.objects.create_user('kept')"
+    make = f"{USERS}User.objects.create_user('kept')"
     orm(checkout, make)
     seen = len(stack.lines)
     stack.role("postgres").kill()

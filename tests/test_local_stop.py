@@ -18,6 +18,7 @@ from .local_stack import (
     runs_a_task,
     wait_for,
 )
+from .users import USERS
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(1200)]
 
@@ -76,7 +77,7 @@ def test_a_second_ctrl_c_stops_at_once(fresh: Checkout) -> None:
 def test_term_stops_it_and_the_next_run_has_the_data_and_the_admin(fresh: Checkout) -> None:
     with fresh.stack() as stack:
         first = stack.until_ready().until(r"Log in +admin, password (\S+)")[1]
-        orm(fresh, "from django.contrib.auth.models import User; User.objects.create_user('kept')")
+        orm(fresh, f"{USERS}User.objects.create_user('kept')")
         port = broker_port(fresh)
         stack.stop()
         assert fresh.processes() == []
@@ -91,7 +92,7 @@ def test_term_stops_it_and_the_next_run_has_the_data_and_the_admin(fresh: Checko
 def test_a_kill_of_everything_is_recovered_by_the_next_run(fresh: Checkout) -> None:
     with fresh.stack() as stack:
         stack.until_ready()
-        orm(fresh, "from django.contrib.auth.models import User; User.objects.create_user('kept')")
+        orm(fresh, f"{USERS}User.objects.create_user('kept')")
         everything = [stack.supervisor, *fresh.processes()]
         for process in everything:
             each(process.suspend, None)  # so that none of them can tidy up after another
