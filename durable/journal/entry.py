@@ -121,10 +121,10 @@ _INTO = """INSERT INTO durable_journal (slot, ended_at, id, task_id, task, queue
     called_at, due_at, started_at, attempt, history, headers, body, redacted, state, result, error,
     place, traceback, host, version, memory)"""
 
-#: Celery's headers have the arguments once more, as text. What jsonb can't hold (NUL) goes.
-_HEADERS = """CASE WHEN {0}redacted IS NULL THEN headers
-    WHEN NOT pg_input_is_valid(headers, 'jsonb') THEN '{}'
-    ELSE (headers::jsonb - 'argsrepr' - 'kwargsrepr')::text END"""
+#: Celery's headers have the arguments once more, as text. Not by ``jsonb``: it refuses characters
+#: that an argument may have (NUL, half of a surrogate pair), and the task could never end.
+_HEADERS = r"""CASE WHEN {0}redacted IS NULL THEN headers ELSE regexp_replace(
+    headers, '"((?:kw)?argsrepr)": "(?:[^"\\]|\\.)*"', '"\1": null', 'g') END"""
 
 _SELECT = f"""SELECT {SLOT}, statement_timestamp(), mine.id, task_id, task, queue, priority,
     created_at, due_at, started_at, attempt, nullif(history, '[]'), {{headers}},

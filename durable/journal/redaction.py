@@ -49,10 +49,17 @@ class Redacted(NamedTuple):
 
 
 def redact(task: str, args: Any, kwargs: Any, embed: Any = None) -> Redacted | None:
-    """Return the arguments of a call without what must not be kept; ``None``: all may be."""
+    """Return the arguments of a call without what must not be kept; ``None``: all may be.
+
+    Of arguments that can't be walked over (a thousand lists in each other) nothing is kept: a task
+    must not be kept from ending by them.
+    """
     taken: list[str] = []
-    found = _call(task, args or (), kwargs or {}, taken)
-    around = _walk(embed or {}, taken)
+    try:
+        found = _call(task, args or (), kwargs or {}, taken)
+        around = _walk(embed or {}, taken)
+    except Exception:
+        return Redacted([MARK], {}, {}, taken)
     return Redacted(*found, around, taken) if taken else None
 
 
@@ -217,9 +224,10 @@ def _mapping(values: Any, taken: list[str], own: frozenset[str] = frozenset()) -
 
 def _walk(value: Any, taken: list[str]) -> Any:
     if isinstance(value, Mapping):
-        if isinstance(value.get("task"), str) and isinstance(value.get("args"), (list, tuple)):
+        kwargs = value.get("kwargs") or {}
+        is_call = isinstance(value.get("args"), (list, tuple)) and isinstance(kwargs, Mapping)
+        if is_call and isinstance(value.get("task"), str):
             # A signature: the next task of a chain, a callback, a chord's body.
-            kwargs = value.get("kwargs") or {}
             args, named = _call(value["task"], value["args"], kwargs, taken)
             rest = {key: one for key, one in value.items() if key not in ("args", "kwargs")}
             return {**_mapping(rest, taken), "args": args, "kwargs": named}

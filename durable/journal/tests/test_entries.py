@@ -139,6 +139,40 @@ def test_secrets_are_not_kept_wherever_they_stand() -> None:
     assert "can't pay with" in str(entry_of(call).result)
 
 
+@shared_task(ignore_result=True)
+def signs_in(name: Any, password: str) -> None: ...
+
+
+def deep(levels: int) -> Any:
+    value: Any = "deep"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\0b", "half a pair: \ud800", deep(600), {"task": "t", "args": [], "kwargs": "none"}],
+    ids=["NUL", "surrogate", "deep", "like a signature"],
+)
+@pytest.mark.parametrize("how", ["runs", "is discarded", "expires"])
+def test_no_arguments_keep_a_task_from_ending(name: Any, how: str) -> None:
+    """Nor, when it has expired, the janitor from what else there is to do."""
+    call = signs_in.delay_on_commit(name, "4111-1111")
+    row = Task.objects.get()
+    if how == "runs":
+        deliver(row)
+    elif how == "expires":
+        Task.objects.update(expires=row.created_at)
+        janitor.sweep()
+    else:
+        discard([row.pk], "me")
+    assert not Task.objects.exists()
+    found = entry_of(call)
+    assert "4111-1111" not in f"{found.headers}{found.body}"
+    assert json.loads(found.headers)["id"] == call.id
+
+
 @pytest.mark.parametrize(
     ("name", "is_secret"),
     [("card", True), ("cardId", True), ("user-password", True), ("apiKey", True), ("API_TOKENS",
