@@ -328,8 +328,10 @@ def ages(queue: str) -> list[int]:
     return counts
 
 
-#: A row's arguments; of a text that ``jsonb`` can't hold there is nothing to see.
-_CALL = r"CASE WHEN body NOT LIKE '%%\\u0000%%' THEN body::jsonb END"
+#: A row's arguments; of what ``jsonb`` can't hold (NUL, half of a surrogate pair, a number that is
+#: none) there is nothing to see.
+_CALL = r"""CASE WHEN body !~ '\\u0000|\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]'
+    AND body !~ '[[ ]-?(NaN|Infinity)[],}]' THEN body::jsonb END"""
 
 
 def shapes() -> list[tuple[str, int | None, list[str], int]]:

@@ -17,6 +17,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from durable.contracts import signatures
 from durable.contracts.signatures import narrowed
+from durable.queue import overview
 from durable.queue.models import Task
 from tests import durable_tasks as tasks
 
@@ -62,7 +63,12 @@ def other_effect() -> Iterator[Any]:
 
 def test_what_this_code_wrote_itself_can_be_called() -> None:
     tasks.effect.delay_on_commit("a")
-    tasks.effect.delay_on_commit(label="b\0")  # a text that jsonb can't hold
+    for odd in ("b\0", "\ud800", "\udc00", float("nan"), [1, float("-inf")]):
+        tasks.effect.delay_on_commit(label=odd)  # what jsonb can't hold
+    for fine in ("\U0001f600", "NaN", r"C:\users"):
+        tasks.effect.delay_on_commit(label=fine)
+    counts = {count: rows for _, count, _, rows in overview.shapes()}
+    assert counts == {0: 3, 1: 1, None: 5}
     assert "all that waits can be called" in said()
 
 
