@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -97,13 +98,15 @@ def refuse_plain(task: str, options: dict[str, Any]) -> None:
 
 def key_of(task: Any, args: Any, kwargs: Any) -> str:
     """Return the key of a call that names none: its arguments, however they were passed."""
+    if (dump := task._dump_pydantic_arguments) is not None:
+        args, kwargs = dump(args, kwargs)
     try:
         bound = inspect.signature(task.run).bind(*args, **kwargs)
         bound.apply_defaults()
         args, kwargs = bound.args, bound.kwargs
     except TypeError:  # the task checks no arguments
         pass
-    given = dumps([args, dict(sorted(kwargs.items()))])
+    given = json.dumps(json.loads(dumps([args, kwargs])), sort_keys=True)
     return f"arguments {hashlib.sha256(given.encode()).hexdigest()}"
 
 

@@ -82,6 +82,16 @@ class Once(NamedTuple):
     seconds: float | None = None
 
 
+_EXPIRES = """'"expires": (?:null|"[^"]*")'"""
+_WAITS = "started_at IS NULL AND quarantined_at IS NULL"
+#: The row of the other call expires before this one: it must not, since it stands for both.
+_SOONER = "durable_task.expires < coalesce(%(expires)s::timestamptz, 'infinity')"
+_AS_LATE = f"""
+    expires = CASE WHEN {_SOONER} THEN %(expires)s::timestamptz ELSE durable_task.expires END,
+    headers = CASE WHEN {_SOONER} THEN regexp_replace(durable_task.headers, {_EXPIRES},
+        substring(%(headers)s::text from {_EXPIRES})) ELSE durable_task.headers END"""
+
+
 def insert_once(values: dict[str, Any], once: Once) -> tuple[int | None, str]:
     """Write the row of a call unless there is another; return its id, and the task's.
 
@@ -113,21 +123,26 @@ def insert_once(values: dict[str, Any], once: Once) -> tuple[int | None, str]:
         ON CONFLICT (task, unique_key, unique_running) WHERE unique_key IS NOT NULL"""
     if not once.running:
         [(row_id, task_id, new)] = run(
-            f"""{insert} DO UPDATE SET unique_key = excluded.unique_key
+            f"""{insert} DO UPDATE SET unique_key = excluded.unique_key, {_AS_LATE}
                 RETURNING id, task_id, xmax = 0""",
             values,
         )
         return (row_id if new else None), task_id
+    other = "task = %(task)s AND unique_key = %(once)s AND unique_running"
     while True:
         if rows := run(f"{insert} DO NOTHING RETURNING id", values):
             return int(rows[0][0]), values["task_id"]
-        rows = run(
-            """SELECT task_id FROM durable_task
-               WHERE task = %(task)s AND unique_key = %(once)s AND unique_running""",
-            values,
+        found = run(
+            f"SELECT task_id, {_WAITS} AND {_SOONER} FROM durable_task WHERE {other}", values
         )
-        if rows:  # else it has ended meanwhile
-            return None, rows[0][0]
+        if found and found[0][1]:
+            found = run(
+                f"""UPDATE durable_task SET {_AS_LATE}
+                    WHERE {other} AND {_WAITS} RETURNING task_id""",
+                values,
+            )
+        if found:  # else it has ended meanwhile
+            return None, found[0][0]
 
 
 def existing(ids: list[int]) -> set[int]:

@@ -46,13 +46,17 @@ def running(ids: list[int]) -> int:
     return int(run(sql, [ids])[0][0])
 
 
-def lock_expired(limit: int) -> list[int]:
-    """Lock rows that expired before an attempt of theirs began, and that nothing else locks."""
+def lock_expired(limit: int, row_id: int | None = None) -> list[int]:
+    """Lock rows that expired before an attempt of theirs began, and that nothing else locks.
+
+    :param row_id: the only one to look at.
+    """
     rows = run(
-        """SELECT id FROM durable_task WHERE expires < statement_timestamp()
+        f"""SELECT id FROM durable_task WHERE expires < statement_timestamp()
            AND started_at IS NULL AND quarantined_at IS NULL
-           ORDER BY expires LIMIT %s FOR UPDATE SKIP LOCKED""",
-        [limit],
+           {"" if row_id is None else "AND id = %(id)s"}
+           ORDER BY expires LIMIT %(limit)s FOR UPDATE SKIP LOCKED""",
+        {"limit": limit, "id": row_id},
     )
     return [row[0] for row in rows]
 

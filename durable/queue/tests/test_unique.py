@@ -9,16 +9,31 @@ from threading import Event
 from typing import Any
 
 import pytest
+from celery import shared_task
 from django.db import connection, transaction
 from django.db.models.functions import Now
+from pydantic import BaseModel
 
 from durable.housekeeping.tasks import purge_seen
 from durable.queue import store
 from durable.queue.caller.calls import durable
+from durable.queue.endings.janitor import revoke_expired
 from durable.queue.models import Seen, Task
+from durable.queue.worker.request import Request
+from proj.celery import app
 from tests.durable_tasks import add, effect, keeps_no_result, retries
 
-from .delivery import begin, deliver, hold
+from .delivery import begin, deliver, hold, message
+
+
+class Name(BaseModel):
+    """An argument that is a model."""
+
+    text: str
+
+
+@shared_task(pydantic=True)
+def greets(name: Name) -> None: ...
 
 
 @pytest.mark.django_db
@@ -30,6 +45,14 @@ class TestWhileOneWaits:
         assert effect.unique().delay_on_commit("a").id == first.id
         assert effect.unique().delay_on_commit("b").is_new
         assert Task.objects.count() == 2
+
+    def test_nor_in_which_order_the_names_of_a_dict_stand(self) -> None:
+        assert add.unique().delay_on_commit({"a": 1, "b": {"c": 2, "d": 3}}).is_new
+        assert not add.unique().delay_on_commit({"b": {"d": 3, "c": 2}, "a": 1}).is_new
+
+    def test_arguments_that_pydantic_checks_are_a_key_as_well(self) -> None:
+        for is_new in (True, False):
+            assert greets.unique().delay_on_commit(Name(text="a")).is_new is is_new
 
     def test_a_key_is_one_task_s(self) -> None:
         assert effect.unique(7).delay_on_commit("a").is_new
@@ -67,6 +90,45 @@ class TestWhileOneIsUnfinished:
         assert unique.delay_on_commit().id == first.id
         store.finish_one(row.pk, number)
         assert unique.delay_on_commit().is_new
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("while_", ["waiting", "unfinished"])
+class TestOneThatExpires:
+    """It stands for the calls after it, too: it must not end before they would."""
+
+    @pytest.mark.parametrize("later", [None, 600])
+    def test_waits_as_long_as_those_that_rely_on_it(
+        self, while_: Any, later: int | None, effect_table: None
+    ) -> None:
+        unique = effect.unique("k", while_=while_)
+        first = unique.apply_async_on_commit(["a"], expires=60)
+        Task.objects.update(expires=Now() - timedelta(seconds=1))  # and no janitor has looked
+        assert unique.apply_async_on_commit(["a"], expires=later).id == first.id
+        assert revoke_expired() == 0
+        held = message()
+        given = Request(held, app=app, task=effect, eventer=None)
+        assert not given.revoked()
+        assert bool(given.expires) is bool(later)
+
+    def test_is_not_cut_short_by_one_that_expires_sooner(self, while_: Any) -> None:
+        unique = effect.unique("k", while_=while_)
+        unique.delay_on_commit("a")
+        unique.apply_async_on_commit(["a"], expires=60)
+        assert Task.objects.get().expires is None
+
+    def test_is_not_revoked_by_a_worker_that_holds_it_since_before(
+        self, while_: Any, transactional_db: None
+    ) -> None:
+        unique = effect.unique("k", while_=while_)
+        unique.apply_async_on_commit(["a"], expires=0.001)
+        Task.objects.update(expires=None)  # so that it can be held
+        held = message()
+        held._hand.left = lambda message: None  # type: ignore[method-assign]
+        Task.objects.update(expires=Now() - timedelta(seconds=1))
+        assert not unique.delay_on_commit("a").is_new
+        assert Request(held, app=app, task=effect, eventer=None).revoked()
+        assert Task.objects.exists()
 
 
 @pytest.mark.django_db

@@ -251,6 +251,8 @@ class Request(CelerysRequest):  # type: ignore[misc]
 
     def _revoke_waiting(self, ticket: Ticket, reason: str, expired: bool) -> bool:
         with transaction.atomic(using=conf.alias()):
+            if expired and not store.lock_expired(1, ticket.row_id):
+                return False  # a unique call of the same key has put it off (store.insert_once())
             how = results.end_of(self.message.row, states.REVOKED, reason)
             revoked = bool(store.finish([(ticket.row_id, ticket.attempt)], self.id, how))
             if revoked:
