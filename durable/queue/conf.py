@@ -54,7 +54,7 @@ BATCH = 500
 HEADER = "durable"
 
 #: The header with a call's place (limits.py): for its next life, and for people.
-LIMIT = "limit"
+LIMIT = "durable_limit"
 
 #: The header with what a plain call's message says beside its headers: ``eta``, ``properties``.
 MESSAGE = "durable_message"

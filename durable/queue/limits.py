@@ -52,7 +52,7 @@ class Limit:
             raise ValueError(
                 f"Limit(at_once={at_once!r}, in_order=True): in order is one at a time"
             )
-        if at_once is not None and (not isinstance(at_once, int) or at_once < 1):
+        if at_once is not None and (not isinstance(at_once, int) or not 1 <= at_once < 2**31):
             raise ValueError(f"Limit(at_once={at_once!r}): expected a number from 1 on")
         self.at_once = 1 if in_order else at_once
         self.rate = None if rate is None else _rate(rate)
@@ -81,7 +81,7 @@ def _rate(value: str | float) -> float:
         found = float(rate(value))
     except (TypeError, ValueError, LookupError, AttributeError):
         found = 0.0
-    if found <= 0:
+    if not 1e-9 <= found <= 1e6:  # as an interval of the database, which counts microseconds
         raise ValueError(f'Limit(rate={value!r}): expected such as "10/s", "100/m" or "1000/h"')
     return found
 
@@ -97,7 +97,9 @@ def of(task: Any, queue: str, options: dict[str, Any]) -> tuple[Limit, str] | No
     """
     key = options.pop("concurrency_key", None)
     limit: Limit | None = getattr(task, "limit", None)
-    if key is not None:
+    if isinstance(key, Place):  # of a retry, which keeps the one that it has
+        limit = Limit(key.at_once, key.rate, key.key, in_order=key.in_order)
+    elif key is not None:
         whole = limit or ONE
         limit = Limit(whole.at_once, whole.rate, str(key), in_order=whole.in_order)
     if limit is not None:

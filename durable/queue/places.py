@@ -67,8 +67,11 @@ room AS (
         LATERAL (SELECT count(*) AS taken, count(*) FILTER (WHERE started_at IS NULL) AS unbegun
             FROM durable_task AS other WHERE other.key = head.key
                 AND eligible_at IS NULL AND quarantined_at IS NULL) AS in_line,
-        LATERAL (SELECT greatest(pace.since_at, statement_timestamp() - burst * every) AS since
-            ) AS paced),
+        LATERAL (SELECT greatest(
+            -- One that is to come is of a clock that was set back since.
+            CASE WHEN pace.since_at > statement_timestamp() + every
+                THEN statement_timestamp() - every ELSE pace.since_at END,
+            statement_timestamp() - burst * every) AS since) AS paced),
 candidate AS (
     SELECT room.*, one.id, row_number() OVER (
         PARTITION BY room.key ORDER BY one.priority, one.eligible_at, one.id) AS number

@@ -161,8 +161,10 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
                     eager.on_commit(row_id, call, task.AsyncResult(call.task_id))
             else:
                 calls = [publishing.before(call) for call in calls]
-                rows, places = [call[:-1] for call in calls], [call.place for call in calls]
-                store.insert_many(rows, [place for place in places if place])
+                for some in ([c for c in calls if not c.place], [c for c in calls if c.place]):
+                    if some:  # a route may lead some of them to a queue with a limit
+                        places = [call.place for call in some if call.place]
+                        store.insert_many([call[:-1] for call in some], places)
                 for call in calls:
                     publishing.after(call)
                 for name in {notify.of(call) for call in calls if not call.due_at}:

@@ -125,8 +125,8 @@ class Template:
             **{"argsrepr": _ARGS, "kwargsrepr": _KWARGS, **kept},
         )  # fmt: skip
         headers = {**message.headers, **(options.get("headers") or {})}
-        headers.pop(conf.HEADER, None)
-        headers.pop(conf.MESSAGE, None)
+        for name in (conf.HEADER, conf.MESSAGE, conf.LIMIT):
+            headers.pop(name, None)
         if said := _said(options, due_at):
             headers[conf.MESSAGE] = said
         self._limit = limits.of(task, queue, options)

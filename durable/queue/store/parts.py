@@ -61,8 +61,10 @@ def note(what: str) -> Jsonb:
 FAR_AWAY = f"'{FAR.isoformat()}'::timestamptz"
 
 
-def due(moment: str, *, keeps: str = "in_order") -> str:
+def due(moment: str, *, keeps: str = "in_order AND eligible_at IS NULL") -> str:
     """Return what makes a row due at *moment*; one with a key needs a place anew, unless *keeps*.
+
+    One in order keeps the place that it has; without one, another row may have its turn by now.
 
     Its ``due_at`` is far away then, which keeps it out of every line.
     """

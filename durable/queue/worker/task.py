@@ -19,7 +19,7 @@ from django.db import transaction
 from .. import conf, progress, results
 from ..caller import calls, publishing, template, unique
 from ..caller.options import refuse_too_large
-from ..limits import Limit
+from ..limits import Limit, Place
 from . import attempt as attempts
 from . import execute, overrides
 from .attempt import NAME, Attempt, Outcome, Phase, current
@@ -147,7 +147,7 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
             # Celery's retry hands on what the broker has said of a message.
             options.pop("redelivered", None)
             if place := (self.request.headers or {}).get(conf.LIMIT):
-                options.setdefault("concurrency_key", place[0])
+                options.setdefault("concurrency_key", Place(*place))
             keeps = frozenset({"queue", "priority"} - options.keys())
             # Not asked for: they stay, whatever the routes say.
             attempt.retry = publishing.before(template.prepare(self, args, kwargs, options))
