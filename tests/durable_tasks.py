@@ -14,7 +14,7 @@ from typing import Any
 from celery import Task as CelerysTask
 from celery import shared_task, signals
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection
 
 from proj.task import Task
 
@@ -239,10 +239,13 @@ class EndsBefore(Task):
             return
         if args[0] == "retry in vain":
             raise self.retry(max_retries=0, exc=LookupError("in vain"))
+        away = OperationalError("gone")
+        away.lost_database = DEFAULT_DB_ALIAS  # type: ignore[attr-defined]
         raise {
             "ignore": Ignore(),
             "reject": Reject("no", requeue=False),
             "requeue": Reject("later", requeue=True),
+            "outage": away,
         }[args[0]]
 
 

@@ -161,3 +161,23 @@ def test_a_row_that_has_to_wait_leaves_the_others_of_its_batch_alone(serve: Serv
     left = row.get()
     assert left.error.startswith("can't be read by a worker")
     assert (left.worker, left.clean_attempt) == (None, 1)
+
+
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize(
+    ("how", "left"),
+    [("retry", "retry"), ("requeue", "rejected: 'later'"), ("retry in vain", None),
+     ("retry and go on", "retry")],
+)  # fmt: skip
+def test_what_before_start_says_ends_an_attempt_that_has_begun_by_then(
+    serve: Serve, how: str, left: str | None, others: bool
+) -> None:
+    """Else its row would run for ever, and be given back each time."""
+    if others:
+        among_others(tasks.ends_before, how)
+    else:
+        call((tasks.ends_before, how))
+    serve()
+    rows = [(row.worker, row.clean_attempt, row.history[-1]["what"]) for row in Task.objects.all()]
+    assert rows == ([(None, 1, left)] if left else [])
+    assert tasks.effects()[f"before {how}"] == 1

@@ -82,11 +82,19 @@ class TestABeforeStart:
         assert not Row.objects.exists()
         assert tasks.effects() == {f"before {how}": 1}
 
-    def test_that_puts_the_message_back_leaves_its_row_to_the_worker(self) -> None:
-        tasks.ends_before.delay_on_commit("requeue")
+    @pytest.mark.parametrize(
+        ("how", "what"),
+        [("requeue", "rejected: 'later'"), ("outage", "the database went away: gone")],
+    )
+    def test_that_can_not_go_on_now_postpones_the_row_as_the_tasks_own_code_does(
+        self, how: str, what: str
+    ) -> None:
+        tasks.ends_before.delay_on_commit(how)
         deliver()
         row = Row.objects.get()
-        assert (row.attempt, row.started_at, row.quarantined_at) == (0, None, None)
+        assert (row.worker, row.attempt, row.clean_attempt) == (None, 1, 1)
+        assert [line["what"] for line in row.history] == [what]
+        assert hold() == [], "its time has not come"
 
     @pytest.mark.parametrize(
         ("how", "ran"), [("retry", 1), ("retry and go on", 2)]
@@ -112,7 +120,7 @@ class TestABeforeStart:
         assert not Row.objects.exists()
         assert repr(result.result) == "LookupError('in vain')"
 
-    @pytest.mark.parametrize("how", ["ignore", "reject", "retry"])
+    @pytest.mark.parametrize("how", ["ignore", "reject", "requeue", "retry", "outage"])
     def test_of_a_late_copy_does_not_end_the_attempt_that_runs(self, how: str) -> None:
         tasks.ends_before.delay_on_commit(how)
         row = Row.objects.get()

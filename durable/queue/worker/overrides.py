@@ -7,14 +7,19 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
+from celery.exceptions import Reject
 from django.db import transaction
 from kombu.utils.imports import symbol_by_name
 
+from durable.database.outage import lost_database
+from durable.database.text import text_of
+
 from .. import conf
 from ..endings import on_failure
-from .attempt import current
+from .attempt import Superseded, current
 from .receivers import beside_the_loop
 from .rows import ticket_of_running
+from .ticket import Ticket
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +48,37 @@ def guarded(own: Callable[..., None]) -> Callable[..., None]:
             beside_the_loop(partial(_schedule, row_id, exc))
 
     call.is_guarded = True  # type: ignore[attr-defined]
+    return call
+
+
+def recorded(own: Callable[..., None]) -> Callable[..., None]:
+    """Return a ``before_start()`` after which a row goes on as after the task's own code.
+
+    Celery calls it before the task: it knows of no outage, and in a batch the row has begun by now.
+    """
+    if hasattr(own, "is_recorded"):
+        return own
+
+    @wraps(own)
+    def call(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            own(self, *args, **kwargs)
+        except Exception as error:
+            request = self.request
+            lost = lost_database(error, conf.alias())
+            if not (lost or (isinstance(error, Reject) and error.requeue)) or request.is_eager:
+                raise
+            if Ticket.of(request.headers) is None:
+                raise
+            attempt = self.begun()
+            if attempt.runs_a_row and lost:
+                attempt.lost_database(error)
+                raise Superseded(f"the database went away: {text_of(error)}") from error
+            if attempt.runs_a_row:
+                attempt.end_by(error)
+            raise
+
+    call.is_recorded = True  # type: ignore[attr-defined]
     return call
 
 

@@ -62,6 +62,8 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         cls.track_started = False
         if cls.on_failure is not CelerysTask.on_failure:
             cls.on_failure = overrides.guarded(cls.on_failure)
+        if cls.before_start is not CelerysTask.before_start:
+            cls.before_start = overrides.recorded(cls.before_start)
         if cls.__call__ is not DurableTask.__call__:
             cls.__call__ = overrides.outermost(cls.__call__)  # type: ignore[method-assign]
 
@@ -205,11 +207,18 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
             setattr(request, NAME, attempt)
         return attempt
 
+    def begun(self) -> Attempt:
+        """Return the attempt on a row, which has begun; in a batch it had before this process."""
+        attempt = self._attempt()
+        if attempt.phase is Phase.NEW:
+            attempt.begin()
+        return attempt
+
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         """Like Celery's; of a durable task it keeps the row, with the new time in it."""
         before = overrides.is_told(self.request)  # in before_start()
         if before and Ticket.of(self.request.headers):
-            self._attempt().begin()
+            self.begun()
         attempt = current(self.request)
         if attempt is None or not attempt.runs_a_row:
             return super().retry(*args, **kwargs)
