@@ -145,7 +145,7 @@ def _call_body(app: Any, using: str, group_id: str, body: Any) -> None:
             return  # by another delivery of the same task
         callback = maybe_signature(body, app=app)
         try:
-            values = _join(app, _header(app, counter))
+            values = _join(app, using, _header(app, using, counter))
             try:
                 callback.delay(values)
             except Error:
@@ -161,20 +161,35 @@ def _call_body(app: Any, using: str, group_id: str, body: Any) -> None:
         counter.delete(using=using)
 
 
-def _header(app: Any, counter: ChordCounter) -> Any:
+def _header(app: Any, using: str, counter: ChordCounter) -> Any:
     """Return the results of a header whose parts have all ended."""
     if counter.sub_tasks != "[]":
         return counter.group_result(app=app)
-    parts = ChordPart.objects.filter(counter=counter)  # those without a position come last
+    parts = ChordPart.objects.using(using).filter(counter=counter)
+    # Those without a position come last.
     ids = parts.order_by("position", "id").values_list("task_id", flat=True)
     return app.GroupResult(counter.group_id, [app.AsyncResult(task_id) for task_id in ids])
 
 
-def _join(app: Any, header: Any) -> list[Any]:
+def _leaves(result: Any) -> Iterator[Any]:
+    for one in result.results:
+        if isinstance(one, GroupResult):
+            yield from _leaves(one)
+        else:
+            yield one
+
+
+def _join(app: Any, using: str, header: Any) -> list[Any]:
     """Return the results of all parts, or raise as Celery's backend for Redis does.
+
+    By one query, from where they are written: a replica has no result of this transaction.
 
     :raises ChordError: a part has failed, or has no result.
     """
+    leaves = list(_leaves(header))
+    stored = _stored(app.backend, using, [one.id for one in leaves])
+    for one in leaves:
+        one._cache = stored.get(one.id)  # which ready() and get() ask first
     if not header.ready():
         raise ChordError(
             f"chord {header.id}: all tasks have ended, but some have no result (ignore_result?), "
@@ -190,6 +205,17 @@ def _join(app: Any, header: Any) -> list[Any]:
         except Exception as error:
             raise ChordError(f"Dependency {result.id} raised {repr_of(error)}") from error
     return values
+
+
+def _stored(backend: Any, using: str, task_ids: list[str]) -> dict[str, Any]:
+    """Return what ``backend.get_task_meta()`` would of each task, as far as a join asks for it."""
+    return {
+        row.task_id: backend.meta_from_decoded({
+            "status": row.status, "traceback": row.traceback,
+            "result": backend.decode_content(row, row.result),
+        })
+        for row in backend.TaskModel.objects.using(using).filter(task_id__in=task_ids)
+    }  # fmt: skip
 
 
 def _lock(using: str, group_id: str) -> ChordCounter | None:

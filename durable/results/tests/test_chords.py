@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery import chord as app_chord
 from celery import current_app as app
-from celery import states, uuid
+from celery import group, states, uuid
 from celery.app.task import Context
 from celery.result import AsyncResult
+from django.db import connections
 from django_celery_results.models import ChordCounter, TaskResult
 
+from durable.queue.caller.calls import durable
+from durable.queue.models import Task
+from durable.queue.tests.delivery import deliver
 from durable.results import chords
 from durable.results.backend import DatabaseBackend
 from durable.results.models import ChordPart
@@ -110,3 +116,50 @@ def test_the_body_of_a_header_without_results_has_failed(
     assert "some have no result" in failed.result
     assert "some have no result" in caplog.text
     assert not ChordCounter.objects.exists()
+
+
+class ReadsFromAReplica:
+    """A router as Django's documentation has it."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "replica"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "default"
+
+
+@pytest.fixture
+def replica(settings: Any) -> Iterator[None]:
+    """Reads go to another connection, which knows nothing of a transaction that is open.
+
+    A test may not use it at all.
+    """
+    connections.databases["replica"] = connections["default"].settings_dict
+    settings.DATABASE_ROUTERS = [ReadsFromAReplica()]
+    yield
+    del connections["replica"], connections.databases["replica"]
+
+
+@pytest.mark.parametrize("header", [group, iter], ids=["known", "generator"])
+def test_a_replica_that_is_behind_keeps_no_body_from_being_called(
+    replica: None, effect_table: None, header: Any
+) -> None:
+    with durable():
+        body = app_chord(header([add.s(1), add.s(2)]))(add.s())
+    while row := Task.objects.using("default").first():
+        deliver(row)
+    assert TaskResult.objects.using("default").get(task_id=body.id).result == "3"
+
+
+def test_the_results_of_a_header_are_read_by_one_query(
+    chord: Chord, django_assert_max_num_queries: Any
+) -> None:
+    chord.tasks += [uuid() for _ in range(20)]
+    ChordCounter.objects.all().delete()
+    header = chord.group, [AsyncResult(task) for task in chord.tasks]
+    chord.backend.apply_chord(header, chord.body)
+    for number in range(21):
+        chord.ends(number, number)
+    with django_assert_max_num_queries(20):
+        chord.ends(21, 21)
+    assert chord.body.calls == [list(range(22))]
