@@ -86,6 +86,13 @@ def state(row_id: int) -> tuple[str, int] | None:
     return (rows[0][0], rows[0][1]) if rows else None
 
 
+def attempts_of(row_id: int, worker: str) -> int:
+    """Return how many attempts a row has had that *worker* holds or runs; -1 of any other."""
+    sql = "SELECT attempt FROM durable_task WHERE id = %s AND worker = %s"
+    rows = run(sql, [row_id, worker])
+    return int(rows[0][0]) if rows else -1
+
+
 def is_newest(row_id: int, attempt: int) -> bool:
     """Return whether this attempt is still the row's newest one."""
     return bool(run("SELECT 1 FROM durable_task WHERE id = %s AND attempt = %s", [row_id, attempt]))

@@ -124,7 +124,7 @@ def test_a_rate_goes_on_after_the_server_s_clock_was_set_back(
 ) -> None:
     monkeypatch.setattr(keeps_no_result, "limit", Limit(rate="60/h"))
     keeps_no_result.map_on_commit([(), ()])
-    key = Task.objects.all()[0].key
+    key = f"task:{keeps_no_result.name}"
     Pace.objects.create(key=key, since_at=timezone.now() + timedelta(days=1))
     assert admit().lanes == ["0 default"]
     row = Task.objects.get(eligible_at=None)

@@ -8,8 +8,11 @@ import pytest
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import TimeLimitExceeded
 from celery import states
+from celery.worker.request import revoked_tasks
 from django.db import transaction
 
+from durable.journal.models import Entry
+from durable.queue.caller.replay import replay
 from durable.queue.endings.discard import discard
 from durable.queue.endings.janitor import revoke_expired
 from durable.queue.models import Task
@@ -85,3 +88,29 @@ def test_an_end_that_was_committed_is_not_stored_over(whose: str, by: str) -> No
         request.on_timeout(False, 3)
     assert called.state == states.SUCCESS
     assert effects() == {"a": 1}
+
+
+def test_what_is_started_again_is_not_revoked_by_what_a_worker_remembers() -> None:
+    """``revoke(terminate=True)`` tells the workers, which keep the id for hours."""
+    called = effect.delay_on_commit("a")
+    called.revoke()
+    revoked_tasks.add(called.id)
+    assert replay([Entry.objects.get().pk], "me").started == 1
+    assert not Request(message(), app=app, task=effect, eventer=None).revoked()
+    assert called.id not in revoked_tasks
+
+
+@pytest.mark.parametrize("by", ["time limit", "revoke"])
+def test_a_worker_that_stood_still_ends_no_attempt_of_another(by: str) -> None:
+    """Its process had not begun, so the number of the other's attempt is the one it waits for."""
+    called = effect.delay_on_commit("a")
+    held = message()
+    held._hand.left = lambda message: None  # type: ignore[method-assign]
+    request = Request(held, app=app, task=effect, eventer=None)
+    begin(Task.objects.get(), "another worker")
+    if by == "revoke":
+        request._announce_revoked("terminated", True, 15, False)
+    else:
+        request.on_timeout(False, 3)
+    assert Task.objects.get().worker == "another worker"
+    assert called.state == states.PENDING

@@ -19,7 +19,7 @@ from durable.queue import conf, store
 from durable.queue.models import Task, Worker
 from durable.queue.worker import lanes
 from durable.queue.worker import rows as rows_module
-from durable.queue.worker.request import RowMessage, strategy
+from durable.queue.worker.request import Request, RowMessage, strategy
 from durable.queue.worker.rows import Rows
 from durable.queue.worker.ticket import Ticket
 from proj.celery import app
@@ -237,6 +237,44 @@ class TestARowInHand:
         assert (found.worker, found.attempt, rows.in_hand) == (None, 0, {})
         assert found.error.startswith("can't be read by a worker: ")
         assert found.due_at > found.created_at
+        assert tasks.effect.AsyncResult(row.task_id).state == states.PENDING
+
+    def test_that_celery_has_since_before_it_was_taken_for_dead_is_not_given_twice(
+        self, rows: Rows, row: Task
+    ) -> None:
+        """Else the second message, which can't begin it, would take the first out of its hand."""
+        first = self.give(rows)
+        store.release("worker = %(me)s", {"me": rows.worker_id}, "it died")
+        second = self.give(rows)
+        assert store.begin(row.pk, 0, rows.worker_id) == 1
+        if second is not first:
+            rows.left(second)
+        for _ in range(2):
+            rows._beat()
+        assert Task.objects.get().worker == rows.worker_id, "it runs"
+        rows.left(first)
+        assert rows.in_hand == {}
+
+    def test_whose_id_another_has_too_is_the_one_that_is_ended(
+        self, rows: Rows, row: Task, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rows_module, "_rows", rows)
+        call("b", task_id=row.task_id)
+        for _ in range(2):
+            held = self.give(rows)
+            assert store.begin(held.row.id, 0, rows.worker_id) == 1
+        first, second = rows.worker.consumer.given
+        Request(second, app=app, task=tasks.effect, eventer=None).on_timeout(False, 3)
+        assert Task.objects.get().pk == first.row.id
+
+    def test_whose_process_waits_to_begin_has_no_time_that_is_over(
+        self, rows: Rows, row: Task
+    ) -> None:
+        """The database was away, or a caller of a unique task has the row locked."""
+        request = Request(self.give(rows), app=app, task=tasks.effect, eventer=None)
+        request.on_timeout(False, 3)
+        found = self.do_jobs(rows)
+        assert (found.worker, found.attempt, found.history) == (None, 0, [])
         assert tasks.effect.AsyncResult(row.task_id).state == states.PENDING
 
     def test_is_known_by_its_tasks_id(self, rows: Rows, row: Task) -> None:

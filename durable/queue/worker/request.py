@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
+from contextvars import ContextVar
+from functools import partial, wraps
 from typing import Any, Protocol
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -12,7 +13,7 @@ from celery import signals, states
 from celery.exceptions import InvalidTaskError
 from celery.worker import strategy as celerys
 from celery.worker.request import Request as CelerysRequest
-from celery.worker.request import send_revoked, task_ready
+from celery.worker.request import revoked_tasks, send_revoked, task_ready
 from django.db import transaction
 from kombu.message import Message
 
@@ -23,6 +24,22 @@ from .receivers import beside_the_loop
 from .ticket import Ticket, ticketed
 
 logger = logging.getLogger(__name__)
+
+
+#: What is ended at the moment: Celery's signals name a task's id alone.
+ending: ContextVar[RowMessage | None] = ContextVar("ending", default=None)
+
+
+def _as_the_end(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: Request, *args: Any, **kwargs: Any) -> Any:
+        token = ending.set(self.message if self.is_row else None)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            ending.reset(token)
+
+    return call
 
 
 class Hand(Protocol):
@@ -48,6 +65,8 @@ class RowMessage(Message):
 
     def __init__(self, row: store.Held, hand: Hand) -> None:
         headers = results.decode(row.headers)
+        if "replayed_by" in headers and not row.attempt:
+            revoked_tasks.discard(row.task_id)  # its former life was
         self.row, self._hand = row, hand
         self.request: Any = None  # Celery's, made of it
         self.died = False  # the process that ran it
@@ -127,6 +146,7 @@ class Request(CelerysRequest):  # type: ignore[misc]
     def _secrets(self) -> redaction.Redacted | None:
         return redaction.redact(self.name, self.args, self.kwargs)
 
+    @_as_the_end
     def on_failure(self, *args: Any, **kwargs: Any) -> Any:
         """Handle a failure; the death of a row's process is none, and the row is let go."""
         with redaction.about(self._secrets):
@@ -194,23 +214,30 @@ class Request(CelerysRequest):  # type: ignore[misc]
             return False
         return bool(self.task.acks_late or not self.app.conf.task_acks_late)
 
-    def _has_ended(self) -> bool:
-        """Return whether the row of a task that is ended here is gone, or a later attempt's.
+    def _begun(self) -> int | None:
+        """Return 1 if the row runs here, 0 if its process waits to begin it, and -1 of no such row.
 
         Celery stores the end of a process that it kills whatever became of the task. But it may
-        have committed just before; or this worker stood still, and another one has run it.
+        have committed just before; or this worker stood still, and another one runs it. ``None`` of
+        a plain task, and while the database is away.
         """
         if (ticket := Ticket.of(self.request_dict)) is None:
-            return False
-        found = beside_the_loop(lambda: [store.state(ticket.row_id)])
-        if found is None:  # the database is away
-            return False
-        return found[0] is None or found[0][1] not in (ticket.attempt, ticket.attempt + 1)
+            return None
+        found = beside_the_loop(lambda: store.attempts_of(ticket.row_id, ticket.worker))
+        if found is None:
+            return None
+        return found - ticket.attempt if found - ticket.attempt in (0, 1) else -1
 
+    @_as_the_end
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Handle a time limit."""
         try:
-            if not soft and self._has_ended():
+            begun = None if soft else self._begun()
+            if begun == 0:  # it waits for the database, or a lock: its time has not begun either
+                task_ready(self)
+                self.message.requeue()
+                return
+            if begun == -1:
                 task_ready(self)
                 logger.warning("Hard time limit (%ss) for %s, which had ended", timeout, self)
                 return
@@ -220,6 +247,7 @@ class Request(CelerysRequest):  # type: ignore[misc]
             if not soft:
                 self._left()
 
+    @_as_the_end
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         """Discard a row whose task was revoked or has expired; or end one that is terminated.
 
@@ -233,7 +261,7 @@ class Request(CelerysRequest):  # type: ignore[misc]
             self._already_revoked = True
             return
         if terminated or not self.is_row:
-            if self._has_ended():
+            if self._begun() == -1:
                 task_ready(self)
                 self.acknowledge()
                 self._already_revoked = True

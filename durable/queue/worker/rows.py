@@ -33,7 +33,7 @@ from .. import conf, store
 from ..endings import janitor, quarantine
 from .lanes import Lanes
 from .lost import Lost
-from .request import RowMessage
+from .request import RowMessage, ending
 from .signs import Signs
 from .ticket import Ticket
 
@@ -121,7 +121,9 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
                 _, row = self._ahead.popleft()
             except IndexError:  # the thread has let go of it
                 return
-            self._give(row)
+            # Else Celery has it, since before this worker was taken for dead, and begins that.
+            if row.id not in self.in_hand:
+                self._give(row)
 
     def _give(self, row: store.Held) -> None:
         consumer = self.worker.consumer
@@ -342,8 +344,9 @@ def ticket_of_running(task_id: str) -> Ticket | None:
 
 
 def in_hand(task_id: str) -> RowMessage | None:
-    """Return the message of a task that this worker's main process has in hand."""
-    for message in list(_rows.in_hand.values()) if _rows else ():
-        if message.row.task_id == task_id:
-            return message
+    """Return the message of a task that the main process has in hand; of two, what it ends now."""
+    for message in (ending.get(), *(_rows.in_hand.copy().values() if _rows else ())):
+        if message is not None and message.row.task_id == task_id:
+            found: RowMessage = message
+            return found
     return None
