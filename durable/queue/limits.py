@@ -81,8 +81,12 @@ def _rate(value: str | float) -> float:
         found = float(rate(value))
     except (TypeError, ValueError, LookupError, AttributeError):
         found = 0.0
-    if not 1e-9 <= found <= 1e6:  # as an interval of the database, which counts microseconds
-        raise ValueError(f'Limit(rate={value!r}): expected such as "10/s", "100/m" or "1000/h"')
+    # An interval of the database counts microseconds; after a day purge_seen() forgets a rate.
+    if not 1 / 86_400 <= found <= 1e6:
+        raise ValueError(
+            f'Limit(rate={value!r}): expected such as "10/s", "100/m" or "1000/h", and one a day '
+            "or more"
+        )
     return found
 
 

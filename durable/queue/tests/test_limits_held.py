@@ -102,15 +102,15 @@ def test_of_many_calls_some_may_be_led_to_a_queue_with_a_limit(
 
 
 @pytest.mark.parametrize(
-    "limit", [{"rate": rate} for rate in ("nan", "inf", 1e12, 1e-300)] + [{"at_once": 2**31}]
+    "limit", [{"rate": rate} for rate in ("nan", "inf", 1e12, 1 / 604_800)] + [{"at_once": 2**31}]
 )
 def test_a_number_that_no_look_could_count_with_is_refused(limit: dict[str, Any]) -> None:
-    """In a row, it would keep every worker from letting any key's rows in line."""
+    """In a row, it would keep every worker from letting any key's rows in line, or be forgotten."""
     with pytest.raises(ValueError, match="Limit"):
         Limit(**limit)
 
 
-@pytest.mark.parametrize("rate", [1e-9, 1e6])
+@pytest.mark.parametrize("rate", [1 / 86_400, 1e6])
 def test_the_least_and_the_most_let_rows_in_line(
     rate: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

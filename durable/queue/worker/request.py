@@ -273,6 +273,8 @@ class Request(CelerysRequest):  # type: ignore[misc]
         assert ticket is not None  # noqa: S101 - it is a row
         if beside_the_loop(partial(self._revoke_waiting, ticket, reason, expired)):
             self.send_event("task-revoked", terminated=False, signum=signum, expired=expired)
+        if expired:  # Celery has noted it as revoked; but its end may have been put off
+            revoked_tasks.discard(self.id)
         self.acknowledge()
         self._already_revoked = True
         self._left()
