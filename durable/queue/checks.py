@@ -11,6 +11,7 @@ from celery import current_app
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connections
+from psycopg import IsolationLevel
 
 from durable.journal import conf as journal
 
@@ -108,9 +109,21 @@ def _without_rows() -> Iterator[CheckMessage]:
 
 
 def _database() -> list[CheckMessage]:
-    vendor = connections[conf.alias()].vendor
-    if vendor == "postgresql":
+    connection = connections[conf.alias()]
+    vendor = connection.vendor
+    level = (connection.settings_dict.get("OPTIONS") or {}).get("isolation_level")
+    if vendor == "postgresql" and level in (None, IsolationLevel.READ_COMMITTED):
         return []
+    if vendor == "postgresql":
+        return [
+            Error(
+                f"DATABASES[{conf.alias()!r}] has the isolation level {level!r}: a process that "
+                "has waited for another one would not see what that has changed, so that more of a "
+                "key would run than its limit lets.",
+                hint="Leave isolation_level out of OPTIONS: READ COMMITTED is PostgreSQL's own.",
+                id="durable.E009",
+            )
+        ]
     return [
         Error(
             f"The tasks' rows are in {vendor}: it needs PostgreSQL (SKIP LOCKED, RETURNING).",

@@ -9,6 +9,8 @@ import pytest
 from celery import Task as CelerysTask
 from django.apps import apps
 from django.core.checks import run_checks
+from django.db import connection
+from psycopg import IsolationLevel
 
 from proj.celery import app
 
@@ -61,6 +63,18 @@ def test_a_long_task_that_is_called_around_its_row_is_named_unless_every_call_is
     assert f"views.py:2: {durable_tasks.long_gate.name}.delay()" in message.msg
     settings.DURABLE_DELAY = True
     assert ids() == []
+
+
+@pytest.mark.parametrize(
+    ("level", "found"),
+    [(IsolationLevel.REPEATABLE_READ, ["durable.E009"]), (IsolationLevel.READ_COMMITTED, [])],
+)
+def test_an_isolation_level_that_breaks_limits_is_named(
+    level: int, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = connection.settings_dict["OPTIONS"]
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {**options, "isolation_level": level})
+    assert ids() == found
 
 
 def does_nothing() -> None:
