@@ -49,16 +49,23 @@ def sweep() -> int:
         _unknown.clear()
     _last = now
     count = quarantine_unknown() if now >= _unknown_at else 0
-    with transaction.atomic(using=conf.alias()):
-        [(mine,)] = store.run("SELECT pg_try_advisory_xact_lock(%s)", [locks.JANITOR])
-        if not mine:
-            return 0
-        age = conf.get("DEAD_AFTER")
-        if now - _steady_since > age:
-            store.forget_dead_workers()
-            count += quarantine.release(store.ORPHANED, {"age": age}, "the worker that ran it died")
-        count += revoke_expired()
+    # Each a transaction of its own: what keeps one row's end from being stored keeps no dead
+    # worker's rows.
+    steady = now - _steady_since > conf.get("DEAD_AFTER")
+    for look in (let_go_of_dead, revoke_expired) if steady else (revoke_expired,):
+        with transaction.atomic(using=conf.alias()):
+            [(mine,)] = store.run("SELECT pg_try_advisory_xact_lock(%s)", [locks.JANITOR])
+            if not mine:
+                return count
+            count += look()
     return count
+
+
+def let_go_of_dead() -> int:
+    """Let go of the rows of workers that are dead; return how many."""
+    store.forget_dead_workers()
+    age = {"age": conf.get("DEAD_AFTER")}
+    return quarantine.release(store.ORPHANED, age, "the worker that ran it died")
 
 
 def quarantine_unknown() -> int:

@@ -197,6 +197,21 @@ def test_a_crash_in_the_middle_leaves_rows_that_are_revoked_later(breaks_on_resu
     assert not Task.objects.exists()
 
 
+def test_one_that_can_not_be_revoked_now_keeps_no_rows_of_dead_workers(
+    breaks_on_result: Any,
+) -> None:
+    """As while the result backend is away: the rows need it not."""
+    results = expired("a")
+    breaks_on_result(results[0].id, "PERFORM pg_terminate_backend(pg_backend_pid())")
+    held = Task.objects.get(task_id=effect.delay_on_commit("b").id)
+    store.hold_one(held.pk, "dead")
+    with pytest.raises(OperationalError):
+        janitor.sweep()
+    mend()
+    held.refresh_from_db()
+    assert held.worker is None
+
+
 def test_one_whose_end_cannot_be_stored_holds_up_no_other(breaks_on_result: Any) -> None:
     results = expired("a", "b", "c")
     breaks_on_result(results[0].id, "RAISE EXCEPTION 'no room for it'")
