@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import states
+from celery import shared_task, states
 from celery.worker import state
 from celery.worker import strategy as celerys
 from django.db import OperationalError
@@ -23,12 +23,27 @@ from durable.queue.worker.request import Request, RowMessage, strategy
 from durable.queue.worker.rows import Rows
 from durable.queue.worker.ticket import Ticket
 from proj.celery import app
+from proj.task import Task as ProjectTask
 from tests import durable_tasks as tasks
 from tests.fixtures_worker import wait_for
 
 from .delivery import begin, hold, message
 
 pytestmark = pytest.mark.usefixtures("effect_table")
+
+
+class Returns(ProjectTask):
+    """Raises after its end."""
+
+    abstract = True
+
+    def after_return(self, *args: Any) -> None:
+        """Raise."""
+        raise LookupError("after_return")
+
+
+@shared_task(base=Returns)
+def returns() -> None: ...
 
 
 class Consumer:
@@ -266,6 +281,22 @@ class TestARowInHand:
         first, second = rows.worker.consumer.given
         Request(second, app=app, task=tasks.effect, eventer=None).on_timeout(False, 3)
         assert Task.objects.get().pk == first.row.id
+
+    @pytest.mark.parametrize(("by", "ends"), [("after_return", True), ("errback", False)])
+    def test_that_exceeds_its_time_has_its_process_ended_whatever_raises(
+        self, rows: Rows, by: str, ends: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The pool calls this first, and would leave the process alone by an exception."""
+        Task.objects.all().delete()
+        monkeypatch.setattr(rows_module, "_rows", rows)
+        rows.worker.consumer.strategies[returns.name] = rows.worker.consumer.take
+        errback = tasks.effect.si("told").set(serializer="of another planet")
+        call = returns.apply_async_on_commit(link_error=errback if by == "errback" else None)
+        message = self.give(rows)
+        store.begin(message.row.id, 0, rows.worker_id)
+        Request(message, app=app, task=returns, eventer=None).on_timeout(False, 3)
+        assert Task.objects.exists() is not ends, "it is let go by the signs of life"
+        assert call.state == states.FAILURE
 
     def test_whose_process_waits_to_begin_has_no_time_that_is_over(
         self, rows: Rows, row: Task

@@ -51,6 +51,27 @@ def guarded(own: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
+def harmless(own: Callable[..., None]) -> Callable[..., None]:
+    """Return an ``after_return()`` whose errors are written to the log.
+
+    Celery guards it so in the task's process, and not where it ends that by the time limit.
+    """
+    if hasattr(own, "is_harmless"):
+        return own
+
+    @wraps(own)
+    def call(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            own(self, *args, **kwargs)
+        except Exception as error:
+            if self.request.is_eager or isinstance(error, Reject | MemoryError):
+                raise
+            logger.exception("%s: after_return() raised", self.name)
+
+    call.is_harmless = True  # type: ignore[attr-defined]
+    return call
+
+
 def recorded(own: Callable[..., None]) -> Callable[..., None]:
     """Return a ``before_start()`` after which a row goes on as after the task's own code.
 

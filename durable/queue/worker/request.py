@@ -243,6 +243,8 @@ class Request(CelerysRequest):  # type: ignore[misc]
                 return
             with redaction.about(self._secrets):  # what on_failure() says
                 super().on_timeout(soft, timeout)
+        except Exception:  # or the pool would leave the process alone
+            logger.exception("%s: its time limit could not be recorded", self)
         finally:
             if not soft:
                 self._left()

@@ -121,8 +121,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
                 _, row = self._ahead.popleft()
             except IndexError:  # the thread has let go of it
                 return
-            # Else Celery has it, since before this worker was taken for dead, and begins that.
-            if row.id not in self.in_hand:
+            if row.id not in self.in_hand:  # else it was taken for dead, and Celery has it since
                 self._give(row)
 
     def _give(self, row: store.Held) -> None:
@@ -345,8 +344,6 @@ def ticket_of_running(task_id: str) -> Ticket | None:
 
 def in_hand(task_id: str) -> RowMessage | None:
     """Return the message of a task that the main process has in hand; of two, what it ends now."""
-    for message in (ending.get(), *(_rows.in_hand.copy().values() if _rows else ())):
-        if message is not None and message.row.task_id == task_id:
-            found: RowMessage = message
-            return found
-    return None
+    mine: dict[int, RowMessage] = _rows.in_hand.copy() if _rows else {}
+    found = (one for one in (ending.get(), *mine.values()) if one and one.row.task_id == task_id)
+    return next(found, None)

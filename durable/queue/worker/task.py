@@ -62,6 +62,8 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
         cls.track_started = False
         if cls.on_failure is not CelerysTask.on_failure:
             cls.on_failure = overrides.guarded(cls.on_failure)
+        if cls.after_return is not CelerysTask.after_return:
+            cls.after_return = overrides.harmless(cls.after_return)
         if cls.before_start is not CelerysTask.before_start:
             cls.before_start = overrides.recorded(cls.before_start)
         if cls.__call__ is not DurableTask.__call__:
