@@ -120,7 +120,8 @@ def _key(request: HttpRequest) -> str:
 
 def _remember(request: HttpRequest, viewer: Viewer) -> None:
     now = time.monotonic()
-    for key in [key for key, (until, _) in list(_seen.items()) if until < now]:  # other threads'
+    # A copy, which is made at once: other threads remember people too.
+    for key in [key for key, (until, _) in _seen.copy().items() if until < now]:
         _seen.pop(key, None)
     if key := _key(request):
         _seen[key] = now + REMEMBERED, viewer._replace(deeds=frozenset())
