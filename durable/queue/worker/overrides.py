@@ -24,6 +24,25 @@ from .ticket import Ticket
 logger = logging.getLogger(__name__)
 
 
+def once(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return *change*, which makes one method of another, so that it changes none a second time.
+
+    What ``guarded()`` has changed says so by ``is_guarded``, and stays as it is.
+    """
+    mark = f"is_{change.__name__}"
+
+    @wraps(change)
+    def changed(own: Any) -> Any:
+        if hasattr(own, mark):
+            return own
+        call = wraps(own)(change(own))
+        setattr(call, mark, True)
+        return call
+
+    return changed
+
+
+@once
 def guarded(own: Callable[..., None]) -> Callable[..., None]:
     """Return an ``on_failure()`` that calls *own*, and lets a durable task repeat one that raised.
 
@@ -31,10 +50,7 @@ def guarded(own: Callable[..., None]) -> Callable[..., None]:
     so, but takes an error in this hook for the task's own: the failure would never be complete, and
     the task be started again with all that it does outside of the database.
     """
-    if hasattr(own, "is_guarded"):
-        return own
 
-    @wraps(own)
     def call(self: Any, exc: Exception, task_id: str, *args: Any, **kwargs: Any) -> None:
         attempt = current(self.request)
         if attempt and attempt.unrecorded:  # it is to be tried again
@@ -47,19 +63,16 @@ def guarded(own: Callable[..., None]) -> Callable[..., None]:
             logger.exception("%s[%s]: on_failure() raised; it is called again", self.name, task_id)
             beside_the_loop(partial(_schedule, row_id, exc))
 
-    call.is_guarded = True  # type: ignore[attr-defined]
     return call
 
 
+@once
 def harmless(own: Callable[..., None]) -> Callable[..., None]:
     """Return an ``after_return()`` whose errors are written to the log.
 
     Celery guards it so in the task's process, and not where it ends that by the time limit.
     """
-    if hasattr(own, "is_harmless"):
-        return own
 
-    @wraps(own)
     def call(self: Any, *args: Any, **kwargs: Any) -> None:
         try:
             own(self, *args, **kwargs)
@@ -68,19 +81,16 @@ def harmless(own: Callable[..., None]) -> Callable[..., None]:
                 raise
             logger.exception("%s: after_return() raised", self.name)
 
-    call.is_harmless = True  # type: ignore[attr-defined]
     return call
 
 
+@once
 def recorded(own: Callable[..., None]) -> Callable[..., None]:
     """Return a ``before_start()`` after which a row goes on as after the task's own code.
 
     Celery calls it before the task: it knows of no outage, and in a batch the row has begun by now.
     """
-    if hasattr(own, "is_recorded"):
-        return own
 
-    @wraps(own)
     def call(self: Any, *args: Any, **kwargs: Any) -> None:
         try:
             own(self, *args, **kwargs)
@@ -99,20 +109,17 @@ def recorded(own: Callable[..., None]) -> Callable[..., None]:
                 attempt.end_by(error)
             raise
 
-    call.is_recorded = True  # type: ignore[attr-defined]
     return call
 
 
+@once
 def outermost(own: Callable[..., Any]) -> Callable[..., Any]:
     """Return a ``__call__`` that goes around *own*, a project's: the row is outside of it.
 
     One of its own that calls ``run()`` and not ``super()`` would run without an attempt, and its
     row be held again for ever. So *own* is a part of the task's body, and of its transaction.
     """
-    if hasattr(own, "is_outermost"):
-        return own
 
-    @wraps(own)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_told(self.request):
             if attempt := current(self.request):
@@ -120,7 +127,6 @@ def outermost(own: Callable[..., Any]) -> Callable[..., Any]:
             return own(self, *args, **kwargs)
         return self.attempt_it(partial(own, self), args, kwargs, own_call=True)
 
-    call.is_outermost = True  # type: ignore[attr-defined]
     return call
 
 
