@@ -52,8 +52,9 @@ receive() {
 compress() {
   for path in "$ARCHIVE"/wal/????????????????????????; do
     [ -f "$path" ] || continue
-    gzip -1 <"$path" >"$path.draft" && sync "$path.draft" && mv "$path.draft" "$path.gz" && rm "$path" ||
+    if ! { gzip -1 <"$path" >"$path.draft" && sync "$path.draft" && mv "$path.draft" "$path.gz" && rm "$path"; }; then
       rm -f "$path.draft"
+    fi
   done
 }
 
