@@ -6,11 +6,12 @@ import http.client
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from .containers import Stack
+from .containers import Stack, wait_until
 from .ports import free_port
 
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1200)]
@@ -20,6 +21,8 @@ HOST = "site.test"
 SECURITY = (
     "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Content-Security-Policy",
 )  # fmt: skip
+#: The authority of acme.yaml.
+AUTHORITY = "https://authority.test {\n\ttls internal\n\tacme_server\n}\n"
 PROXY = ("up", "--detach", "--wait", "--no-deps", "--no-build", "proxy")
 
 
@@ -43,32 +46,61 @@ def test_static_files_come_from_the_proxy_and_for_good(stack: Stack) -> None:
     assert ask(connection, "/livez")[1]["Via"] is None
 
 
-@pytest.fixture
-def public(stack: Stack) -> Iterator[tuple[int, int]]:
-    """Give the stack's proxy a name and ports of its own for HTTP and HTTPS; return the ports."""
+@pytest.fixture(params=["internal", "acme"])
+def public(
+    request: pytest.FixtureRequest, stack: Stack, tmp_path: Path
+) -> Iterator[tuple[int, int, str]]:
+    """Give the proxy a name and ports for HTTP and HTTPS; return these, and who signs."""
     ports = free_port(), free_port()
-    env = {"SITE_HOST": HOST, "SITE_TLS": "internal", "PUBLISH_ADDRESS": "127.0.0.1"}
-    env |= {"PROXY_MAX_BODY": "1KiB"}
-    stack.compose(*PROXY, env={**env, "HTTP_PORT": str(ports[0]), "HTTPS_PORT": str(ports[1])})
-    yield ports
+    env = {"SITE_HOST": HOST, "SITE_TLS": request.param, "PUBLISH_ADDRESS": "127.0.0.1"}
+    env |= {"PROXY_MAX_BODY": "1KiB", "HTTP_PORT": str(ports[0]), "HTTPS_PORT": str(ports[1])}
+    if request.param == "internal":
+        stack.compose(*PROXY, env=env)
+        yield *ports, root_of(stack, "proxy", "/volumes/certificates/caddy")
+    else:
+        env |= {"COMPOSE_FILE": "compose.yaml:tests/acme.yaml", "AUTHORITY": str(tmp_path)}
+        env |= {"ACME_CA": "https://authority.test/acme/local/directory"}
+        tmp_path.chmod(0o755)  # the proxy's user reads it
+        (tmp_path / "Caddyfile").write_text(AUTHORITY)
+        stack.compose("up", "--detach", "authority", env=env)
+        root = wait_until(lambda: root_of(stack, "authority", "/data/caddy", env), "it has a root")
+        (tmp_path / "root.crt").write_text(root)
+        stack.compose(*PROXY, env=env)
+        yield *ports, root
+        stack.compose("kill", "authority", env=env)
+        stack.compose("rm", "--force", "authority", env=env)
     stack.compose(*PROXY)
 
 
-def test_with_a_name_it_speaks_https_and_sends_there(stack: Stack, public: tuple[int, int]) -> None:
-    plain, secure = public
+def root_of(stack: Stack, service: str, folder: str, env: dict[str, str] | None = None) -> str:
+    path = f"{folder}/pki/authorities/local/root.crt"
+    return stack.compose("exec", "-T", service, "cat", path, env=env or {}, check=False).stdout
+
+
+def is_signed(connect: Callable[[], ssl.SSLSocket]) -> bool:
+    try:
+        connect().close()
+    except ssl.SSLError:
+        return False
+    return True
+
+
+def test_with_a_name_it_speaks_https_and_sends_there(
+    stack: Stack, public: tuple[int, int, str]
+) -> None:
+    plain, secure, root = public
     connection = http.client.HTTPConnection("127.0.0.1", plain, timeout=60)
     status, headers, _ = ask(connection, "/admin/login/?x=1", Host=HOST)
     assert (status, headers["Location"]) == (308, f"https://{HOST}/admin/login/?x=1")
 
-    root = "/volumes/certificates/caddy/pki/authorities/local/root.crt"
-    certificate = stack.compose("exec", "-T", "proxy", "cat", root).stdout
-    context = ssl.create_default_context(cadata=certificate)
+    context = ssl.create_default_context(cadata=root)
     context.set_alpn_protocols(["h2", "http/1.1"])
 
     def connect() -> ssl.SSLSocket:
         raw = socket.create_connection(("127.0.0.1", secure), 60)
         return context.wrap_socket(raw, server_hostname=HOST)
 
+    wait_until(lambda: is_signed(connect), "it has its certificate")
     with connect() as spoken:
         assert spoken.selected_alpn_protocol() == "h2"
     context.set_alpn_protocols(["http/1.1"])
