@@ -21,6 +21,36 @@ case "$*" in
 esac
 """
 
+NO_NAMESPACE = """#!/bin/sh
+case "$*" in *readyz*) exit 0 ;; esac
+echo 'Error from server (NotFound): namespaces not found' >&2
+exit 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("namespace: shop", "there is no namespace shop in the cluster"),
+        ('namespace: "shop"  # ours', "there is no namespace shop in the cluster"),
+        ("resources: []", "expected a line `namespace: NAME`"),
+    ],
+)
+def test_the_overlay_names_the_namespace(tmp_path: Path, line: str, said: str) -> None:
+    script, overlay = tmp_path / "k8s" / "backup", tmp_path / "overlays" / "one"
+    for folder in (script.parent, overlay):
+        folder.mkdir(parents=True)
+    script.write_bytes((ROOT / "deploy" / "k8s" / "backup").read_bytes())
+    (overlay / "kustomization.yaml").write_text(f"{line}\n")
+    (tmp_path / "kubectl").write_text(NO_NAMESPACE)
+    (tmp_path / "kubectl").chmod(0o755)
+    done = subprocess.run(
+        ["sh", script, "dump"],
+        env=clean_env(PATH=f"{tmp_path}:{os.environ['PATH']}", ENV="one"),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said in done.stderr
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["ended", "no terminal"])
 def test_the_roles_start_again_whatever_ends_a_restore(tmp_path: Path, number: int) -> None:
