@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 ME = "this test"
-Serve = Callable[[], None]
+Serve = Callable[..., None]
 
 
 @pytest.fixture
@@ -41,8 +41,10 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     monkeypatch.setattr(attempts, "make", process.make_attempt)
     before = signal.signal(signal.SIGALRM, process._soft_limit)
 
-    def run() -> None:
-        process.serve(store.take(ME, store.lanes(["default"]), 100))
+    def run(between: Callable[[], Any] = lambda: None) -> None:
+        rows = store.take(ME, store.lanes(["default"]), 100)
+        between()
+        process.serve(rows)
 
     yield run
     signal.signal(signal.SIGALRM, before)
@@ -161,6 +163,34 @@ def test_a_row_that_has_to_wait_leaves_the_others_of_its_batch_alone(serve: Serv
     left = row.get()
     assert left.error.startswith("can't be read by a worker")
     assert (left.worker, left.clean_attempt) == (None, 1)
+
+
+def test_a_database_that_goes_away_before_a_task_is_no_failure_of_it(
+    serve: Serve, other: psycopg.Connection
+) -> None:
+    [result] = call((more.long, "a"))
+
+    def end_its_session() -> None:
+        waits = "SELECT pid FROM pg_locks WHERE NOT granted"
+        [pid] = wait_for(lambda: other.execute(waits).fetchone(), "it asks for its row")
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        other.execute("ROLLBACK")
+
+    thread = Thread(target=end_its_session)
+
+    def hold_its_row() -> None:
+        other.execute("BEGIN")
+        other.execute("SELECT FROM durable_task FOR UPDATE")
+        thread.start()
+
+    serve(hold_its_row)
+    thread.join()
+    row = Task.objects.get(task_id=result.id)
+    assert (row.worker, row.attempt, row.clean_attempt) == (None, 1, 1)
+    assert row.error.startswith("the database went away: ")
+    Task.objects.update(due_at=row.created_at)
+    serve()
+    assert (result.state, tasks.effects()) == ("SUCCESS", {"a-before": 1, "a": 1})
 
 
 @pytest.mark.parametrize("others", [False, True])

@@ -16,7 +16,7 @@ from billiard.compat import mem_rss
 from celery import signals, states
 from celery.app.trace import build_tracer
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import OperationalError, connections, transaction
+from django.db import DatabaseError, OperationalError, connections, transaction
 
 from durable.database.outage import lost_database
 from durable.database.text import text_of
@@ -205,7 +205,8 @@ class Process:
     def make_attempt(self, task: Any, ticket: Ticket | None, request: Any) -> Attempt:
         """Return the attempt of a task; one of its own rows has begun.
 
-        :raises Superseded: it was taken over meanwhile, and must not store that it runs.
+        :raises Superseded: it was taken over meanwhile, and must not store that it runs; or the
+            database went away, and another attempt comes.
         """
         if ticket is None or ticket.worker != self._worker:
             return Attempt(task, ticket, request)
@@ -213,15 +214,30 @@ class Process:
             attempt: Attempt = SharedAttempt(task, ticket, self._batch, request)
         else:
             attempt = Attempt(task, ticket, request)
+            attempt.number = ticket.attempt  # by which it lets go of its row
             # Of one that isn't atomic, the begin must be on the disk before it goes on.
             if results.started(task) or not task.atomic:
-                with transaction.atomic(using=conf.alias()):
-                    if not store.locked(ticket.row_id, ticket.attempt, "running"):
-                        raise Superseded(f"{task.name}[{request.id}] is done, or runs elsewhere")
-                    results.store_started(task)
+                self._confirm(attempt, ticket)
         attempt.number, attempt.phase = ticket.attempt, Phase.RUNNING
         attempt.run = partial(self._minded, task.name)  # type: ignore[method-assign]
         return attempt
+
+    def _confirm(self, attempt: Attempt, ticket: Ticket) -> None:
+        """Store that a task runs, if it is still this attempt that runs it.
+
+        :raises Superseded: it is not; or the database went away, which is not the task's failure.
+        """
+        task = f"{attempt.task.name}[{attempt.request.id}]"
+        try:
+            with transaction.atomic(using=conf.alias()):
+                if not store.locked(ticket.row_id, ticket.attempt, "running"):
+                    raise Superseded(f"{task} is done, or runs elsewhere")
+                results.store_started(attempt.task)
+        except DatabaseError as error:
+            if not lost_database(error, conf.alias()):
+                raise
+            attempt.lost_database(error)
+            raise Superseded(f"{task}: the database went away: {text_of(error)}") from error
 
     def _trace(self, row: store.Held) -> None:
         """Run one task by Celery's tracer, as a process of prefork does."""
