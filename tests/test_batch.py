@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from celery.backends.cache import CacheBackend
 from django.db import connection
 
 from durable.queue import store
@@ -172,7 +173,7 @@ def test_a_database_that_goes_away_before_a_task_is_no_failure_of_it(
 
     def end_its_session() -> None:
         waits = "SELECT pid FROM pg_locks WHERE NOT granted"
-        [pid] = wait_for(lambda: other.execute(waits).fetchone(), "it asks for its row")
+        [(pid,)] = wait_for(lambda: other.execute(waits).fetchall(), "it asks for its row")
         other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
         other.execute("ROLLBACK")
 
@@ -191,6 +192,25 @@ def test_a_database_that_goes_away_before_a_task_is_no_failure_of_it(
     Task.objects.update(due_at=row.created_at)
     serve()
     assert (result.state, tasks.effects()) == ("SUCCESS", {"a-before": 1, "a": 1})
+
+
+class Away(CacheBackend):  # type: ignore[misc]
+    """Can't be reached when a task begins."""
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kw: Any) -> Any:
+        if state == "STARTED":
+            raise ConnectionError("away")
+        return super().store_result(task_id, result, state, *args, **kw)
+
+
+def test_a_backend_of_its_own_that_is_away_keeps_no_task_from_running(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(more.long, "_backend", Away(app, backend="memory"))
+    [result] = call((more.long, "a"))
+    serve()
+    assert tasks.effects() == {"a-before": 1, "a": 1}
+    assert (more.long.backend.get_state(result.id), Task.objects.count()) == ("SUCCESS", 0)
 
 
 @pytest.mark.parametrize("others", [False, True])

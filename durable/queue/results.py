@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import current_app, states
 from celery.app.task import Context, get_actual_ignore_result
+from celery.exceptions import SoftTimeLimitExceeded
 from celery.utils.nodenames import gethostname
 from kombu.utils.json import object_hook
 
@@ -80,10 +81,18 @@ def started(task: Any) -> dict[str, Any] | None:
 
 
 def store_started(task: Any) -> None:
-    """Record that *task* runs, if it is to be tracked; Celery does so before its row is asked."""
+    """Record that *task* runs, if it is to be tracked; Celery does so before its row is asked.
+
+    A backend of its own that is away keeps no task from running: its end is stored later.
+    """
     if meta := started(task):
         request = task.request
-        task.backend.store_result(request.id, meta, states.STARTED, request=request)
+        try:
+            task.backend.store_result(request.id, meta, states.STARTED, request=request)
+        except Exception as error:
+            if is_transactional(task.backend) or isinstance(error, SoftTimeLimitExceeded):
+                raise
+            logger.warning("couldn't store that %s[%s] runs: %r", task.name, request.id, error)
 
 
 def context(task_id: str, task: str, headers: str = "", body: str = "") -> Context:
