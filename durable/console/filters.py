@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from json import dumps
 from typing import NamedTuple
 
-from django.db.models import Q
+from django.db.models import BooleanField, Case, Q, When
 from django.utils import timezone
 
 from durable.journal import entry, redaction
@@ -155,7 +155,8 @@ def _argument(value: str, now: datetime) -> tuple[Q, Q]:
             found |= Q(body__contains=f'"{name}": {number}}}')
     # A row has the secrets that no page shows: a search would tell them letter by letter.
     hidden = Q(task__in=redaction.tasks()) | Q(body__regex=redaction.in_json())
-    return found & ~hidden, found
+    # In a CASE: PostgreSQL would take the expression for the cheaper test, and begin with it.
+    return Q(Case(When(found, then=~hidden), default=False, output_field=BooleanField())), found
 
 
 def _age(value: str) -> timedelta:
