@@ -37,7 +37,7 @@ def namespace_of(env: str) -> str:
     if not re.fullmatch(r"[\w.-]+", env) or not path.is_file():
         there = ", ".join(sorted(p.parent.name for p in OVERLAYS.glob("*/kustomization.yaml")))
         raise ClusterError(f"ENV='{env}': there is no deploy/overlays/{env}; there is: {there}")
-    found = re.search(r"^namespace:[ \"']*([a-z0-9-]+)", path.read_text("utf-8"), re.MULTILINE)
+    found = re.search(r"^namespace:[ \"']*([\w.-]+)", path.read_text("utf-8"), re.MULTILINE)
     if not found:
         raise ClusterError(f"{path}: expected a line `namespace: NAME`")
     return found[1]
