@@ -214,11 +214,11 @@ class Process:
             attempt: Attempt = SharedAttempt(task, ticket, self._batch, request)
         else:
             attempt = Attempt(task, ticket, request)
-            attempt.number = ticket.attempt  # by which it lets go of its row
-            # Of one that isn't atomic, the begin must be on the disk before it goes on.
-            if results.started(task) or not task.atomic:
-                self._confirm(attempt, ticket)
-        attempt.number, attempt.phase = ticket.attempt, Phase.RUNNING
+        attempt.number = ticket.attempt
+        # Of one that isn't atomic, the begin must be on the disk before it goes on.
+        if self._batch is None and (results.started(task) or not task.atomic):
+            self._confirm(attempt, ticket)
+        attempt.phase = Phase.RUNNING
         attempt.run = partial(self._minded, task.name)  # type: ignore[method-assign]
         return attempt
 
