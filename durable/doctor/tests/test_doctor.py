@@ -31,7 +31,7 @@ from durable.doctor.parts import certificate
 from durable.queue import store
 from durable.queue.models import Task
 from tests import durable_tasks as tasks
-from tests.fixtures_worker import database_url, free_port
+from tests.fixtures_worker import database_url, free_port, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,7 +56,8 @@ def healthy() -> Iterator[None]:
     client = administrator()
     client.config_set("appendonly", "yes")
     with psycopg.connect(database_url(), autocommit=True) as leader:
-        locks.take(leader.cursor(), locks.LEADER)
+        cursor = leader.cursor()
+        wait_for(lambda: locks.take(cursor, locks.LEADER), "the leader of another test is gone")
         yield
     client.config_set("appendonly", "no")
 

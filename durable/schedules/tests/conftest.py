@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 from celery import current_app as app
-from django.db import connection
 from pytest_django import Settings
 
-from durable.database import locks
 from durable.schedules.scheduler import DatabaseScheduler
 from tests.fixtures_worker import purge_queues, wait_for
 
-from .scheduling import StartBeat
+from .scheduling import StartBeat, is_free, step_down
 
 
 @pytest.fixture
@@ -31,20 +29,15 @@ def no_messages() -> Iterator[None]:
     purge_queues()
 
 
-def _is_free() -> bool:
-    with connection.cursor() as cursor:
-        return locks.holder(cursor, locks.LEADER) is None
-
-
 @pytest.fixture
 def beat(heartbeat: Path, no_messages: None) -> Iterator[StartBeat]:
     """Start a beat; each in the place of the one before."""
     running: list[DatabaseScheduler] = []
+    wait_for(is_free, "the server has noticed that the test before has ended")
 
     def start(**options: Any) -> DatabaseScheduler:
         while running:
-            running.pop().close()
-            wait_for(_is_free, "the server has noticed, and another beat can lead")
+            step_down(running.pop())
         running.append(DatabaseScheduler(app, **options))
         return running[-1]
 

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from kombu.utils.json import loads
 
+from durable.database import locks
 from durable.queue.models import Task
 from durable.schedules.scheduler import DatabaseScheduler
+from tests.fixtures_worker import wait_for
 
 StartBeat = Callable[..., DatabaseScheduler]
 
@@ -28,6 +31,18 @@ def tick(scheduler: DatabaseScheduler) -> None:
     """Tick until nothing is due."""
     while scheduler.tick() == 0:
         pass
+
+
+def is_free() -> bool:
+    """Return whether no session holds the leader's lock."""
+    with connection.cursor() as cursor:
+        return locks.holder(cursor, locks.LEADER) is None
+
+
+def step_down(leader: DatabaseScheduler) -> None:
+    """End the session of *leader*; the server frees its lock a moment later."""
+    leader.close()
+    wait_for(is_free, "the server has noticed, and another beat can lead")
 
 
 def periodic(name: str = "p", **fields: Any) -> PeriodicTask:

@@ -15,7 +15,7 @@ from durable.schedules.leader import Leader
 from durable.schedules.scheduler import DatabaseScheduler
 from tests.fixtures_worker import database_url
 
-from .scheduling import StartBeat, periodic, sent, tick
+from .scheduling import StartBeat, periodic, sent, step_down, tick
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,7 +42,7 @@ class TestSeveralBeats:
         second.tick()
         task = periodic()
         tick(first)
-        first.close()
+        step_down(first)
         tick(second)
         assert second.leader.leads
         assert sent() == ["p"]
@@ -77,7 +77,7 @@ class TestSeveralBeats:
         def late(entry: Any) -> bool:
             # It has chosen what to send, and freezes; another one leads meanwhile.
             monkeypatch.setattr(ticks, "commit", commit)
-            frozen.leader.close()
+            step_down(frozen)
             tick(beat())
             assert sent() == ["p"]
             return commit(entry)
