@@ -227,17 +227,16 @@ class Process:
 
         :raises Superseded: it is not; or the database went away, which is not the task's failure.
         """
-        task = f"{attempt.task.name}[{attempt.request.id}]"
         try:
             with transaction.atomic(using=conf.alias()):
                 if not store.locked(ticket.row_id, ticket.attempt, "running"):
-                    raise Superseded(f"{task} is done, or runs elsewhere")
+                    task, uuid = attempt.task.name, attempt.request.id
+                    raise Superseded(f"{task}[{uuid}] is done, or runs elsewhere")
                 results.store_started(attempt.task)
         except DatabaseError as error:
             if not lost_database(error, conf.alias()):
                 raise
-            attempt.lost_database(error)
-            raise Superseded(f"{task}: the database went away: {text_of(error)}") from error
+            raise attempt.lost_database(error) from error
 
     def _trace(self, row: store.Held) -> None:
         """Run one task by Celery's tracer, as a process of prefork does."""

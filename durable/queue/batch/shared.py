@@ -246,6 +246,7 @@ class SharedAttempt(Attempt):
             raise Superseded(f"{self.task.name}[{self.request.id}] runs once more, alone")
         super().end_by(ending)
 
-    def lost_database(self, error: BaseException) -> None:
+    def lost_database(self, error: BaseException) -> Superseded:
         """End the batch: its transaction is gone."""
         self._batch.lost = error
+        return Superseded(f"{self.task.name}[{self.request.id}]: the database went away")

@@ -18,7 +18,7 @@ from django.utils import timezone
 from psycopg.pq import TransactionStatus
 
 from durable.database.outage import lost_database
-from durable.database.text import repr_of
+from durable.database.text import repr_of, text_of
 from durable.journal import entry, redaction
 
 from .. import conf, results, store
@@ -133,10 +133,15 @@ class Attempt:
         if not stored:
             results.store_started(task)
 
-    def lost_database(self, error: BaseException) -> None:
-        """Let the row be ready again later; wait for the database that is away."""
+    def lost_database(self, error: BaseException) -> Superseded:
+        """Let the row be ready again later; wait for the database that is away.
+
+        :return: what ends this attempt: an outage is not its task's failure.
+        """
         assert self.ticket is not None  # noqa: S101 - it is durable
         quarantine.postpone_after_outage(self.row_id, self.number, self.ticket.worker, error)
+        name = f"{self.task.name}[{self.request.id}]"
+        return Superseded(f"{name}: the database went away: {text_of(error)}")
 
     @contextmanager
     def finishing(self) -> Iterator[Outcome]:

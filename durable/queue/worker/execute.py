@@ -14,7 +14,6 @@ from django.db import Error as DatabaseError
 
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
-from durable.database.text import text_of
 from durable.journal import entry
 
 from .. import conf, store
@@ -48,16 +47,14 @@ def execute(attempt: Attempt, body: Callable[[], Any]) -> Any:
             logger.exception("%s raised after it had finished; ignored", task.name)
             return attempt.result
         if lost_database(error, conf.alias()) and not task.request.is_eager:
-            attempt.lost_database(error)  # not the task's failure
-            raise Superseded(f"the database went away: {text_of(error)}") from error
+            raise attempt.lost_database(error) from error
         ending = _of_another_version(task, error) or error
         try:
             attempt.end_by(ending)
         except DatabaseError as second:
             if not is_away(second):
                 raise
-            attempt.lost_database(second)
-            raise Superseded(f"the database went away: {text_of(second)}") from error
+            raise attempt.lost_database(second) from error
         if ending is error:
             raise
         raise ending from error

@@ -12,11 +12,10 @@ from django.db import transaction
 from kombu.utils.imports import symbol_by_name
 
 from durable.database.outage import lost_database
-from durable.database.text import text_of
 
 from .. import conf
 from ..endings import on_failure
-from .attempt import Superseded, current
+from .attempt import current
 from .receivers import beside_the_loop
 from .rows import ticket_of_running
 from .ticket import Ticket
@@ -103,8 +102,7 @@ def recorded(own: Callable[..., None]) -> Callable[..., None]:
                 raise
             attempt = self.begun()
             if attempt.runs_a_row and lost:
-                attempt.lost_database(error)
-                raise Superseded(f"the database went away: {text_of(error)}") from error
+                raise attempt.lost_database(error) from error
             if attempt.runs_a_row:
                 attempt.end_by(error)
             raise
