@@ -110,7 +110,14 @@ CASES: dict[str, tuple[Callable[[], Any], Any, list[str]]] = {
     ),
     "retries in vain": (lambda: more.retries_in_vain.delay("p"), "FAILURE LookupError", []),
     "Ignore": (lambda: tasks.ignores.delay("q"), "no end", ["q"]),
-    "Reject": (lambda: tasks.rejects.delay("r"), "FAILURE Reject", []),
+    "Reject": (
+        lambda: tasks.rejects.apply_async(["r"], link_error=more.told.si()),
+        "FAILURE Reject", ["told"],
+    ),
+    "before_start rejects": (
+        lambda: tasks.ends_before.apply_async(["reject"], link_error=more.told.si()),
+        "FAILURE Reject", ["before reject", "told"],
+    ),
     "Reject(requeue=True)": (lambda: more.rejects_once.delay("s"), "SUCCESS 's'", ["s"]),
     # Transactions
     "atomic=False": (lambda: more.long.delay("t"), "SUCCESS 't'", ["t-before", "t"]),

@@ -8,9 +8,10 @@ from functools import cache
 from json import JSONDecoder
 from typing import Any
 
-from celery import current_app, states
+from billiard.einfo import ExceptionInfo
+from celery import current_app, signals, states
 from celery.app.task import Context, get_actual_ignore_result
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.utils.nodenames import gethostname
 from kombu.utils.json import object_hook
 
@@ -142,6 +143,21 @@ def store_failure(task: Any, row: Any, error: Exception) -> Context:
     wanted = not request.ignore_result or task.store_errors_even_if_ignored
     task.backend.mark_as_failure(row.task_id, error, request=request, store_result=wanted)
     return request
+
+
+def store_rejected(task: Any, error: Reject) -> None:
+    """Store that *task*, which runs here, has rejected itself, and tell those that depend on it.
+
+    Celery's main process does so later: a crash meanwhile would find no row any more, and a chord
+    or an error callback be lost.
+    """
+    request = task.request
+    wanted = not get_actual_ignore_result(task, request) or task.store_errors_even_if_ignored
+    task.backend.mark_as_failure(request.id, error, request=request, store_result=wanted)
+    signals.task_failure.send(
+        sender=task, task_id=request.id, exception=error, args=request.args,
+        kwargs=request.kwargs, traceback=error.__traceback__, einfo=ExceptionInfo(),
+    )  # fmt: skip
 
 
 def store_quarantined(task_id: str, task: str, why: str) -> None:

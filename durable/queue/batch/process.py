@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from billiard.compat import mem_rss
-from celery import signals, states
+from celery import signals
 from celery.app.trace import build_tracer
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, OperationalError, connections, transaction
@@ -268,13 +268,10 @@ class Process:
         if soft:
             signal.setitimer(signal.ITIMER_REAL, soft)
         try:
-            info = task.__trace__(row.task_id, args, kwargs, request)[1]
+            task.__trace__(row.task_id, args, kwargs, request)
         finally:
             if soft:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-        if info and info.state == states.REJECTED and not info.retval.requeue:
-            # Of other pools the main process does so.
-            results.store_failure(task, row, info.retval)
 
     def _soft_limit(self, *args: Any) -> None:
         self._is_late = True

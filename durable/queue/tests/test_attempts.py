@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from celery import chain, chord, states
 from django.db import transaction
+from pytest_django import Settings
 
 from durable.queue import store
 from durable.queue.caller.calls import durable
@@ -110,11 +111,15 @@ def test_ignore_keeps_the_effects_and_stores_no_result() -> None:
     assert result.state == states.STARTED
 
 
-def test_reject_without_requeue_is_done() -> None:
-    tasks.rejects.delay_on_commit("a")
+@pytest.mark.parametrize("task", [tasks.rejects, tasks.ends_before], ids=lambda t: t.__name__)
+def test_reject_without_requeue_is_a_failure_that_stands_before_the_row_is_gone(
+    settings: Settings, task: Any
+) -> None:
+    settings.DURABLE_DELAY = True
+    result = task.apply_async_on_commit(["reject"], link_error=tasks.effect.si("told"))
     deliver()
-    assert tasks.effects() == {}
-    assert not Task.objects.exists()
+    assert repr(result.result) == "reject requeue=False: no"
+    assert [row.task for row in Task.objects.all()] == [tasks.effect.name]
 
 
 def test_a_task_that_calls_another_does_so_with_its_own_transaction() -> None:

@@ -281,6 +281,8 @@ class Attempt:
             ended = store.is_newest(self.row_id, self.number)
         if not ended:
             raise Superseded(f"attempt {self.number} of {self.task.name} is overtaken")
+        if isinstance(ending, Reject) and not ending.requeue and not self.request.is_eager:
+            results.store_rejected(self.task, ending)
 
     def _reschedule(self, why: str) -> bool:
         due_at, call = timezone.now(), None

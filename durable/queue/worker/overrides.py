@@ -96,7 +96,7 @@ def recorded(own: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             request = self.request
             lost = lost_database(error, conf.alias())
-            if not (lost or (isinstance(error, Reject) and error.requeue)) or request.is_eager:
+            if not (lost or isinstance(error, Reject)) or request.is_eager:
                 raise
             if Ticket.of(request.headers) is None:
                 raise

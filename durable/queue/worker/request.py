@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals, states
-from celery.exceptions import InvalidTaskError
+from celery.exceptions import InvalidTaskError, Reject
 from celery.worker import strategy as celerys
 from celery.worker.request import Request as CelerysRequest
 from celery.worker.request import revoked_tasks, send_revoked, task_ready
 from django.db import transaction
 from kombu.message import Message
 
+from durable.database.text import repr_of
 from durable.journal import redaction
 
 from .. import conf, results, store
@@ -162,6 +163,11 @@ class Request(CelerysRequest):  # type: ignore[misc]
                 task_ready(self)
                 self.message.died = True
                 self.message.requeue()
+                return None
+            if self.is_row and isinstance(error, Reject) and not error.requeue:
+                task_ready(self)
+                self.send_event("task-failed", exception=repr_of(error))
+                self.reject()  # its process has stored that, before it has ended the row
                 return None
             if isinstance(error, MemoryError):
                 # Celery raises it again here, and the worker ends with it. Its process lives, and
