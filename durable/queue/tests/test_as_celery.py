@@ -20,7 +20,7 @@ from durable.queue.models import Task as Row
 from proj.celery import app
 from proj.task import Task
 from tests.durable_tasks import effect, retries, retries_elsewhere
-from tests.fixtures_worker import purge_queues
+from tests.fixtures_worker import PATIENCE, purge_queues
 
 from .delivery import deliver, message
 
@@ -41,7 +41,7 @@ def given(method: str, queue: str = "default") -> Any:
         return message(queue)
     assert not Row.objects.exists()
     with app.connection_for_read() as connection:
-        found = connection.SimpleQueue(queue).get(timeout=5)
+        found = connection.SimpleQueue(queue).get(timeout=PATIENCE)
         found.ack()
     return found
 

@@ -87,7 +87,7 @@ class TestABeforeStart:
         [("requeue", "rejected: 'later'"), ("outage", "the database went away: gone")],
     )
     def test_that_can_not_go_on_now_postpones_the_row_as_the_tasks_own_code_does(
-        self, how: str, what: str
+        self, how: str, what: str, long_pauses: None
     ) -> None:
         tasks.ends_before.delay_on_commit(how)
         deliver()

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_results.models import ChordCounter
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from kombu.utils.json import loads
@@ -308,7 +308,9 @@ class TestMany:
             "soft_time_limit": 8, "stamped_headers": ["by"], "by": "me",
         }  # fmt: skip
 
-        @examples(max_examples=25, deadline=None)
+        @examples(
+            max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        )  # fmt: skip
         @given(st.lists(st.lists(ARGUMENT, max_size=3), max_size=4), st.lists(ARGUMENT, max_size=4))
         def check(by_position: list[Any], by_name: list[Any]) -> None:
             named = [{"label": value} for value in by_name]

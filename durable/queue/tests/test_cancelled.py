@@ -40,7 +40,11 @@ def test_a_query_ends_what_can_not_commit_any_more(
     assert not effects()
 
 
-def test_a_short_task_is_asked_nothing(effect_table: None, django_assert_num_queries: Any) -> None:
+def test_a_short_task_is_asked_nothing(
+    effect_table: None, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "ASK", 3600)  # seconds; short is what ends before
+
     @shared_task(name="tests.asks_nothing")
     def asks_nothing() -> None:
         with django_assert_num_queries(1):

@@ -29,11 +29,14 @@ from .delivery import begin, hold
 pytestmark = pytest.mark.usefixtures("effect_table", "steady")
 
 MINUTE = timedelta(minutes=1)
+#: Seconds; longer than a test takes.
+DEAD_AFTER = 1800
 
 
 @pytest.fixture
-def steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process have run for a long time, and not stood still."""
+def steady(only_janitor: None, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """Let this process have run for a long time, and not stood still, as a slow one does."""
+    settings.DURABLE_DEAD_AFTER = DEAD_AFTER
     monkeypatch.setattr(janitor, "_steady_since", float("-inf"))
     monkeypatch.setattr(janitor, "_last", time.monotonic())
 
@@ -67,8 +70,9 @@ class TestADeadWorker:
         return rows
 
     def dies(self) -> None:
-        Worker.objects.filter(id="dead").update(seen_at=Now() - MINUTE)
-        Task.objects.filter(started_at__isnull=False).update(started_at=Now() - MINUTE)
+        long_ago = Now() - timedelta(seconds=DEAD_AFTER) - MINUTE
+        Worker.objects.filter(id="dead").update(seen_at=long_ago)
+        Task.objects.filter(started_at__isnull=False).update(started_at=long_ago)
 
     def test_loses_its_rows_and_nobody_else_does(self, rows: list[Task]) -> None:
         assert janitor.sweep() == 0

@@ -91,12 +91,14 @@ class TestAPage:
         path = path_of(result.id)
         answer = client.get(path)
         assert (answer.json()["state"], answer.json()["finished"]) == ("ready", False)
-        stream = iter(streamed(client, path))
+        answered = streamed(client, path)
+        stream = iter(answered)
         first = next(stream)
         assert json.loads(first.split(b"data: ")[1])["state"] == "ready"
         progress.tell(result.id, None, 1, 5, 10, "half")
         second = next(part for part in stream if b"data" in part)
         assert json.loads(second.split(b"data: ")[1])["message"] == "half"
+        close(answered)  # else its place is taken until a garbage collection
 
     def test_is_answered_once_while_as_many_streams_are_open_as_may_be(
         self, client: Client

@@ -109,6 +109,7 @@ def test_a_task_whose_database_goes_away_is_tried_again_as_no_crash(settings: An
 
 
 @pytest.mark.parametrize("left", ["ready", "limited", "held", "begun by another"])
+@pytest.mark.usefixtures("long_pauses")
 def test_an_outage_counts_although_the_server_has_lost_that_the_attempt_began(left: str) -> None:
     key = "k" if left == "limited" else None
     tasks.effect.apply_async_on_commit(["a"], concurrency_key=key)
@@ -220,6 +221,7 @@ UNPRINTABLE = "<UnprintableError, whose repr() raises LookupError>"
         ("retry", f"retry: {UNPRINTABLE}", False),  # it was asked for
     ],
 )
+@pytest.mark.usefixtures("long_pauses")
 def test_the_next_attempt_of_what_was_put_back_says_whether_it_is_a_redelivery(
     how: str, error: str, redelivered: bool
 ) -> None:

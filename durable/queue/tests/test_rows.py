@@ -25,7 +25,7 @@ from durable.queue.worker.ticket import Ticket
 from proj.celery import app
 from proj.task import Task as ProjectTask
 from tests import durable_tasks as tasks
-from tests.fixtures_worker import wait_for
+from tests.fixtures_worker import PATIENCE, wait_for
 
 from .delivery import begin, hold, message
 
@@ -63,8 +63,9 @@ class Consumer:
 
 
 @pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> Rows:
+def rows(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Rows:
     """The rows of a worker with two slots; its thread is the test."""
+    settings.DURABLE_DEAD_AFTER = 3600  # a test that stands still is no outage of the database
     monkeypatch.setattr(state, "reserved_requests", set())
     queues = SimpleNamespace(consume_from={"default": None})
     worker = SimpleNamespace(
@@ -90,6 +91,7 @@ class TestAWorker:
         """A worker that looks by itself once an hour only, in a thread of its own."""
         settings.DURABLE_POLL = settings.DURABLE_HEARTBEAT = 3600
         monkeypatch.setattr(lanes, "RESCAN", 3600)
+        monkeypatch.setattr(rows_module, "SIGN_OFF", PATIENCE)
         rows._awake = False
         rows.start(rows.worker)
         wait_for(lambda: Worker.objects.exists() and rows.seen_at, "it has looked")
@@ -117,7 +119,7 @@ class TestAWorker:
 
         monkeypatch.setattr(os, "read", reads)
         idle._wake()
-        wait_for(lambda: not idle._awake, "the next one writes", 20)
+        wait_for(lambda: not idle._awake, "the next one writes")
 
     def test_that_stops_lets_go_of_what_it_has_not_begun(self, idle: Rows) -> None:
         call("a", "b")
@@ -147,6 +149,7 @@ class TestAWorker:
         call("a")
         rows._lanes.rescan()
         rows._hold(1)
+        monkeypatch.setattr(rows_module, "STALE", 3600.0)
         rows._beat()
         assert Task.objects.get().worker == rows.worker_id
         monkeypatch.setattr(rows_module, "STALE", -1.0)
@@ -235,7 +238,7 @@ class TestARowInHand:
         store.begin(row.pk, 0, rows.worker_id)
         rows._beat()
         rows.left(message)
-        rows.seen_at -= 60
+        rows.seen_at -= 2 * 3600
         rows._beat()
         rows._beat()
         found = Task.objects.get()

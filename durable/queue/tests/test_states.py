@@ -407,10 +407,11 @@ class Rows(RuleBasedStateMachine):
 
 
 def test_no_order_of_events_breaks_what_the_queue_promises(
-    effect_table: None, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    effect_table: None, only_janitor: None, long_pauses: None, settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     settings.DURABLE_MAX_ATTEMPTS = MOST
+    settings.DURABLE_DEAD_AFTER = 1800  # less than die() puts back; the others live on meanwhile
     for name in ("_steady_since", "_last"):  # what die() sets ends with this test
         monkeypatch.setattr(janitor, name, getattr(janitor, name))
-    monkeypatch.setattr(quarantine, "uniform", lambda *_: 3600)  # no pause ends by itself
     run_state_machine_as_test(Rows, settings=EXAMPLES)
