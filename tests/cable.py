@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from .fixtures_worker import database_url
+from .ports import free_port
 
 
 class Cable:
@@ -28,7 +29,8 @@ class Cable:
         self._peers: dict[socket.socket, socket.socket] = {}
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
-        self.port = 0
+        #: None that connections get by themselves: while it is pulled, one could take it.
+        self.port = free_port()
         #: Seconds until a connection is accepted.
         self.delay = 0.0
         self.plug()
@@ -39,7 +41,6 @@ class Cable:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         listener.listen()
-        self.port = listener.getsockname()[1]
         self._listener = listener
         threading.Thread(target=self._carry, args=(listener,), daemon=True).start()
 
@@ -79,11 +80,7 @@ class Cable:
                     try:
                         if source is listener:
                             time.sleep(self.delay)
-                            client, server = listener.accept()[0], self._connect()
-                            with self._lock:
-                                self._peers |= {client: server, server: client}
-                            ready.register(client, selectors.EVENT_READ)
-                            ready.register(server, selectors.EVENT_READ)
+                            self._join(ready, listener, listener.accept()[0], self._connect())
                         elif source in self._peers:
                             data = source.recv(65536)
                             if not data:
@@ -94,6 +91,22 @@ class Cable:
                             ready.unregister(source)
                         if source is not listener:
                             self._part(ready, source)
+
+    def _join(
+        self,
+        ready: selectors.BaseSelector,
+        listener: socket.socket,
+        client: socket.socket,
+        server: socket.socket,
+    ) -> None:
+        with self._lock:
+            if self._listener is not listener:  # pulled meanwhile
+                client.close()
+                server.close()
+                return
+            self._peers |= {client: server, server: client}
+        ready.register(client, selectors.EVENT_READ)
+        ready.register(server, selectors.EVENT_READ)
 
     def _part(self, ready: selectors.BaseSelector, source: socket.socket) -> None:
         with self._lock:

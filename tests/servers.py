@@ -17,6 +17,7 @@ from deploy.local.folder import Folder
 from deploy.local.postgres import Postgres
 from deploy.local.supervisor import Program
 from deploy.local.valkey import Valkey
+from tests.ports import free_port
 
 
 def dying_with_us(number: signal.Signals) -> list[str]:
@@ -56,7 +57,11 @@ def start_valkey(folder: Path) -> str:
     take this run's messages. The URL of its admin, for what Celery may not do, is in
     ``BROKER_ADMIN_URL``.
     """
-    valkey = Valkey(Folder(folder), {}, folder)
+    own = Folder(folder)
+    own.sub("valkey")
+    # Until it listens, no other process of the run and no connection takes it.
+    own.write("valkey/port", f"{free_port()}\n")
+    valkey = Valkey(own, {}, folder)
     _start(valkey.service.program, [], folder, valkey.why_not_ready)
     os.environ["BROKER_ADMIN_URL"] = valkey.url_of("admin", "password")
     return valkey.url
