@@ -52,7 +52,8 @@ def test_a_restart_fails_no_request(tmp_path: Path) -> None:
     numbers = [0] * 4
 
     def visit(number: int) -> None:
-        visitor = Visitor("127.0.0.1", held.getsockname()[1], {}, keep_alive=False)
+        port = held.getsockname()[1]
+        visitor = Visitor("127.0.0.1", port, {}, keep_alive=False, timeout=PATIENCE)
         while not done.wait(0.02):
             try:
                 status, _ = visitor.request("GET", "/admin/login/")
