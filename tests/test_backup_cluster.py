@@ -57,8 +57,9 @@ def test_the_roles_start_again_whatever_ends_a_restore(tmp_path: Path, number: i
     (tmp_path / "kubectl").write_text(KUBECTL)
     (tmp_path / "kubectl").chmod(0o755)
     (log := tmp_path / "log").touch()
+    # A shell can't trap what was ignored when it began, as below nohup.
     restore = subprocess.Popen(
-        [ROOT / "deploy" / "k8s" / "backup", "restore", "x.dump"],
+        ["env", "--default-signal=HUP", ROOT / "deploy/k8s/backup", "restore", "x.dump"],
         env=clean_env(PATH=f"{tmp_path}:{os.environ['PATH']}", LOG=str(log), ENV="prod"),
         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
