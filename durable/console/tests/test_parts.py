@@ -17,28 +17,38 @@ from durable.health.readiness import Readiness
 from durable.queue import store
 from durable.schedules import leader
 from durable.schedules.leader import Leader
+from durable.schedules.tests.scheduling import is_free
 from durable.tests.receiver import Receiver
-from tests.fixtures_worker import wait_for
+from tests.fixtures_worker import PATIENCE, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NAMES = (readiness.NAME, leader.NAME)
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No snapshot of other tests, nor a connection that they have left."""
     monkeypatch.setattr(snapshot.keeper, "_last", None)
     monkeypatch.setattr(snapshot, "KEEP", 0.0)
+    monkeypatch.setattr(snapshot, "STATEMENT_TIMEOUT", PATIENCE * 1000)
+    settings.DURABLE_DEAD_AFTER = PATIENCE
     cut()
+    wait_for(is_free, "the leader of another test is gone")
     yield
     cut()
 
 
 def cut() -> None:
     """End the connections of web's health checks and of beats, as the end of a process does."""
-    with connection.cursor() as cursor:
-        for one in sessions.named("default", *NAMES):
-            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [one.pid])
+
+    def none_is_left() -> bool:
+        found = sessions.named("default", *NAMES)
+        with connection.cursor() as cursor:
+            for one in found:
+                cursor.execute("SELECT pg_terminate_backend(%s)", [one.pid])
+        return not found
+
+    wait_for(none_is_left, "their sessions have ended")
 
 
 def now(client: Client) -> tuple[dict[str, parts.Part], list[str]]:
@@ -124,15 +134,19 @@ def test_a_slow_store_and_one_that_is_away_are_told_apart(
 ) -> None:
     store.beat("w", "host", 1, 2, ["default", "mail"])
     store.beat("v", "host", 2, 2, ["reports"])
+
+    def answer(level: str, says: str) -> bool:
+        found, _ = now(admin_client)
+        both = (found["PostgreSQL"], found["Broker"])
+        return all(one.level == level and one.says.startswith(says) for one in both)
+
+    monkeypatch.setattr(parts, "SLOW", 3600.0)
+    wait_for(lambda: answer("ok", "ok"), "both have answered")
     found, _ = now(admin_client)
-    assert (found["PostgreSQL"].says, found["Broker"].says) == ("ok", "ok")
     assert found["Workers"].says == "2 alive"
     assert found["Workers of default, mail"].says == "1"
     monkeypatch.setattr(parts, "SLOW", -1.0)
-    found, _ = now(admin_client)
-    for name in ("PostgreSQL", "Broker"):
-        assert found[name].level == "warn"
-        assert found[name].says.startswith("slow: ")
+    wait_for(lambda: answer("warn", "slow: "), "each answer is slow")
     monkeypatch.setitem(connection.settings_dict, "PORT", "1")
     connection.close()
     found, _ = now(admin_client)

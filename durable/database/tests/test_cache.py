@@ -23,6 +23,7 @@ def named(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "application_name", NAME)
     call_command("createcachetable")
     cache.clear()
+    wait_for(lambda: sessions() == 1, "the connections of another test are closed")
     yield
     close_all()
 

@@ -30,6 +30,7 @@ from durable.doctor.line import Level, Line
 from durable.doctor.parts import certificate
 from durable.queue import store
 from durable.queue.models import Task
+from durable.schedules.tests.scheduling import is_free
 from tests import durable_tasks as tasks
 from tests.fixtures_worker import database_url, free_port, wait_for
 
@@ -47,8 +48,9 @@ def administrator() -> Any:
 
 
 @pytest.fixture
-def healthy() -> Iterator[None]:
+def healthy(settings: Any) -> Iterator[None]:
     """A worker, a beat that leads, and a proven backup; the broker's file is written."""
+    settings.DURABLE_DEAD_AFTER = 3600  # the worker is one sign of life
     now = timezone.now()
     store.beat("worker-1", "host", 1, 2)
     Backup.objects.create(file="proj-1.dump", dumped_at=now, proven_at=now)
@@ -78,6 +80,7 @@ def test_a_healthy_stack_is_well_in_all_parts(healthy: None) -> None:
 
 
 def test_nothing_but_the_servers_runs() -> None:
+    wait_for(is_free, "the leader of another test is gone")
     found = levels("queue", "schedules", "backup")
     assert set(found) == {"queue workers", "schedules beat", "backup"}
     assert found["queue workers"].level == found["schedules beat"].level == Level.FAIL

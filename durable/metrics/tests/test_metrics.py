@@ -18,6 +18,7 @@ from durable.queue.metrics import LABELS
 from durable.queue.models import Pause, Progress, Seen, Task, Worker
 from durable.queue.states import FAR, STATES
 from durable.schedules.leader import Leader
+from tests.fixtures_worker import PATIENCE, wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -25,8 +26,10 @@ TOKEN = "a-long-token-of-the-tests"
 
 
 @pytest.fixture(autouse=True)
-def token(settings: Any) -> None:
+def token(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.METRICS_TOKEN = TOKEN
+    settings.DURABLE_DEAD_AFTER = PATIENCE
+    monkeypatch.setattr(gauges, "STATEMENT_TIMEOUT", PATIENCE * 1000)
 
 
 def scrape(**headers: str) -> Any:
@@ -182,7 +185,7 @@ def test_a_worker_counts_while_it_gives_signs_of_life() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_it_says_whether_a_beat_leads() -> None:
-    assert measured()["proj_beat_leads"] == 0
+    wait_for(lambda: measured()["proj_beat_leads"] == 0, "the leader of another test is gone")
     leader = Leader()
     try:
         assert leader.hold()
@@ -191,7 +194,8 @@ def test_it_says_whether_a_beat_leads() -> None:
         leader.close()
 
 
-def test_the_database_is_asked_once_however_many_scrape() -> None:
+def test_the_database_is_asked_once_however_many_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exposition, "KEEP", 3600.0)
     asked = []
 
     def ask() -> list[gauges.Gauge]:
