@@ -19,7 +19,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def worker() -> Worker:
+def worker(settings: Any) -> Worker:
+    settings.DURABLE_DEAD_AFTER = 3600
     return Worker.objects.create(id="w", hostname="h", pid=1, slots=1, queues="default,mail,own")
 
 

@@ -14,6 +14,7 @@ from durable.console import conf, groups, snapshot
 from durable.database import admin
 from durable.metrics import gauges
 from durable.queue import overview
+from tests.fixtures_worker import PATIENCE
 
 ROWS, MOST = 30_000, 8_000
 
@@ -39,6 +40,8 @@ def test_no_page_reads_more_than_a_part_of_the_tables(
     ):  # fmt: skip
         monkeypatch.setattr(module, name, 500)
     monkeypatch.setattr(snapshot, "KEEP", 0.0)
+    for module in (snapshot, gauges):
+        monkeypatch.setattr(module, "STATEMENT_TIMEOUT", PATIENCE * 1000)
     task_id = fill(ROWS)
     found = {}
     try:

@@ -28,6 +28,7 @@ from durable.queue.models import Pause, Task
 from durable.queue.tests.delivery import begin, deliver, hold
 from durable.schedules.models import DeclaredSchedule
 from tests.durable_tasks import add, effect, fails
+from tests.fixtures_worker import wait_for
 
 from .conftest import read
 
@@ -90,7 +91,10 @@ class TestNow:
             cursor.execute("SELECT pg_advisory_lock(%s, %s)", [0x62656174, 1])
             try:
                 store.beat("w", "host", 1, 2, ["default"])
-                assert "All is well: 1 worker" in read(admin_client, "now")
+                wait_for(
+                    lambda: "All is well: 1 worker" in read(admin_client, "now"),
+                    "the broker has answered in time",
+                )
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [0x62656174, 1])
 

