@@ -117,10 +117,14 @@ def test_batches_that_wait_for_each_other_run_one_by_one(
         if thread.ident:
             return
         thread.start()
-        waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND pid = %s"
         pid = other.info.backend_pid
-        with connection.cursor() as cursor:
-            wait_for(lambda: cursor.execute(waits, [pid]) or cursor.fetchone(), "the other waits")
+
+        def waits() -> bool:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT FROM pg_locks WHERE NOT granted AND pid = %s", [pid])
+                return bool(cursor.rowcount)
+
+        wait_for(waits, "the other waits")
 
     more.HOOKS["wait"] = let_the_other_want_the_first
     results = call((more.locks, 1), (more.does, "wait"), (more.locks, 2))
