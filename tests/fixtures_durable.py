@@ -88,6 +88,11 @@ def started(folder: Path, count: int) -> Callable[[], list[Path]]:
     return ready
 
 
+def hears() -> bool:
+    """Return whether a worker hears what is broadcast: a moment after it says that it is ready."""
+    return bool(app.control.ping(timeout=5, limit=1))
+
+
 def client() -> Any:
     return app.connection_for_write().default_channel.client
 

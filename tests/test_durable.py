@@ -20,6 +20,7 @@ from tests import probe_tasks
 from tests.fixtures_durable import (
     TASKS,
     all_done,
+    hears,
     names,
     send,
     started,
@@ -101,6 +102,7 @@ def test_what_expires_before_it_starts_is_revoked_and_gone(start_role: StartRole
 
 def test_a_revoked_task_is_gone(start_role: StartRole) -> None:
     start_role("worker", **TASKS)
+    wait_for(hears, "it hears")
     # As `celery control` and Flower send it, which know of no rows.
     for command, more in (("revoke", {}), ("terminate", {"signal": "TERM"})):
         waits = tasks.effect.apply_async_on_commit(["waits"], countdown=600)
@@ -124,8 +126,12 @@ def test_a_task_that_a_person_terminates_is_gone_with_its_process(
     start_role("worker", **TASKS)
     [result] = send(tasks.gate, ["a"], str(tmp_path))
     pid = process_of(wait_for(started(tmp_path, 1), "it runs"))
-    [active] = app.control.inspect(timeout=60, limit=1).active().values()
-    assert [(task["id"], task["worker_pid"]) for task in active] == [(result.id, pid)]
+
+    def is_shown() -> bool:
+        [active] = app.control.inspect(timeout=60, limit=1).active().values()
+        return [(task["id"], task["worker_pid"]) for task in active] == [(result.id, pid)]
+
+    wait_for(is_shown, "its worker shows it with its process")
     app.control.revoke(result.id, terminate=True, signal=signal, reply=True, timeout=60, limit=1)
     wait_for(lambda: not psutil.pid_exists(pid), "its process is gone")
     wait_for(all_done, "it is gone")
@@ -210,6 +216,7 @@ def test_a_plain_message_of_an_unknown_task_has_failed_as_in_celery(start_role: 
 
 def test_a_rate_limit_holds_rows_back_until_the_worker_stops(start_role: StartRole) -> None:
     worker = start_role("worker", **TASKS)
+    wait_for(hears, "it hears")
     app.control.rate_limit(tasks.effect.name, "1/h", reply=True, timeout=60, limit=1)
     send(tasks.effect, names(3))
     wait_for(tasks.effects, "the first has run")
