@@ -145,6 +145,7 @@ def test_a_worker_takes_only_from_the_queues_that_its_environment_names(
     assert waiting.get(timeout=180)["queue"] == "reports"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_warning_is_in_the_log_and_stops_nothing(start_role: StartRole) -> None:
     worker = start_role("worker", ALLOWED_HOSTS="*", WORKER_QUEUES="default,report", **PROBES)
     assert "proj.W101: ALLOWED_HOSTS=*: " in worker.output()
