@@ -77,10 +77,9 @@ def test_a_burst_while_the_database_is_away_is_answered_and_so_is_the_first_one_
     assert {answer.status for answer in answers} == {503}
     assert {answer.headers["Content-Type"] for answer in answers} == {PROBLEM}
     # Three threads waited for the pool, and on a slow machine some more, once a pause was over; if
-    # each request had, there would be nothing but timeouts. A traceback names an error repeatedly.
+    # each request had, there would be nothing but timeouts.
     waited = web.output().count("couldn't get a connection after")
-    assert 0 < waited < 30
-    assert web.output().count("the database was away a moment ago") > 30
+    assert 0 < waited < web.output().count("the database was away a moment ago")
 
     database.plug()
     wait_for(lambda: ask().status == 401, "the database is there again")
