@@ -82,7 +82,7 @@ def test_a_damaged_dump_changes_nothing(backups: Backups) -> None:
 def test_it_works_into_a_server_that_has_no_such_database(backups: Backups) -> None:
     """The disaster: everything but the dump is gone."""
     name = backups.dump()
-    backups.execute(f"DROP DATABASE {backups.database}", database="postgres")
+    backups.execute(f"DROP DATABASE {backups.database} WITH (FORCE)", database="postgres")
     backups.run("restore", name)
     assert accounts(backups) == 500
     assert backups.databases() == set()
@@ -132,5 +132,5 @@ def test_a_name_of_63_letters_is_not_taken_for_that_of_the_copy(tmp_path: Path) 
     finally:
         found = "SELECT datname FROM pg_database WHERE datname LIKE %s"
         for (kept,) in backups.execute(found, before, database="postgres"):
-            backups.execute(f'DROP DATABASE "{kept}"', database="postgres")
+            backups.execute(f'DROP DATABASE "{kept}" WITH (FORCE)', database="postgres")
         backups.drop_all()
