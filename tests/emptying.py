@@ -21,12 +21,18 @@ WHERE part.relkind = 'r' AND pg_relation_size(part.oid) > 0
     AND part.relnamespace = current_schema()::regnamespace
     AND coalesce(whole.relname, part.relname) <> ALL(%s)"""
 
+#: A role that was killed may have sent a statement that its session has yet to run.
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name ~ '^proj-(worker|beat|beat-leader)(/|$)'"""
+
 
 def empty(test: TransactionTestCase) -> None:
     """Do what a ``TransactionTestCase`` does in the end, in a fraction of the time."""
     for alias in test._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
         connection = connections[alias]
         with connection.cursor() as cursor:
+            cursor.execute(_END_SESSIONS)
             cursor.execute(_WRITTEN, [KEPT])
             if written := ", ".join(name for (name,) in cursor.fetchall()):
                 cursor.execute(f"TRUNCATE {written} CASCADE")
