@@ -10,8 +10,9 @@ import pytest
 from celery import current_app as app
 from pytest_django import Settings
 
+from durable.schedules import broker, leader
 from durable.schedules.scheduler import DatabaseScheduler
-from tests.fixtures_worker import purge_queues, wait_for
+from tests.fixtures_worker import PATIENCE, purge_queues, wait_for
 
 from .scheduling import StartBeat, is_free, step_down
 
@@ -30,7 +31,16 @@ def no_messages() -> Iterator[None]:
 
 
 @pytest.fixture
-def beat(heartbeat: Path, no_messages: None) -> Iterator[StartBeat]:
+def patient(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a beat, or a broker, that gets no time of the machine be none that is away."""
+    settings.BEAT_LEADER_TIMEOUT = PATIENCE
+    monkeypatch.setattr(leader, "CONNECT_TIMEOUT", PATIENCE)
+    settings.BEAT_PUBLISH_TIMEOUT = 2.0 * PATIENCE
+    monkeypatch.setattr(broker, "_pool", None)  # made with the time that it was
+
+
+@pytest.fixture
+def beat(heartbeat: Path, no_messages: None, patient: None) -> Iterator[StartBeat]:
     """Start a beat; each in the place of the one before."""
     running: list[DatabaseScheduler] = []
     wait_for(is_free, "the server has noticed that the test before has ended")

@@ -13,9 +13,9 @@ from pytest_django import Settings
 from durable.schedules import ticks
 from durable.schedules.leader import Leader
 from durable.schedules.scheduler import DatabaseScheduler
-from tests.fixtures_worker import database_url
+from tests.fixtures_worker import database_url, wait_for
 
-from .scheduling import StartBeat, periodic, sent, step_down, tick
+from .scheduling import StartBeat, is_free, periodic, sent, step_down, tick
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,7 +57,8 @@ class TestSeveralBeats:
             assert frozen.leader._session is not None
             pid = frozen.leader._session.info.backend_pid
             with connection.cursor() as cursor:  # as idle_session_timeout does
-                cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+                cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+            wait_for(is_free, "the session has ended")
             other = beat()
             tick(other)
             periodic()
