@@ -246,10 +246,15 @@ def test_a_time_limit_that_ends_a_query_comes_out_as_one() -> None:
 
     before = signal.signal(signal.SIGALRM, limit)
     endless = "SELECT count(*) FROM range(10000000) a, range(10000000) b"
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
-    try:
-        with pytest.raises(SoftTimeLimitExceeded), profile._duckdb() as connection:
+
+    def run_out_of_time() -> None:
+        with profile._duckdb() as connection:
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
             connection.execute(endless)
+
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            run_out_of_time()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

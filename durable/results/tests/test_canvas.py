@@ -13,7 +13,7 @@ from django_celery_results.models import ChordCounter, TaskResult
 
 from durable.queue.caller.calls import durable, plain
 from tests.durable_tasks import effects
-from tests.fixtures_worker import StartRole, wait_for
+from tests.fixtures_worker import PATIENCE, StartRole, wait_for
 
 from .chord_tasks import UnspeakableError, adds, collect, fail, fail_unspeakably, say, told
 
@@ -81,7 +81,7 @@ def canvases() -> dict[str, tuple[Any, Any]]:
 
 def outcome(result: AsyncResult) -> Any:
     try:
-        return result.get(timeout=60, interval=0.1)
+        return result.get(timeout=PATIENCE, interval=0.1)
     except Exception as error:
         return error
 
@@ -110,7 +110,7 @@ def fail_in_chords() -> list[AsyncResult]:
 def test_every_shape_of_a_chord_ends(start_role: StartRole, effect_table: None) -> None:
     start_role("worker", CELERY_IMPORTS="durable.results.tests.chord_tasks")
     failed = fail_in_chords()
-    assert chord(one_by_one(), collect.s()).delay().get(timeout=60) == [1, 2, 3, 4]
+    assert chord(one_by_one(), collect.s()).delay().get(timeout=PATIENCE) == [1, 2, 3, 4]
     sent = []
     for call in (plain, durable):
         for name, (canvas, expected) in canvases().items():
