@@ -193,24 +193,31 @@ def test_a_setting_that_loses_work_is_named(settings: Any) -> None:
 
 def test_with_both_servers_away_the_rest_is_said_within_the_limit() -> None:
     """As a person starts it; PostgreSQL is frozen, which takes connections, and Redis is down."""
+
+    def asked(limit: int) -> dict[tuple[str, str], dict[str, str]]:
+        done = subprocess.run(
+            [sys.executable, "manage.py", "doctor", "--limit", str(limit), "--json"],
+            cwd=django_settings.BASE_DIR, capture_output=True, text=True, check=False, timeout=170,
+            env={**os.environ, "DATABASE_URL": postgres, "CELERY_BROKER_URL": redis},
+        )  # fmt: skip
+        assert done.returncode == Level.FAIL, done.stderr
+        assert "secret" not in done.stdout + done.stderr
+        return {(row["part"], row["name"]): row for row in json.loads(done.stdout)["lines"]}
+
     with socket.socket() as frozen:
         frozen.bind(("127.0.0.1", 0))
         frozen.listen()
         postgres = f"postgresql://proj:secret@127.0.0.1:{frozen.getsockname()[1]}/proj"
         redis = f"redis://:secret@127.0.0.1:{free_port()}/0"
-        done = subprocess.run(
-            [sys.executable, "manage.py", "doctor", "--limit", "4", "--json"],
-            cwd=django_settings.BASE_DIR, capture_output=True, text=True, check=False, timeout=170,
-            env={**os.environ, "DATABASE_URL": postgres, "CELERY_BROKER_URL": redis},
-        )  # fmt: skip
-    assert done.returncode == Level.FAIL, done.stderr
-    rows = {(row["part"], row["name"]): row for row in json.loads(done.stdout)["lines"]}
+        rows = asked(2)  # the connection itself gives up after 5
+        settings = rows["settings", ""]
+        if settings["says"].startswith("no answer within"):  # of a machine that is busy
+            settings = asked(60)["settings", ""]
     for part in ("database", "broker", "queue", "schedules", "backup"):
         assert rows[part, ""]["level"] == "fail", rows
-    assert rows["settings", ""]["level"] == "ok"
-    assert rows["database", ""]["says"] == "no answer within 4 s"
+    assert settings["level"] == "ok"
+    assert rows["database", ""]["says"] == "no answer within 2 s"
     assert rows["database", ""]["do"] == "start PostgreSQL, or correct DATABASE_URL"
-    assert "secret" not in done.stdout + done.stderr
 
 
 def test_a_certificate_that_ends_soon_or_is_not_trusted_is_named() -> None:
