@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from celery import shared_task, states
 
+from durable.queue import store
 from durable.queue.models import Task
 from durable.queue.worker import attempt
-from tests.durable_tasks import effects, write
+from tests.durable_tasks import effect, effects, write
 
 from .delivery import deliver
 
@@ -40,19 +41,24 @@ def test_a_query_ends_what_can_not_commit_any_more(
     assert not effects()
 
 
-def test_a_short_task_is_asked_nothing(
-    effect_table: None, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("ask", "asked"), [(3600, 0), (0, 1)]
+)  # seconds; short is what ends before
+def test_the_database_is_asked_only_for_a_long_task(
+    effect_table: None, monkeypatch: pytest.MonkeyPatch, ask: int, asked: int
 ) -> None:
-    monkeypatch.setattr(attempt, "ASK", 3600)  # seconds; short is what ends before
+    questions, is_newest = [], store.is_newest
 
-    @shared_task(name="tests.asks_nothing")
-    def asks_nothing() -> None:
-        with django_assert_num_queries(1):
-            write("a query")
+    def spied(row_id: int, number: int) -> bool:
+        questions.append(row_id)
+        return is_newest(row_id, number)
 
-    asks_nothing.delay_on_commit()
+    monkeypatch.setattr(attempt, "ASK", ask)  # seconds
+    monkeypatch.setattr(store, "is_newest", spied)
+    effect.delay_on_commit("a query")
     deliver()
     assert effects() == {"a query": 1}
+    assert len(questions) == asked
 
 
 def test_what_was_called_as_a_function_is_never_cancelled() -> None:
