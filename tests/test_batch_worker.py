@@ -17,7 +17,7 @@ from durable.queue.models import Task
 from tests import batch_tasks as more
 from tests import durable_tasks as tasks
 from tests.fixtures_durable import all_done, main_process, quarantined, started
-from tests.fixtures_worker import ROOT, Role, StartRole, wait_for
+from tests.fixtures_worker import PATIENCE, ROOT, Role, StartRole, wait_for
 from tests.test_pools import POOL_TASKS
 
 pytestmark = [
@@ -48,7 +48,7 @@ def start(start_role: StartRole, **variables: str) -> Role:
     role = start_role("worker", **{**BATCHES, **variables})
     # Known to be quick from now on; and several rows are taken at once.
     for label in ("first", "second", "third"):
-        batch(label, "").get(timeout=30)
+        batch(label, "").get(timeout=PATIENCE)
     wait_for(all_done, "they have ended")
     tasks.truncate()
     return role

@@ -10,6 +10,7 @@ from http.client import HTTPException
 import pytest
 
 from .chaos.visitor import Visitor
+from .fixtures_worker import PATIENCE
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Serve = Callable[[socket.socket], None]
@@ -86,7 +87,7 @@ def test_a_connection_that_the_server_has_closed_meanwhile_is_replaced(server: S
     server.serve = answers(1)
     visitor = server.visitor(keep_alive=True)
     assert visitor.request("GET", "/") == (200, b"ok")
-    assert server.closed.wait(5)
+    assert server.closed.wait(PATIENCE)
     assert visitor.request("GET", "/") == (200, b"ok")
     assert server.connections == 2
 

@@ -21,7 +21,7 @@ from tests import durable_tasks as tasks
 from tests import probe_tasks
 from tests.cable import Cable, through
 from tests.fixtures_durable import TASKS, all_done, client, names, send
-from tests.fixtures_worker import ROOT, StartRole, database_url, free_port, wait_for
+from tests.fixtures_worker import PATIENCE, ROOT, StartRole, database_url, free_port, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -86,7 +86,7 @@ def test_durable_tasks_do_not_notice_what_happens_to_the_broker_and_plain_ones_c
     )
     everything = dict.fromkeys(names(20), 1)
     for result in send(tasks.effect, names(20)):
-        result.get(timeout=60)
+        result.get(timeout=PATIENCE)
     # Its error callback is a plain message: the failure waits for the broker, and is no crash.
     fails = tasks.fails.apply_async_on_commit(["f"], link_error=tasks.effect.si("told"))
     wait_for(lambda: waits_for_the_broker(fails.id), "its end is tried, and postponed")
@@ -102,7 +102,7 @@ def test_durable_tasks_do_not_notice_what_happens_to_the_broker_and_plain_ones_c
             again = tasks.retries.delay_on_commit(trouble.__name__, 1, 0.1)
             everything[f"{trouble.__name__}-{again.id}"] = 1
             for result in [*send(tasks.effect, labels), again]:
-                result.get(timeout=60)
+                result.get(timeout=PATIENCE)
     assert probe_tasks.add.delay(2, 2).get(timeout=120) == 4
     wait_for(all_done, "all are done")
     done = tasks.effects()
@@ -120,7 +120,7 @@ def test_a_broker_that_connects_slowly_loses_no_plain_task(
 ) -> None:
     broker.delay = 0.5  # longer than the worker's event loop stands still for it
     start_role("worker", CELERY_BROKER_URL=through(broker, os.environ["CELERY_BROKER_URL"]), **ENV)
-    assert probe_tasks.add.delay(1, 2).get(timeout=60) == 3
+    assert probe_tasks.add.delay(1, 2).get(timeout=PATIENCE) == 3
 
 
 CALLS = """

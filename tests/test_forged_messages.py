@@ -76,15 +76,13 @@ def test_no_message_stops_a_worker_or_touches_a_durable_task(start_role: StartRo
     forged = message(id=row.id), message(id=row.id, task=tasks.slow.name, **{conf.HEADER: ticket})
     client().lpush("default", *forged)
     worker = start_role("worker", **TASKS)
-    wait_for(all_done, "the row has run", seconds=60)
+    wait_for(all_done, "the row has run")
     assert tasks.effects()["of the row"] == 1
     for what, text in MALFORMED.items():
         client().lpush("default", text)
         tasks.effect.delay(f"after: {what}")
     # The first that is missing says which message it was.
     everything = dict.fromkeys(["of the row", *(f"after: {what}" for what in MALFORMED)], 1)
-    wait_for(
-        lambda: everything.items() <= tasks.effects().items(), "a task runs after each", seconds=120
-    )
+    wait_for(lambda: everything.items() <= tasks.effects().items(), "a task runs after each")
     assert "was put aside" in worker.output()
     assert "my card" not in worker.output()

@@ -12,7 +12,7 @@ from durable.logs.context import bind, unbind
 from durable.queue.caller.calls import durable
 from durable.queue.models import Task
 from tests import log_tasks as tasks
-from tests.fixtures_worker import StartRole, wait_for
+from tests.fixtures_worker import PATIENCE, StartRole, wait_for
 from tests.log_lines import JSON, SECRET, lines
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,10 +70,11 @@ def test_nor_has_one_that_is_written_while_no_attempt_runs(
     start_role: StartRole, batch: str
 ) -> None:
     worker = start_role("worker", **JSON, WORKER_BATCH=batch)
-    tasks.loses.delay_on_commit("").get(timeout=60)  # a batch shares what it knows to be short
+    # A batch shares what it knows to be short.
+    tasks.loses.delay_on_commit("").get(timeout=PATIENCE)
     with transaction.atomic():
         calls = [tasks.loses.delay_on_commit(word) for word in ("", SECRET, "")]
-    assert [call.get(timeout=60) for call in calls] == [None] * 3
+    assert [call.get(timeout=PATIENCE) for call in calls] == [None] * 3
     unsendable = tasks.says.si("told").set(serializer="of another planet")
     tasks.hangs.delay_on_commit(SECRET)
     for task in (tasks.tells, tasks.hangs):
@@ -97,7 +98,7 @@ def test_with_the_setting_a_tasks_statements_say_whose_they_are(
     call = tasks.asks.delay_on_commit()
     unbind(before)
     says = f"/* request_id=asked-for task_id={call.id} task={tasks.asks.name} */ "
-    assert call.get(timeout=60) == f"{says}SELECT current_query()"
+    assert call.get(timeout=PATIENCE) == f"{says}SELECT current_query()"
 
 
 def test_a_retry_and_what_follows_in_a_chain_keep_the_id(start_role: StartRole) -> None:
