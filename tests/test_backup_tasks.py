@@ -47,7 +47,8 @@ def own(tmp_path: Path) -> Iterator[Own]:
     yield own
     connections.close_all()
     for suffix in own.databases():
-        own.execute(f'DROP DATABASE "{own.database}{suffix}"', database="postgres")
+        name = f"{own.database}{suffix}"
+        own.execute(f'DROP DATABASE "{name}" WITH (FORCE)', database="postgres")
 
 
 def test_what_was_called_before_the_dump_runs_and_what_was_called_after_it_does_not(

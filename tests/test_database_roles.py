@@ -248,7 +248,7 @@ def test_the_administrator_of_a_managed_server_makes_the_same_roles(
             else:
                 with pytest.raises(errors.InsufficientPrivilege):
                     connection.execute("SELECT FROM theirs")
-    database.psql("-c", "DROP DATABASE rented", "-c", "DROP OWNED BY landlord",
+    database.psql("-c", "DROP DATABASE rented WITH (FORCE)", "-c", "DROP OWNED BY landlord",
                   "-c", "DROP ROLE rented, rented_app, rented_backup, landlord")  # fmt: skip
 
 
