@@ -43,8 +43,9 @@ def sweep() -> int:
     """
     global _steady_since, _last
     now = time.monotonic()
-    if now - _last > conf.get("DEAD_AFTER") / 2 + conf.get("HEARTBEAT"):
-        # This process was frozen, or the database: the signs of life stood still as well.
+    if now - _last > conf.get("DEAD_AFTER") - 1.5 * conf.get("HEARTBEAT"):
+        # This process was frozen, or the database: the signs of life stood still as well, and the
+        # last one of each worker was up to a heartbeat old by then.
         _steady_since = now
         _unknown.clear()
     _last = now

@@ -86,11 +86,15 @@ class TestADeadWorker:
         assert Worker.objects.get().pk == "alive"
         assert janitor.sweep() == 0
 
+    @pytest.mark.parametrize(
+        ("stood", "heartbeat"), [(DEAD_AFTER, 2), (0.75 * DEAD_AFTER, DEAD_AFTER / 3)]
+    )  # the last sign of life may have been a heartbeat old
     def test_is_none_while_this_process_stood_still_as_the_workers_may_have(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, settings: Any, stood: float, heartbeat: float
     ) -> None:
         self.dies()
-        monkeypatch.setattr(janitor, "_last", time.monotonic() - 3600)
+        settings.DURABLE_HEARTBEAT = heartbeat
+        monkeypatch.setattr(janitor, "_last", time.monotonic() - stood)
         assert [janitor.sweep(), janitor.sweep()] == [0, 0]
         assert Worker.objects.count() == 2
 
