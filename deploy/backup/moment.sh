@@ -132,7 +132,7 @@ drill_moment() {
   # shellcheck disable=SC2016
   newest='SELECT max(at) AT TIME ZONE $$UTC$$ FROM durable_backups_moment'
   clash=$(on_server "SELECT count(*) FROM durable_backups_moment WHERE at BETWEEN to_timestamp($at) - interval '1 second' AND to_timestamp($at)")
-  [ "$clash" = 0 ] || at=$((at - 2))
+  [ "$clash" = 0 ] || at=$((at - 2 < from ? at + 2 : at - 2))
   expected=$(on_server "$newest WHERE at <= to_timestamp($at)")
   recover "$at"
   attempt sql moment "$DATABASE" -c "$newest" >"$TEMP/newest" || explain "the second $text can't be read"
