@@ -63,7 +63,11 @@ def test_the_roles_start_again_whatever_ends_a_restore(tmp_path: Path, number: i
         env=clean_env(PATH=f"{tmp_path}:{os.environ['PATH']}", LOG=str(log), ENV="prod"),
         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_until(lambda: "get job backup-restore" in log.read_text(), "it waits for the restore")
-    os.killpg(restore.pid, number)
-    assert restore.wait(60)
+    try:
+        wait_until(lambda: "get job backup-restore" in log.read_text(), "it waits for the restore")
+        os.killpg(restore.pid, number)
+        assert restore.wait(60)
+    finally:
+        if restore.poll() is None:
+            os.killpg(restore.pid, signal.SIGKILL)
     assert "scale --replicas=2 deployment.apps/web" in log.read_text()
