@@ -41,8 +41,8 @@ patches:
   # Of which the policy knows no namespace.
   - target: {{kind: NetworkPolicy, name: web}}
     patch: '[{{"op": "remove", "path": "/spec/ingress/0/from"}}]'
-  # Volumes are directories of one node here; both on the same one leave the others to be broken.
-  - target: {{kind: StatefulSet, name: redis}}
+  # Volumes are directories of one node here; all on the same one leave the others to be broken.
+  - target: {{kind: StatefulSet, name: redis|archive}}
     patch: |-
       - op: add
         path: /spec/template/spec/affinity

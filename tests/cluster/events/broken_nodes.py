@@ -11,7 +11,7 @@ from ..event import Event, Scene
 
 
 def node_of_stores(scene: Scene) -> str:
-    """Return the node that PostgreSQL's volume is on, and Redis' (the overlay sees to that)."""
+    """Return the node that all volumes are on (the overlay sees to that)."""
     return nodes.of(scene.stack.kubectl.one("pod", "postgres-0"))
 
 
