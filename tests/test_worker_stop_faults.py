@@ -21,7 +21,7 @@ from tests import durable_tasks as tasks
 from tests import probe_tasks
 from tests.cable import Cable, through
 from tests.fixtures_durable import all_done, client, send, started
-from tests.fixtures_worker import StartRole, database_url, free_port, wait_for
+from tests.fixtures_worker import PATIENCE, StartRole, database_url, free_port, wait_for
 from tests.test_worker_stop import HASTY, PATIENT, finished_elsewhere, tell, waiting
 
 pytestmark = [
@@ -133,7 +133,7 @@ def test_the_loop_goes_on_while_the_database_does_not_answer(
     with rows_that_do_not_answer():
         app.control.revoke(terminated.id, terminate=True, signal="SIGKILL")
         worker.wait_for_line("Hard time limit (3s) exceeded")
-        assert probe_tasks.add.delay(1, 2).get(timeout=180) == 3
+        assert probe_tasks.add.delay(1, 2).get(timeout=PATIENCE) == 3
     wait_for(all_done, "their rows are gone")
     assert (terminated.state, limited.state) == (states.REVOKED, states.FAILURE)
     assert tasks.effects() == {"a was revoked": 1, "b: TimeLimitExceeded": 1}

@@ -140,8 +140,7 @@ def store_failure(task: Any, row: Any, error: Exception) -> Context:
     :return: its request.
     """
     request = context(row.task_id, row.task, row.headers, row.body)
-    wanted = not request.ignore_result or task.store_errors_even_if_ignored
-    task.backend.mark_as_failure(row.task_id, error, request=request, store_result=wanted)
+    _mark_failed(task, request, error)
     return request
 
 
@@ -152,12 +151,16 @@ def store_rejected(task: Any, error: Reject) -> None:
     or an error callback be lost.
     """
     request = task.request
-    wanted = not get_actual_ignore_result(task, request) or task.store_errors_even_if_ignored
-    task.backend.mark_as_failure(request.id, error, request=request, store_result=wanted)
+    _mark_failed(task, request, error)
     signals.task_failure.send(
         sender=task, task_id=request.id, exception=error, args=request.args,
         kwargs=request.kwargs, traceback=error.__traceback__, einfo=ExceptionInfo(),
     )  # fmt: skip
+
+
+def _mark_failed(task: Any, request: Context, error: Exception) -> None:
+    wanted = not get_actual_ignore_result(task, request) or task.store_errors_even_if_ignored
+    task.backend.mark_as_failure(request.id, error, request=request, store_result=wanted)
 
 
 def store_quarantined(task_id: str, task: str, why: str) -> None:
