@@ -16,7 +16,7 @@ from billiard.compat import mem_rss
 from celery import signals
 from celery.app.trace import build_tracer
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import DatabaseError, OperationalError, connections, transaction
+from django.db import DatabaseError, OperationalError, connections
 
 from durable.database.outage import lost_database
 from durable.database.text import text_of
@@ -227,16 +227,17 @@ class Process:
 
         :raises Superseded: it is not; or the database went away, which is not the task's failure.
         """
+        task = attempt.task
         try:
-            with transaction.atomic(using=conf.alias()):
-                if not store.locked(ticket.row_id, ticket.attempt, "running"):
-                    task, uuid = attempt.task.name, attempt.request.id
-                    raise Superseded(f"{task}[{uuid}] is done, or runs elsewhere")
-                results.store_started(attempt.task)
+            number, stored = attempts.begun(task, ticket, attempt.request, store.confirm)
         except DatabaseError as error:
             if not lost_database(error, conf.alias()):
                 raise
             raise attempt.lost_database(error) from error
+        if number is None:
+            raise Superseded(f"{task.name}[{attempt.request.id}] is done, or runs elsewhere")
+        if not stored:
+            results.store_started(task)
 
     def _trace(self, row: store.Held) -> None:
         """Run one task by Celery's tracer, as a process of prefork does."""

@@ -118,8 +118,8 @@ class Batch:
         self._has_savepoint, self._old = True, _NAMES[self._tasks % 2]
         if type(sql) is str and not many and _binds_here(cursor):
             result = execute("; ".join([*statements, sql]), params, many, context)
-            for _ in statements:
-                cursor.nextset()
+            for _ in statements:  # not through Django's, which minds the errors of a query
+                cursor.cursor.nextset()
             return result
         with self.connection.wrap_database_errors:
             self.connection.connection.execute("; ".join(statements))

@@ -38,22 +38,47 @@ def begin(
     :param atomic: the whole attempt is one transaction. If the server crashes before this is on the
         disk, that transaction is lost as well: so there is nothing to wait for.
     """
+    return _begun(
+        f"""UPDATE durable_task SET attempt = attempt + 1, started_at = clock_timestamp(),
+                worker = %(the_worker)s, {BEGUN}
+            WHERE {_MINE} AND started_at IS NULL RETURNING attempt""",
+        (row_id, attempt, worker, task_id), started, atomic,
+    )  # fmt: skip
+
+
+def confirm(
+    row_id: int,
+    attempt: int,
+    worker: str,
+    started: Part | None = None,
+    task_id: str | None = None,
+    *,
+    atomic: bool = False,
+) -> int | None:
+    """Return the number of an attempt that was begun with others (``take()``), if it still is one.
+
+    The parameters are those of ``begin()``; *attempt* is the number itself.
+    """
+    return _begun(
+        f"SELECT attempt FROM durable_task WHERE {_MINE} AND started_at IS NOT NULL FOR UPDATE",
+        (row_id, attempt, worker, task_id), started, atomic,
+    )  # fmt: skip
+
+
+_MINE = """id = %(the_row)s AND attempt = %(the_attempt)s AND worker = %(the_worker)s
+    AND task_id = coalesce(%(the_task)s::varchar, task_id)"""
+
+
+def _begun(
+    mine: str, row: tuple[int, int, str, str | None], started: Part | None, atomic: bool
+) -> int | None:
     part, values = with_part(started)
     alone = atomic and not connections[conf.alias()].in_atomic_block
+    names = ("the_row", "the_attempt", "the_worker", "the_task")
     rows = run_prepared(
-        f"""WITH mine AS (
-                UPDATE durable_task SET attempt = attempt + 1, started_at = clock_timestamp(),
-                    worker = %(the_worker)s, {BEGUN}
-                WHERE id = %(the_row)s AND attempt = %(the_attempt)s AND started_at IS NULL
-                    AND worker = %(the_worker)s
-                    AND task_id = coalesce(%(the_task)s::varchar, task_id)
-                RETURNING attempt){part}
-            SELECT attempt FROM mine{NO_WAIT if alone else ""}""",
-        {
-            "the_worker": worker, "the_row": row_id, "the_attempt": attempt, "the_task": task_id,
-            **values,
-        },
-    )  # fmt: skip
+        f"WITH mine AS ({mine}){part} SELECT attempt FROM mine{NO_WAIT if alone else ''}",
+        {**dict(zip(names, row, strict=True)), **values},
+    )
     return int(rows[0][0]) if rows else None
 
 

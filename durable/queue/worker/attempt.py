@@ -115,7 +115,7 @@ class Attempt:
         end, pause = time.monotonic() + quarantine.PATIENCE, 0.0
         while True:
             try:
-                number, stored = _begin(task, ticket)
+                number, stored = begun(task, ticket, self.request)
                 break
             except DatabaseError as error:
                 if self.request.is_eager or not lost_database(error, conf.alias()):
@@ -325,16 +325,21 @@ def ended_by(
     return entry.success(task.name, outcome.result, encoded, *call)
 
 
-def _begin(task: Any, ticket: Ticket) -> tuple[int | None, bool]:
-    """Begin the row; return the attempt's number, and whether STARTED is stored by now."""
+def begun(
+    task: Any, ticket: Ticket, request: Any, begin: Callable[..., int | None] = store.begin
+) -> tuple[int | None, bool]:
+    """Begin the row; return the attempt's number, and whether STARTED is stored by now.
+
+    :param begin: ``store.confirm``, of a row that has begun with others.
+    """
     who = (ticket.row_id, ticket.attempt, ticket.worker)
     meta = results.started(task)
-    part = results.part_of(task, task.request, meta, states.STARTED) if meta else None
+    part = results.part_of(task, request, meta, states.STARTED) if meta else None
     if part or not meta or not results.is_transactional(task.backend):
-        number = store.begin(*who, part, task.request.id, atomic=task.atomic)
+        number = begin(*who, part, request.id, atomic=task.atomic)
         return number, bool(part or not meta)
     with transaction.atomic(using=conf.alias()):  # upstream's backend: statements of its own
-        number = store.begin(*who, task_id=task.request.id)
+        number = begin(*who, task_id=request.id)
         if number is not None:
             results.store_started(task)
     return number, True

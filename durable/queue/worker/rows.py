@@ -223,6 +223,9 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             # before, and is found there. Waiting for the disk would be half of a hold's time. Not
             # through a pooler, which would hand the session to others.
             store.run("SET synchronous_commit = off")
+            # To plan a hold takes longer than to do it. Its plan is made once, perhaps while the
+            # table is empty: it must be the one by the index all the same.
+            store.run("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
         self._beat()
         beat_at = time.monotonic() + conf.get("HEARTBEAT")
         while not self._stop.is_set():
