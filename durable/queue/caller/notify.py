@@ -1,14 +1,13 @@
 """Waking workers after the commit, by a NOTIFY in a statement of its own.
 
 A NOTIFY inside of the transactions would make all commits of the server queue up behind one lock,
-and it is a hint only: a worker looks by itself every ``DURABLE_POLL`` seconds. Of the calls within
-``QUIET`` seconds the first one wakes them; a worker that was woken looks once more after that time.
+for as long as each waits for the disk. One by itself writes nothing, and waits for none. It is a
+hint only: a worker looks by itself every ``DURABLE_POLL`` seconds.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import Error, connections, transaction
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
     from .template import Call
 
 logger = logging.getLogger(__name__)
-
-#: Seconds in which a process wakes the workers of a lane once.
-QUIET = 0.001
-
-_woken: dict[str, float] = {}
-
 
 #: In a priority's place: a row was written to the queue that needs a place of its key first.
 LIMITED = "limited"
@@ -47,13 +40,8 @@ class Hint:
         self.lanes = {name}
 
     def __call__(self) -> None:
-        now = time.monotonic()
-        lanes = [name for name in self.lanes if not 0 <= now - _woken.get(name, -QUIET) < QUIET]
-        if not lanes:
-            return
-        _woken.update(dict.fromkeys(lanes, now))
         try:
-            store.notify(lanes)
+            store.notify(self.lanes)
         except Error as error:  # the commit stands, and the workers look by themselves
             logger.debug("no worker was woken: %s", error)
 

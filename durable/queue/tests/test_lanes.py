@@ -144,26 +144,23 @@ def test_a_lane_that_was_called_for_during_a_rescan_is_kept(
     assert look(lanes) == ["a"]
 
 
-@pytest.mark.parametrize("when", ["before", "during"])
 def test_a_call_is_looked_for_whose_row_a_look_could_not_see(
-    lanes: Lanes, when: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     """However long the look took, and what comes of it."""
     clock = itertools.count()
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr(module, "QUIET", 1.5)
     settings.DURABLE_POLL = 3600
     connection.ensure_connection()
     lanes.begin(connection.connection)
-    if when == "before":
-        lanes.look()  # of another call: for a while, the next ones wake none
-    lanes.now()
-    if when == "during":
-        call("a")
-    next(clock)
-    lanes.found([], 10)
+    for is_called in (False, True):
+        lanes.now()
+        if is_called:
+            call("a")
+        next(clock)
+        lanes.found([], 10)
+        assert (lanes.look_at <= next(clock)) is is_called
     connection.close()
-    assert lanes.look_at <= next(clock)
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

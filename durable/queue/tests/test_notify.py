@@ -38,13 +38,6 @@ def heard() -> Iterator[Callable[[], list[str]]]:
         yield listen
 
 
-@pytest.fixture(autouse=True)
-def loud(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no time be too short for a NOTIFY."""
-    monkeypatch.setattr(notify, "QUIET", 0.0)
-    monkeypatch.setattr(notify, "_woken", {})
-
-
 def test_each_lane_of_a_transaction_is_woken_once_after_the_commit(
     heard: Callable[[], list[str]],
 ) -> None:
@@ -82,19 +75,6 @@ def test_a_savepoint_that_is_rolled_back_takes_no_other_lane_with_it(
             transaction.set_rollback(True)
         effect.delay_on_commit("kept")
     assert "0 default" in heard()
-
-
-def test_a_lane_is_woken_once_in_its_quiet_time(
-    heard: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(2):
-        effect.delay_on_commit("a")
-    assert heard() == ["0 default"] * 2
-    monkeypatch.setattr(notify, "QUIET", 1e9)
-    effect.delay_on_commit("a")
-    effect.apply_async_on_commit(["a"], queue="mail")
-    effect.apply_async_on_commit(["a"], queue="mail")
-    assert heard() == ["0 mail"]
 
 
 def test_the_commit_stands_although_no_worker_can_be_woken(monkeypatch: pytest.MonkeyPatch) -> None:

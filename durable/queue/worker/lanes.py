@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .. import conf, store
-from ..caller.notify import LIMITED, QUIET
+from ..caller.notify import LIMITED
 from ..caller.notify import lane as lane_name
 from .admission import Admission
 
@@ -40,7 +40,7 @@ class Lanes:
         self._lanes: dict[tuple[str, int], store.Lane] = {}
         self._called: set[tuple[str, int]] = set()  # since the last rescan
         self._listens = False
-        self._looked_at = self._look_again_at = 0.0
+        self._looked_at = self._called_at = 0.0
         #: When to look for rows, and when over all lanes, by the monotonic clock.
         self.look_at = self.rescan_at = 0.0
         self.admission = Admission(queues, self.known)
@@ -62,8 +62,7 @@ class Lanes:
 
     def look(self) -> None:
         """Look for rows now: of a call, or because others were let go."""
-        self.look_at = time.monotonic()
-        self._look_again_at = self.look_at + QUIET + 0.001
+        self.look_at = self._called_at = time.monotonic()
 
     def keep_up(self, now: float) -> None:
         """Rescan, and let rows with keys in line, if it is time to."""
@@ -84,8 +83,8 @@ class Lanes:
             pause = ELSEWHERE if rows else conf.get("POLL")
             # A row that was called after the look had begun is not among those that it found,
             # though its NOTIFY may be read by now.
-            again = self._look_again_at > self._looked_at
-            self.look_at = self._look_again_at if again else time.monotonic() + pause
+            again = self._called_at > self._looked_at
+            self.look_at = self._called_at if again else time.monotonic() + pause
 
     def wait(self, raw: Any, reader: int, until: float) -> bool:
         """Wait for what the connection tells, for a byte in *reader*, or until a time.
