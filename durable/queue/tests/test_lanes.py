@@ -21,6 +21,7 @@ from durable.queue.models import Task
 from durable.queue.store import claim, idle
 from durable.queue.worker import lanes as module
 from durable.queue.worker.lanes import SLACK, Lanes
+from durable.queue.worker.rows import SESSION
 from proj.celery import debug_task
 from tests.durable_tasks import effect
 
@@ -161,6 +162,25 @@ def test_a_call_is_looked_for_whose_row_a_look_could_not_see(
         lanes.found([], 10)
         assert (lanes.look_at <= next(clock)) is is_called
     connection.close()
+
+
+def test_a_hold_goes_by_the_index_though_its_plan_was_made_for_an_empty_table() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE durable_task")
+        cursor.execute("VACUUM ANALYZE durable_task")
+    try:
+        store.run(SESSION)
+        store.hold("me", [store.Lane("default", 0, module.EVER)], 10, [effect.name])
+        [(name, count)] = store.run(
+            "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements"
+            " WHERE statement LIKE '%%picked%%' AND generic_plans = 1"
+        )
+        plan = store.run(f'EXPLAIN EXECUTE "{name}"({", ".join(["NULL"] * count)})')
+    finally:
+        connection.close()
+    found = "\n".join(line for (line,) in plan)
+    assert "Seq Scan on durable_task" not in found, found
+    assert "durable_task_free" in found, found
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

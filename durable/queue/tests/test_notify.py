@@ -10,7 +10,6 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from durable.queue import store
-from durable.queue.caller import notify
 from durable.queue.conf import CHANNEL
 from tests.durable_tasks import effect
 

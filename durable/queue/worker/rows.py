@@ -48,6 +48,12 @@ SIGN_OFF = 4.0
 #: Seconds between two tries to reach the database, and what it raises that is away.
 PAUSE, AWAY = 1.0, (Error, psycopg.Error, OSError)
 
+#: The thread's session. What it writes can be lost with the server: a row is then where it was
+#: before, and found there. A hold is planned once, perhaps while the table is empty, and must go by
+#: the index all the same; before PostgreSQL 18 that makes others look dear enough to be compiled.
+SESSION = """SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off; SET jit = off"""
+
 
 class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
     """The worker's step that serves durable tasks."""
@@ -137,7 +143,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
                 quarantine.postpone_or_quarantine, row.id, row.attempt, quarantine.UNREADABLE,
                 why, self.worker_id,
             )  # fmt: skip
-            self._forget(row.id)
+            self.in_hand.pop(row.id, None)
 
     def given(self) -> list[Any]:
         """Return Celery's requests of rows that no process has begun."""
@@ -154,7 +160,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
     def left(self, message: RowMessage) -> None:
         """Take note that a row is out of Celery's hands; of a pool of threads, in one of these."""
         self._ended += 1
-        self._forget(message.row.id)
+        self.in_hand.pop(message.row.id, None)
         if message.row.key:
             self._lanes.admission.ended([message.row.key])
             self._wake()
@@ -171,15 +177,12 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             "its worker stopped" if self.stopping else why,
             clean=self.stopping, id=row.id, n=row.attempt,
         )  # fmt: skip
-        self._forget(row.id)
+        self.in_hand.pop(row.id, None)
 
     def _release(self, where: str, why: str = "", *, clean: bool = False, **values: Any) -> None:
         mine = {"me": self.worker_id, **values}
         quarantine.release(f"worker = %(me)s AND {where}", mine, why, clean=clean)
         self._lanes.wake_others()
-
-    def _forget(self, row_id: int) -> None:
-        self.in_hand.pop(row_id, None)
 
     # --- The thread's side -----------------------------------------------------------------------
 
@@ -219,13 +222,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         raw: Any = connection.connection
         self._lanes.begin(raw)
         if conf.get("PREPARE"):
-            # What this thread writes can be lost with the server: then a row is still where it was
-            # before, and is found there. Waiting for the disk would be half of a hold's time. Not
-            # through a pooler, which would hand the session to others.
-            store.run("SET synchronous_commit = off")
-            # To plan a hold takes longer than to do it. Its plan is made once, perhaps while the
-            # table is empty: it must be the one by the index all the same.
-            store.run("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+            store.run(SESSION)  # not through a pooler, which would hand it to others
         self._beat()
         beat_at = time.monotonic() + conf.get("HEARTBEAT")
         while not self._stop.is_set():
