@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from django.db import connections
+from psycopg.sql import quote
+
 from .. import conf
 from .parts import FAR_AWAY, run, run_prepared
 
@@ -152,4 +155,7 @@ def existing(ids: list[int]) -> set[int]:
 
 def notify(lanes: Iterable[str]) -> None:
     """Wake the workers of *lanes* (``caller/notify.py``); call it outside of a transaction."""
-    run("SELECT pg_notify(%s, lane) FROM unnest(%s::text[]) AS lane", [conf.CHANNEL, list(lanes)])
+    # No SELECT of pg_notify(): a statement that is planned, and has an answer to read.
+    each = (f"NOTIFY {conf.CHANNEL}, {quote(lane)}" for lane in lanes)
+    with connections[conf.alias()].cursor() as cursor:
+        cursor.execute("; ".join(each))

@@ -43,14 +43,14 @@ def test_each_lane_of_a_transaction_is_woken_once_after_the_commit(
     with CaptureQueriesContext(connection) as before, transaction.atomic():
         for number in range(5):
             effect.apply_async_on_commit([str(number)], priority=number % 2)
-        effect.map_on_commit(["a", "b"], queue="the mail")
+        effect.map_on_commit(["a", "b"], queue="the '%mail\\")
         effect.apply_async_on_commit(["later"], queue="later", countdown=600)
         inside = [query["sql"] for query in connection.queries_log]
         assert len(connection.run_on_commit) == 1
     after = [query["sql"] for query in before]
-    assert not any("pg_notify" in sql for sql in inside)
-    assert [("pg_notify" in sql) for sql in after[-2:]] == [False, True], "COMMIT, and then that"
-    assert heard() == ["0 default", "0 the mail", "1 default"]
+    assert not any("NOTIFY" in sql for sql in inside)
+    assert [("NOTIFY" in sql) for sql in after[-2:]] == [False, True], "COMMIT, and then that"
+    assert heard() == ["0 default", "0 the '%mail\\", "1 default"]
 
 
 def test_none_is_after_a_rollback(heard: Callable[[], list[str]]) -> None:
