@@ -17,7 +17,7 @@ from .environment import env
 if DURABLE_DELAY and not env.text("CELERY_BROKER_URL"):
     # Every task is a row, and nothing needs a broker.
     CELERY_BROKER_URL = ""
-    CELERY_BROKER_TRANSPORT = "durable.queue.worker.no_broker:Transport"
+    CELERY_BROKER_TRANSPORT = "durable.queue.worker.broker:Transport"
 else:
     CELERY_BROKER_URL = env.required(
         "CELERY_BROKER_URL",

@@ -19,7 +19,7 @@ from django.db import Error, connection, transaction
 
 from durable.queue import progress
 from durable.queue.batch import process
-from durable.queue.endings.cancel import cancel
+from durable.queue.endings.actions import cancel
 from durable.queue.limits import Limit
 from durable.queue.models import Task
 from tests.durable_tasks import Tells, effects, stubborn, wait_for_file, write

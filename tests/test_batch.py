@@ -14,7 +14,7 @@ from django.db import connection
 
 from durable.queue import store
 from durable.queue.batch import process as batch
-from durable.queue.batch.slots import Slot
+from durable.queue.batch.process import Slot
 from durable.queue.caller.calls import durable
 from durable.queue.models import Task
 from durable.queue.worker import attempt as attempts

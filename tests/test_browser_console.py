@@ -26,7 +26,7 @@ from durable.journal import minutes
 from durable.journal.models import Entry
 from durable.queue import store
 from durable.queue.caller.calls import durable
-from durable.queue.endings import pause, quarantine
+from durable.queue.endings import actions, quarantine
 from durable.queue.models import Task, Worker
 from durable.queue.tests.delivery import begin, deliver
 from durable.schedules.tests.scheduling import periodic
@@ -95,8 +95,8 @@ def load() -> dict[str, str]:
     runs = Task.objects.filter(task=add.name)[0]
     begin(runs, "w")
     periodic("nightly")
-    pause.pause("queue", "reports", "root")
-    pause.pause("task", fails.name, "root")
+    actions.pause("queue", "reports", "root")
+    actions.pause("task", fails.name, "root")
     now = timezone.now()
     Backup.objects.create(file="proven.dump", dumped_at=now, proven_at=now, bytes=9_000_000)
     Backup.objects.create(file="failed.dump", failed_at=now, error="pg_dump: error: no space left")

@@ -12,7 +12,7 @@ from celery import states
 from django.db import connection
 
 from durable.queue import conf, store
-from durable.queue.endings import cancel
+from durable.queue.endings import actions
 from durable.queue.models import Task, Worker
 from proj.celery import app
 from tests import durable_tasks as tasks
@@ -151,7 +151,7 @@ def test_a_worker_ends_what_is_cancelled_and_stops_if_its_row_says_so_without_a_
     role = start_role("worker", **TASKS, **alone)
     [result] = send(tasks.gate, ["a"], str(tmp_path))
     pid = process_of(wait_for(started(tmp_path, 1), "it runs"))
-    assert cancel.cancel(Task.objects.get().pk, "root")
+    assert actions.cancel(Task.objects.get().pk, "root")
     wait_for(lambda: not psutil.pid_exists(pid), "its process is gone")
     (tmp_path / "go").touch()
     [after] = send(tasks.effect, ["after"])

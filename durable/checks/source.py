@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from durable.queue.source_scan import sources
+from durable.queue.checks import sources
 
 #: Methods that put a message with its waiting time into the broker.
 WAITING = frozenset({"apply_async", "retry"})

@@ -18,7 +18,7 @@ from kombu.utils.json import loads
 from durable.queue import conf as queue
 from durable.queue import store
 from durable.queue.caller.calls import durable
-from durable.queue.endings import pause
+from durable.queue.endings import actions
 
 from . import conf, deeds, filters, listing
 from .access import PERMISSIONS, Viewer, page
@@ -77,7 +77,7 @@ def do(request: HttpRequest, viewer: Viewer, what: str) -> HttpResponse:
 
 def _do(what: str, who: str, given: Any) -> str:
     if what in ("pause", "resume"):
-        kind: pause.Kind = "task" if "task" in given else "queue"
+        kind: actions.Kind = "task" if "task" in given else "queue"
         changed = deeds.pause(what, who, kind, given[kind])
         return f"{given[kind]} is {what}d{'' if changed else ' already'}."
     if what == "stop":

@@ -12,11 +12,8 @@ from django.utils import timezone
 
 from durable.queue import conf as queue
 from durable.queue import overview
-from durable.queue.caller.replay import replay
-from durable.queue.endings import cancel as cancelling
-from durable.queue.endings import pause as pausing
-from durable.queue.endings import quarantine
-from durable.queue.endings.discard import discard, discard_failures
+from durable.queue.endings import actions, quarantine
+from durable.queue.endings.actions import discard, discard_failures, replay
 
 from . import conf, filters, listing
 from .models import Deed
@@ -52,18 +49,18 @@ def note(what: str, who: str, target: str) -> Deed:
     )
 
 
-def pause(what: str, who: str, kind: pausing.Kind, name: str) -> bool:
+def pause(what: str, who: str, kind: actions.Kind, name: str) -> bool:
     """Pause or resume a queue or a task; return whether that changed anything.
 
     :raises FilterError: a task of this name is not known.
     """
     with transaction.atomic(using=queue.alias()):
         if what == "resume":
-            changed = pausing.resume(kind, name)
+            changed = actions.resume(kind, name)
         else:
             if kind == "task":
                 _known(name)
-            changed = pausing.pause(kind, name, who)
+            changed = actions.pause(kind, name, who)
         if changed:
             note(what, who, name)
     return changed
@@ -181,7 +178,7 @@ def _do(
         done = discard(rows, who)
         return done.ended + seen_to, done.troubles[:5]
     if what == "cancel":
-        return sum(cancelling.cancel(one, who) for one in rows), []
+        return sum(actions.cancel(one, who) for one in rows), []
     again = quarantine.requeue(rows, who) if rows else 0
     started = replay(ended, who)
     return again + started.started, started.troubles[:5]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .retry import is_away
 
 
@@ -22,10 +24,24 @@ def lost_database(error: BaseException | None, alias: str) -> bool:
     Each error of a database knows that (see postgresql/errors.py). What a task has raised ``from
     None`` in the place of such an error is the task's own.
     """
+    found = _chain(error, hidden=False)
+    return any(getattr(one, "lost_database", None) == alias for one in found)
+
+
+def is_conflict(error: BaseException | None) -> bool:
+    """Return whether *error* comes from what another transaction has locked or written.
+
+    PostgreSQL's class 40: a deadlock, a serialization failure. It may pass when done again.
+    """
+    found = _chain(error, hidden=True)
+    return any((getattr(one, "sqlstate", None) or "").startswith("40") for one in found)
+
+
+def _chain(error: BaseException | None, *, hidden: bool) -> Iterator[BaseException]:
+    """Yield an error and what it comes from; with *hidden*, also behind a ``from None``."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if getattr(error, "lost_database", None) == alias:
-            return True
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return False
+        yield error
+        hides = error.__suppress_context__ and not hidden
+        error = error.__cause__ or (None if hides else error.__context__)

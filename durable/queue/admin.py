@@ -12,7 +12,7 @@ from durable.database.admin import ReadOnlyAdmin
 
 from . import overview
 from .endings import quarantine
-from .endings.discard import discard
+from .endings.actions import discard
 from .models import Task, Worker
 from .states import STATES
 

@@ -19,11 +19,11 @@ class QueueConfig(AppConfig):
         from celery.signals import beat_init, celeryd_init
 
         from . import checks  # noqa: F401 - it registers itself
-        from .worker import log, receivers  # noqa: F401 - they too
+        from .worker import receivers  # noqa: F401 - they too
 
         # Before its first use: revoke() ends the rows that wait.
         if current_app.control_cls == Celery.control_cls:
-            current_app.control_cls = "durable.queue.endings.discard:Control"
+            current_app.control_cls = "durable.queue.endings.actions:Control"
         celeryd_init.connect(_serve_rows)
         beat_init.connect(_start_janitor)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import cache
+from functools import cache, partial
 from json import JSONDecoder
 from typing import Any
 
@@ -13,6 +13,7 @@ from celery import current_app, signals, states
 from celery.app.task import Context, get_actual_ignore_result
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.utils.nodenames import gethostname
+from django.db import transaction
 from kombu.utils.json import object_hook
 
 from durable.database.routes import alias_of
@@ -158,11 +159,19 @@ def store_rejected(task: Any, error: Reject) -> None:
     Celery's main process does so later: a crash meanwhile would find no row any more, and a chord
     or an error callback be lost.
     """
-    request = task.request
-    _mark_failed(task, request, error)
+    _mark_failed(task, task.request, error)
+    send_failed(task, task.request, error)
+
+
+def send_failed(task: Any, request: Context, error: Exception) -> None:
+    """Send Celery's signal ``task_failure`` of a task that fails by *error*."""
+    try:
+        raise error
+    except type(error):
+        info = ExceptionInfo()  # which wants a traceback
     signals.task_failure.send(
         sender=task, task_id=request.id, exception=error, args=request.args,
-        kwargs=request.kwargs, traceback=error.__traceback__, einfo=ExceptionInfo(),
+        kwargs=request.kwargs, traceback=error.__traceback__, einfo=info,
     )  # fmt: skip
 
 
@@ -182,3 +191,25 @@ def store_quarantined(task_id: str, task: str, why: str) -> None:
         if is_transactional(backend):
             raise
         logger.exception("couldn't store that %s[%s] is in quarantine", task, task_id)
+
+
+def store_revoked(request: Any, why: str, *, expired: bool = False) -> None:
+    """Store REVOKED, and send Celery's signal ``task_revoked`` once that is committed.
+
+    In a worker Celery sends it. An application may go by it: it is the only word that its task will
+    never run.
+    """
+    current_app.backend.mark_as_revoked(
+        request.id, why, request=request, store_result=not request.ignore_result
+    )
+    transaction.on_commit(partial(_send_revoked, request, expired), using=conf.alias(), robust=True)
+
+
+def _send_revoked(request: Any, expired: bool) -> None:
+    if request.task not in current_app.tasks:
+        current_app.loader.import_default_modules()  # a process of web may not have needed it yet
+    if request.task in current_app.tasks:
+        signals.task_revoked.send(
+            sender=current_app.tasks[request.task], request=request,
+            terminated=False, signum=None, expired=expired,
+        )  # fmt: skip

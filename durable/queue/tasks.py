@@ -27,7 +27,7 @@ def call_on_failure(
     why: list[Any],
     module: str,
 ) -> None:
-    """Call ``on_failure()`` of the task *name*, whose process could not (endings/on_failure.py).
+    """Call ``on_failure()`` of the task *name*, whose process could not (endings/quarantine.py).
 
     :param error: the exception's class, of *module*, and *why* its arguments; one that this process
         doesn't know is made up, as Celery does it for results.

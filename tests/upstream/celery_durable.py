@@ -47,7 +47,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def celery_parameters() -> dict[str, Any]:
     """The application as proj/celery.py makes it."""
-    return {"task_cls": "proj.task:Task", "control": "durable.queue.endings.discard:Control"}
+    return {"task_cls": "proj.task:Task", "control": "durable.queue.endings.actions:Control"}
 
 
 @pytest.fixture(scope="session", autouse=True)

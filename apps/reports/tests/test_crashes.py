@@ -9,8 +9,8 @@ from pytest_django import Settings
 
 from apps.reports.models import Chunk, Report
 from bench.csv_files import flights
+from durable.queue.endings.actions import pause, resume
 from durable.queue.endings.janitor import Janitor
-from durable.queue.endings.pause import pause, resume
 from durable.queue.models import Task
 from tests.fixtures_durable import TASKS, main_process
 from tests.fixtures_worker import StartRole, database_url, wait_for

@@ -17,7 +17,7 @@ from django.db import OperationalError, connection, transaction
 from apps.reports import processing, profile
 from apps.reports.models import Chunk, Report
 from apps.reports.tasks import merge_report, profile_chunk
-from durable.queue.endings import on_failure
+from durable.queue.endings import quarantine
 from durable.queue.models import Task
 from durable.queue.results import Quarantined
 from durable.queue.tasks import call_on_failure
@@ -232,7 +232,7 @@ def test_a_chunk_in_quarantine_fails_the_report_with_a_reason(report: Report) ->
     row = Task.objects.create(
         task_id="t", task=profile_chunk.name, body=json.dumps([[str(report.pk), 0], {}, {}])
     )
-    on_failure.schedule(row.pk, Quarantined("the process that ran it died"))
+    quarantine.schedule_on_failure(row.pk, Quarantined("the process that ran it died"))
     name, arguments = called()[-1]
     assert name == call_on_failure.name
     call_on_failure.apply(args=arguments, throw=True)

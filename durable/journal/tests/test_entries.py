@@ -19,7 +19,7 @@ from durable.queue import store
 from durable.queue.batch.shared import Batch, SharedAttempt
 from durable.queue.caller.calls import durable
 from durable.queue.endings import janitor
-from durable.queue.endings.discard import discard
+from durable.queue.endings.actions import discard
 from durable.queue.models import Task
 from durable.queue.tests.delivery import begin, deliver
 from durable.queue.worker.attempt import Outcome, Phase

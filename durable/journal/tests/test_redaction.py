@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from durable.journal.models import Entry
 from durable.queue.caller.calls import durable
-from durable.queue.endings import janitor, on_failure
+from durable.queue.endings import janitor, quarantine
 from durable.queue.models import Task
 from durable.queue.tasks import call_on_failure
 from durable.queue.tests.delivery import deliver
@@ -65,7 +65,7 @@ def test_the_call_of_on_failure_which_knows_them(caplog: pytest.LogCaptureFixtur
     charges.delay_on_commit(CARD)
     failed = Task.objects.get()
     with transaction.atomic():
-        on_failure.schedule(failed.pk, ValueError(f"{CARD} is refused"))
+        quarantine.schedule_on_failure(failed.pk, ValueError(f"{CARD} is refused"))
     failed.delete()
     deliver()
     assert "[redacted] is refused with ['[redacted]']" in caplog.text

@@ -13,7 +13,7 @@ from django.urls import reverse
 from durable import discovery
 from durable.journal import redaction
 from durable.journal.models import Entry
-from durable.queue.endings.discard import discard
+from durable.queue.endings.actions import discard
 from durable.queue.models import Task
 from durable.queue.tests.delivery import deliver
 

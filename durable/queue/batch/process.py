@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import select
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from ctypes import Structure, c_double, c_longlong, sizeof
 from functools import partial
 from typing import Any
 
@@ -25,11 +27,10 @@ from durable.journal import redaction
 from .. import conf, results, store
 from ..endings import quarantine
 from ..worker import attempt as attempts
-from ..worker.attempt import Attempt, Phase, Superseded
+from ..worker.attempt import Attempt, Phase
 from ..worker.lanes import Lanes
-from ..worker.ticket import Ticket, ticketed
+from ..worker.ticket import Ticket, delivery_info, ticketed
 from .shared import Batch, SharedAttempt, Together
-from .slots import Slot
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,46 @@ STALE = 0.25
 PAUSE = 1.0
 #: How much of a task's newest time goes into what is expected of the next one.
 NEWEST = 0.3
+
+
+class Slot(Structure):
+    """One process, as it writes it and its supervisor reads it: in shared memory, without a lock.
+
+    A reader may see half of a change, and decides nothing by one look: times are compared in steps
+    of a second, and what has ended is decided by the row.
+    """
+
+    #: When it last looked for rows; when its task began, its hard limit, its row, its attempt.
+    _fields_ = [
+        ("seen_at", c_double), ("began", c_double), ("limit", c_double),
+        ("row_id", c_longlong), ("attempt", c_longlong),
+    ]  # fmt: skip
+
+    @classmethod
+    def several(cls, count: int) -> list[Slot]:
+        """Return as many slots in memory that children of ``fork()`` share."""
+        return list((cls * count).from_buffer(mmap.mmap(-1, count * sizeof(cls))))
+
+    def idle(self) -> None:
+        """Say that it looks for rows, and runs none."""
+        self.seen_at, self.began = time.monotonic(), 0.0
+
+    def runs(self, row_id: int, attempt: int, limit: float) -> None:
+        """Say which task begins; *limit* is its hard time limit in seconds, 0 for none."""
+        self.began = 0.0
+        self.row_id, self.attempt, self.limit = row_id, attempt, limit
+        self.began = time.monotonic()
+
+    @property
+    def running(self) -> tuple[int, int] | None:
+        """The row and the attempt that run, if any."""
+        return (self.row_id, self.attempt) if self.began else None
+
+    @property
+    def over(self) -> float:
+        """The hard limit in seconds that its task has exceeded; 0 of one that has not."""
+        began, limit = self.began, self.limit
+        return float(limit) if began and limit and time.monotonic() - began > limit else 0.0
 
 
 class Process:
@@ -208,12 +249,11 @@ class Process:
         :raises Superseded: it was taken over meanwhile, and must not store that it runs; or the
             database went away, and another attempt comes.
         """
+        attempt = Attempt(task, ticket, request)
         if ticket is None or ticket.worker != self._worker:
-            return Attempt(task, ticket, request)
+            return attempt
         if self._batch is not None:
-            attempt: Attempt = SharedAttempt(task, ticket, self._batch, request)
-        else:
-            attempt = Attempt(task, ticket, request)
+            attempt = SharedAttempt(task, ticket, self._batch, request)
         attempt.number = ticket.attempt
         # Of one that isn't atomic, the begin must be on the disk before it goes on.
         if self._batch is None and (results.started(task) or not task.atomic):
@@ -229,15 +269,12 @@ class Process:
         """
         task = attempt.task
         try:
-            number, stored = attempts.begun(task, ticket, attempt.request, store.confirm)
+            begun = attempts.begun(task, ticket, attempt.request, store.confirm)
         except DatabaseError as error:
             if not lost_database(error, conf.alias()):
                 raise
             raise attempt.lost_database(error) from error
-        if number is None:
-            raise Superseded(f"{task.name}[{attempt.request.id}] is done, or runs elsewhere")
-        if not stored:
-            results.store_started(task)
+        attempt.has_begun(*begun)
 
     def _trace(self, row: store.Held) -> None:
         """Run one task by Celery's tracer, as a process of prefork does."""
@@ -259,10 +296,7 @@ class Process:
             **ticketed(headers, [row.id, row.attempt, self._worker]), **embed,
             "args": args, "kwargs": kwargs, "is_eager": False, "utc": True,
             "hostname": self._hostname, "correlation_id": row.task_id,
-            "delivery_info": {
-                "exchange": "", "routing_key": row.queue, "priority": row.priority,
-                "redelivered": row.redelivered,
-            },
+            "delivery_info": {**delivery_info(row), "priority": row.priority},
         }  # fmt: skip
         self._slot.runs(row.id, row.attempt, hard or 0.0)
         self._is_late = False

@@ -14,6 +14,7 @@ from psycopg import ClientCursor
 from psycopg.errors import InvalidSavepointSpecification
 from psycopg.pq import TransactionStatus
 
+from durable.database.outage import is_conflict
 from durable.journal.entry import End
 
 from .. import conf, results, store
@@ -156,7 +157,7 @@ class Batch:
                     connection.connection.cancel_safe(timeout=5)
             in_order = self._status() in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
             loose = self._loose if self._has_savepoint else self._cursors > 0
-            if loose or not in_order or _is_deadlock(error):
+            if loose or not in_order or is_conflict(error):  # by what its neighbors have locked
                 self.apart = True
             elif self._has_savepoint:
                 self.apart = not self._roll_back()
@@ -196,15 +197,6 @@ class Batch:
 def _binds_here(cursor: Any) -> bool:
     """Return whether a query goes out as one text, and others can stand before it."""
     return isinstance(cursor, CursorWrapper) and isinstance(cursor.cursor, ClientCursor)
-
-
-def _is_deadlock(error: BaseException | None) -> bool:
-    """Return whether a task has failed by what its neighbors have locked, and not by itself."""
-    while error is not None:
-        if (getattr(error, "sqlstate", None) or "").startswith("40"):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 class SharedAttempt(Attempt):

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from billiard.einfo import ExceptionInfo
 from celery import signals, states
 from celery.app import trace
 from celery.exceptions import TimeLimitExceeded
@@ -22,11 +21,10 @@ from durable.health.heartbeat import HeartbeatFile
 from durable.journal import redaction
 
 from .. import conf, results, store
-from ..endings import janitor, on_failure, quarantine
+from ..endings import janitor, quarantine
 from ..models import Task as Row
 from ..worker.signs import Signs
-from .process import Process
-from .slots import Slot
+from .process import Process, Slot
 
 logger = logging.getLogger("celery.worker.batch")
 
@@ -197,17 +195,10 @@ class Supervisor:
             task = self.celery.tasks[row.task]
             logger.error("Hard time limit (%ss) exceeded for %s[%s]", limit, row.task, row.task_id)
             request = results.store_failure(task, row, error)
-            on_failure.schedule(row_id, error)
+            quarantine.schedule_on_failure(row_id, error)
             how = results.end_of(row, states.FAILURE, error)
             store.finish([(row_id, attempt)], end=how)
-        try:
-            raise error
-        except TimeLimitExceeded:
-            info = ExceptionInfo()
-        signals.task_failure.send(
-            sender=task, task_id=row.task_id, exception=error, args=request.args,
-            kwargs=request.kwargs, traceback=error.__traceback__, einfo=info,
-        )  # fmt: skip
+        results.send_failed(task, request, error)
 
     def _sign(self) -> None:
         self._signed_at = time.monotonic()

@@ -10,11 +10,15 @@ from itertools import islice
 from typing import Any
 
 from celery.exceptions import Ignore
+from celery.signals import after_task_publish, before_task_publish
 from django.db import connections, transaction
 from django.db.models.query import QuerySet
+from kombu.utils.json import loads
 
 from .. import conf, store
-from . import eager, notify, publishing, template, unique
+from . import eager, notify, template, unique
+from .options import as_json
+from .template import Call
 
 #: Rows that one statement of a bulk call writes.
 CHUNK = 1000
@@ -107,7 +111,7 @@ def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     call = template.prepare(task, args, kwargs, options)
     here = bool(app.conf.task_always_eager)
     # Celery's eager mode waits for no time either, and publishes nothing.
-    call = call._replace(due_at=None) if here else publishing.before(call)
+    call = call._replace(due_at=None) if here else publishing(call)
     _drop_if_cut()
     row_id: int | None
     if once is None:
@@ -119,7 +123,7 @@ def enqueue(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     result.ignored = bool(options.get("ignore_result"))  # as send_task() does: get() is None then
     result.is_new = row_id is not None
     if not here:  # also of one that was there already: what began with it has an end
-        publishing.after(call)
+        published(call)
     if row_id is None:
         return result
     if here:
@@ -160,13 +164,13 @@ def enqueue_many(task: Any, arguments: Iterable[Any], options: dict[str, Any]) -
                     row_id = store.insert(call._replace(due_at=None)._asdict())
                     eager.on_commit(row_id, call, task.AsyncResult(call.task_id))
             else:
-                calls = [publishing.before(call) for call in calls]
+                calls = [publishing(call) for call in calls]
                 for some in ([c for c in calls if not c.place], [c for c in calls if c.place]):
                     if some:  # a route may lead some of them to a queue with a limit
                         places = [call.place for call in some if call.place]
                         store.insert_many([call[:-1] for call in some], places)
                 for call in calls:
-                    publishing.after(call)
+                    published(call)
                 for name in {notify.of(call) for call in calls if not call.due_at}:
                     notify.after_commit(name)
             count += len(calls)
@@ -185,3 +189,38 @@ def _split(item: Any) -> tuple[Any, Any]:
     if isinstance(item, Mapping):
         return (), item
     return (item, {}) if isinstance(item, (tuple, list)) else ((item,), {})
+
+
+def publishing(call: Call) -> Call:
+    """Send ``before_task_publish``; return the row with the headers that receivers have left.
+
+    :raises TypeError: a receiver added a header that JSON can't hold.
+    """
+    if not before_task_publish.receivers:
+        return call
+    sent = _message(call)
+    headers = sent["headers"]
+    properties = {
+        "correlation_id": call.task_id,
+        "reply_to": headers.get("reply_to") or "",
+        "priority": call.priority,
+    }
+    before_task_publish.send(
+        sender=call.task, **sent, declare=[], properties=properties, retry_policy={}
+    )
+    return call._replace(headers=as_json(call.task, {"headers=": headers}, headers))
+
+
+def published(call: Call) -> None:
+    """Send ``after_task_publish``: the row is written, in a transaction that may not be over."""
+    if after_task_publish.receivers:
+        after_task_publish.send(sender=call.task, **_message(call))
+
+
+def _message(call: Call) -> dict[str, Any]:
+    return {
+        "body": tuple(loads(call.body)),
+        "headers": loads(call.headers),
+        "exchange": "",
+        "routing_key": call.queue,
+    }

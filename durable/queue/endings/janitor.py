@@ -22,7 +22,7 @@ from durable.journal import minutes, redaction
 
 from .. import conf, places, results, store
 from ..models import Task
-from . import quarantine, revoked
+from . import quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def _store_revoked(row: Task) -> None:
         raise _UnstorableError(f"its body can't be read: {repr_of(error)}") from error
     try:
         with transaction.atomic(using=conf.alias()):
-            revoked.store(request, "expired", expired=True)
+            results.store_revoked(request, "expired", expired=True)
     except Exception as error:
         away = is_away(error) or lost_database(error, conf.alias())
         # Of another backend it can't be told apart.

@@ -6,14 +6,17 @@ import logging
 import time
 from collections.abc import Iterable
 from functools import partial
-from json import loads
 from random import uniform
 from typing import Any, NamedTuple
 
+from celery import Task as CelerysTask
+from celery import current_app
 from celery.exceptions import SoftTimeLimitExceeded
+from celery.utils.serialization import ensure_serializable
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from kombu.exceptions import OperationalError
+from kombu.utils.json import dumps, loads
 
 from durable.database.outage import lost_database
 from durable.database.retry import is_away
@@ -21,7 +24,7 @@ from durable.database.text import repr_of, text_of
 from durable.journal import redaction
 
 from .. import conf, results, store
-from . import on_failure
+from ..models import Task
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +202,7 @@ def announce(row_id: int, task_id: str, task: str, why: str) -> None:
     """
     for tell in (
         partial(results.store_quarantined, task_id, task, why),
-        partial(on_failure.schedule, row_id, results.Quarantined(why)),
+        partial(schedule_on_failure, row_id, results.Quarantined(why)),
     ):
         try:
             with transaction.atomic(using=conf.alias()):
@@ -208,3 +211,24 @@ def announce(row_id: int, task_id: str, task: str, why: str) -> None:
             if is_away(error):
                 raise
             logger.exception("%s[%s] is in quarantine, which couldn't be told", task, task_id)
+
+
+def schedule_on_failure(row_id: int, error: Exception) -> None:
+    """Let a worker call ``on_failure()`` for the task of a row that ends by *error*.
+
+    Call it in the transaction that ends the row, before it is deleted. The call is a durable task
+    of its own: neither a worker's signs of life nor the janitor can wait for what a project does
+    there.
+    """
+    from ..tasks import call_on_failure
+
+    for row in Task.objects.using(conf.alias()).select_for_update().filter(pk=row_id):
+        task = current_app.tasks.get(row.task)
+        if task is not None and type(task).on_failure is CelerysTask.on_failure:
+            continue  # Celery's own, which does nothing
+        args, kwargs, _ = loads(row.body)
+        arguments = (
+            row.task, row.task_id, args, kwargs, type(error).__qualname__,
+            list(ensure_serializable(error.args, dumps)), type(error).__module__,
+        )  # fmt: skip
+        call_on_failure.apply_async_on_commit(arguments, queue=row.queue)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from durable.journal import entry
 
-from .. import conf, memory
+from .. import conf
 from .parts import run
 
 
@@ -40,7 +43,7 @@ def beat(
            ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp(), slots = excluded.slots,
                queues = excluded.queues, memory = excluded.memory
            RETURNING stop_by, cancelled""",
-        [worker, hostname, pid, slots, ",".join(sorted(queues)), memory.resident(),
+        [worker, hostname, pid, slots, ",".join(sorted(queues)), resident_memory(),
          entry.version(), list(tasks)],
     )  # fmt: skip
     return Orders(*row)
@@ -89,3 +92,24 @@ ORPHANED = """NOT EXISTS (
 
 #: Of a worker, with ``DEAD_AFTER``: its last sign of life is recent.
 ALIVE = "seen_at > clock_timestamp() - %s * interval '1 s'"
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def resident_memory() -> int:
+    """Return the KiB that are in memory now; what several share counts for each; 0: not known."""
+    total = 0
+    for pid in ("self", *_children()):
+        with suppress(OSError, ValueError, IndexError):  # it has ended, or there is no /proc
+            total += int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * _PAGE
+    return total
+
+
+def _children() -> list[str]:
+    found: list[str] = []
+    with suppress(OSError):
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(OSError):
+                found += (thread / "children").read_text("ascii").split()
+    return found

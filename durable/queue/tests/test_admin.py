@@ -17,7 +17,7 @@ from django.urls import reverse
 from durable.queue import conf, store
 from durable.queue.caller.calls import durable
 from durable.queue.endings import quarantine
-from durable.queue.endings.discard import discard
+from durable.queue.endings.actions import discard
 from durable.queue.models import Task, Worker
 from durable.queue.states import STATES
 from tests.containers import wait_until

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 
 from durable.queue import conf, store
 from durable.queue.caller.calls import durable
-from durable.queue.endings import janitor, pause
+from durable.queue.endings import actions, janitor
 from durable.queue.models import Task, Worker
 from tests.durable_tasks import add, effect
 from tests.fixtures_durable import names
@@ -136,11 +136,11 @@ class TestATaskThatNoWorkerKnows:
         assert self.sweep(add.name) == []
 
     @pytest.mark.parametrize(("kind", "name"), [("task", effect.name), ("queue", "default")])
-    def test_waits_on_while_it_is_paused(self, kind: pause.Kind, name: str) -> None:
+    def test_waits_on_while_it_is_paused(self, kind: actions.Kind, name: str) -> None:
         effect.delay_on_commit("a")
-        pause.pause(kind, name, "me")
+        actions.pause(kind, name, "me")
         assert self.sweep(add.name) == []
-        pause.resume(kind, name)
+        actions.resume(kind, name)
         assert self.sweep(add.name) == [effect.name]
 
 

@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from durable.journal.models import Entry
 from durable.queue import places, store
-from durable.queue.caller.replay import replay
 from durable.queue.endings import quarantine
+from durable.queue.endings.actions import replay
 from durable.queue.limits import Limit
 from durable.queue.models import Pace, Task
 from tests.durable_tasks import effect, keeps_no_result

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from durable.journal.models import Entry
 from durable.queue import conf, places, store
-from durable.queue.caller.replay import replay
 from durable.queue.endings import quarantine
+from durable.queue.endings.actions import replay
 from durable.queue.limits import Limit
 from durable.queue.models import Pace, Task
 from durable.queue.results import decode

@@ -12,8 +12,7 @@ from celery.worker.request import revoked_tasks
 from django.db import transaction
 
 from durable.journal.models import Entry
-from durable.queue.caller.replay import replay
-from durable.queue.endings.discard import discard
+from durable.queue.endings.actions import discard, replay
 from durable.queue.endings.janitor import revoke_expired
 from durable.queue.models import Task
 from durable.queue.tests.delivery import begin, deliver, message

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 
 from durable.queue import places, store
 from durable.queue.endings import janitor, quarantine
-from durable.queue.endings.discard import discard
+from durable.queue.endings.actions import discard
 from durable.queue.models import Task
 from durable.queue.states import CASE, FAR, STATES
 from tests.durable_tasks import keeps_no_result

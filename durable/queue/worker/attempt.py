@@ -127,11 +127,18 @@ class Attempt:
                 pause = 0.5  # not the first time: an idle connection that was closed is no outage
             except SoftTimeLimitExceeded as error:  # it has waited, and not begun
                 raise Reject(error, requeue=True) from error
+        self.has_begun(number, stored)
+
+    def has_begun(self, number: int | None, stored: bool) -> None:
+        """Take note of what ``begun()`` has returned.
+
+        :raises Superseded: it is finished or runs elsewhere.
+        """
         if number is None:
-            raise Superseded(f"{task.name}[{self.request.id}] is done, or runs elsewhere")
+            raise Superseded(f"{self.task.name}[{self.request.id}] is done, or runs elsewhere")
         self.number, self.phase = number, Phase.RUNNING
         if not stored:
-            results.store_started(task)
+            results.store_started(self.task)
 
     def lost_database(self, error: BaseException) -> Superseded:
         """Let the row be ready again later; wait for the database that is away.

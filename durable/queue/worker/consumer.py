@@ -24,7 +24,7 @@ from durable.stopping import handback
 from durable.stopping.event_loop import EventLoop, timer_entries
 from durable.stopping.pools import Pool
 
-from .events import restore_beside
+from .broker import restore_beside
 
 logger = logging.getLogger(__name__)
 

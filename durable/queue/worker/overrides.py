@@ -14,7 +14,7 @@ from kombu.utils.imports import symbol_by_name
 from durable.database.outage import lost_database
 
 from .. import conf
-from ..endings import on_failure
+from ..endings import quarantine
 from .attempt import current
 from .receivers import beside_the_loop
 from .rows import ticket_of_running
@@ -169,4 +169,4 @@ def _row_that_ends(task: Any, task_id: str) -> int | None:
 
 def _schedule(row_id: int, error: Exception) -> None:
     with transaction.atomic(using=conf.alias()):
-        on_failure.schedule(row_id, error)
+        quarantine.schedule_on_failure(row_id, error)

@@ -15,14 +15,18 @@ from django.db import transaction
 
 from durable.database import background
 from durable.database.retry import persist
-from durable.journal import entry
+from durable.journal import entry, lines
 from durable.results import conf as results_conf
 
 from .. import conf, results, store
-from ..endings import on_failure, quarantine
+from ..endings import quarantine
 from .attempt import current
+from .ticket import Ticket, call_of
 
 T = TypeVar("T")
+
+#: The attribute of Celery's request that holds them.
+LINES = "durable_lines"
 
 
 @signals.worker_init.connect
@@ -34,6 +38,26 @@ def leave_out_of_collections(**kwargs: Any) -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@signals.task_prerun.connect
+def collect_lines(task: Any, **kwargs: Any) -> None:
+    """Collect the lines of a row's attempt from here on."""
+    request = task.request
+    if not request.is_eager and Ticket.of(request.headers):
+        setattr(request, LINES, lines.collect())
+
+
+@signals.task_postrun.connect
+def keep_lines(task: Any, **kwargs: Any) -> None:
+    """Keep the lines of the attempt that has ended."""
+    request = task.request
+    found = request.__dict__.pop(LINES, None)
+    if found is None or not lines.end(found):
+        return
+    ticket = Ticket.of(request.headers)
+    if ticket is not None and (attempt := current(request)) is not None and attempt.number:
+        lines.keep(found, ticket.row_id, attempt.number, task.name, *call_of(request))
 
 
 @signals.task_postrun.connect
@@ -81,7 +105,7 @@ def after_time_limit(sender: Any, task_id: str, exception: Any, **kwargs: Any) -
 def _end_failed(row_id: int, attempt: int, exception: Exception, how: entry.End | None) -> None:
     with transaction.atomic(using=conf.alias()):
         if isinstance(exception, WorkerLostError):  # Celery itself does it for a time limit
-            on_failure.schedule(row_id, exception)
+            quarantine.schedule_on_failure(row_id, exception)
         if not store.finish([(row_id, attempt)], end=how):  # another attempt has taken over
             transaction.set_rollback(True, using=conf.alias())
 

@@ -12,7 +12,7 @@ from typing import Any
 from celery.utils.functional import maybe_list
 from celery.worker import control
 
-from ..endings import discard
+from ..endings import actions
 from .receivers import beside_the_loop
 
 
@@ -37,4 +37,4 @@ _celerys_revoke, _celerys_terminate = control.revoke, control.terminate
 
 def _end_rows(task_id: Any) -> None:
     # Every worker hears of it; those that come second find no row, and a stored state.
-    beside_the_loop(partial(discard.revoke, list(maybe_list(task_id) or ())))
+    beside_the_loop(partial(actions.revoke, list(maybe_list(task_id) or ())))

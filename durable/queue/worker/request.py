@@ -22,7 +22,7 @@ from durable.journal import redaction
 
 from .. import conf, results, store
 from .receivers import beside_the_loop
-from .ticket import Ticket, ticketed
+from .ticket import Ticket, delivery_info, ticketed
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +82,7 @@ class RowMessage(Message):
                 "correlation_id": row.task_id, "reply_to": headers.pop("reply_to", ""),
                 "priority": row.priority,
             },
-            delivery_info={
-                "exchange": "", "routing_key": row.queue, "redelivered": row.redelivered,
-            },
+            delivery_info=delivery_info(row),
         )  # fmt: skip
 
     def ack(self, *args: Any, **kwargs: Any) -> None:

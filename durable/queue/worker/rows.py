@@ -32,9 +32,8 @@ from durable.stopping.pools import Pool
 from .. import conf, store
 from ..endings import janitor, quarantine
 from .lanes import Lanes
-from .lost import Lost
 from .request import RowMessage, ending
-from .signs import Signs
+from .signs import Lost, Signs
 from .ticket import Ticket
 
 logger = logging.getLogger(__name__)
@@ -65,8 +64,8 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(worker, **kwargs)
         global _rows
         _rows = worker.durable_rows = self
+        from .broker import Dispatcher
         from .consumer import Consumer, is_default
-        from .events import Dispatcher
 
         if is_default(worker.consumer_cls):
             worker.consumer_cls = Consumer

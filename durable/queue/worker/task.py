@@ -17,7 +17,7 @@ from celery.utils import uuid
 from django.db import transaction
 
 from .. import conf, progress, results
-from ..caller import calls, publishing, template, unique
+from ..caller import calls, template, unique
 from ..caller.options import refuse_too_large
 from ..limits import Limit, Place
 from . import attempt as attempts
@@ -154,9 +154,9 @@ class DurableTask(DjangoTask):  # type: ignore[misc]
                 options.setdefault("concurrency_key", Place(*place))
             keeps = frozenset({"queue", "priority"} - options.keys())
             # Not asked for: they stay, whatever the routes say.
-            attempt.retry = publishing.before(template.prepare(self, args, kwargs, options))
+            attempt.retry = calls.publishing(template.prepare(self, args, kwargs, options))
             attempt.keeps = keeps
-            publishing.after(attempt.retry)
+            calls.published(attempt.retry)
             return self.AsyncResult(self.request.id)
         if calls.is_durable():
             options |= zip(

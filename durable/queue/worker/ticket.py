@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import conf
+from ..store import Held
 
 
 def ticketed(headers: dict[str, Any], ticket: list[Any]) -> dict[str, Any]:
@@ -16,6 +17,11 @@ def ticketed(headers: dict[str, Any], ticket: list[Any]) -> dict[str, Any]:
     return (
         {**found, "headers": {**inner, conf.HEADER: ticket}} if isinstance(inner, dict) else found
     )
+
+
+def delivery_info(row: Held) -> dict[str, Any]:
+    """Return what a message says of its way, for a row."""
+    return {"exchange": "", "routing_key": row.queue, "redelivered": row.redelivered}
 
 
 class Ticket(NamedTuple):

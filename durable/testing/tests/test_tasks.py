@@ -13,7 +13,7 @@ from django.test import TestCase
 from django.utils import timezone
 
 from durable.queue.caller.calls import durable
-from durable.queue.endings.pause import Kind, pause
+from durable.queue.endings.actions import Kind, pause
 from durable.queue.models import Task as Row
 from durable.testing.tasks import Tasks, TasksMixin
 

@@ -64,7 +64,7 @@ WRITTEN = (
 )
 #: As the console does it.
 CANCEL = """
-from durable.queue.endings.cancel import cancel
+from durable.queue.endings.actions import cancel
 from durable.queue.models import Task
 rows = Task.objects.filter(task__endswith="writes_and_hangs").values_list("pk", flat=True)
 print(sum(cancel(pk, "a fault") for pk in rows))

@@ -15,7 +15,7 @@ from durable.console import deeds, filters, life, listing
 from durable.console.words import size
 from durable.journal import minutes
 from durable.queue import overview
-from durable.queue.endings import pause as pausing
+from durable.queue.endings import actions
 
 #: Of the last day.
 NAMES = ("name", "done", "failed", "died", "memory")
@@ -128,7 +128,7 @@ class Command(BaseCommand):
             elif value not in (None, ""):
                 self.stdout.write(f"{name}: {value}")
 
-    def _pause(self, what: str, named: list[tuple[pausing.Kind, str]], who: str) -> None:
+    def _pause(self, what: str, named: list[tuple[actions.Kind, str]], who: str) -> None:
         for kind, name in named:
             changed = deeds.pause(what, who, kind, name)
             self.stdout.write(f"{name} is {what}d{'' if changed else ' already'}")

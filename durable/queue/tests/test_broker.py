@@ -10,7 +10,7 @@ from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from durable.database import background
-from durable.queue.worker import events
+from durable.queue.worker import broker
 from tests.fixtures_worker import PATIENCE, wait_for
 
 
@@ -30,12 +30,12 @@ def test_a_heartbeat_waits_beside_the_loop_and_ends_the_connection_later(
     times = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), PATIENCE)
     url = f"redis://127.0.0.1:{frozen.getsockname()[1]}/0"
     connection = Connection(url, transport_options=times)
-    dispatcher = events.Dispatcher(connection, hostname="worker", buffer_group={"task"})
-    for event in (events.HEARTBEAT, events.HEARTBEAT, events.OFFLINE):
+    dispatcher = broker.Dispatcher(connection, hostname="worker", buffer_group={"task"})
+    for event in (broker.HEARTBEAT, broker.HEARTBEAT, broker.OFFLINE):
         dispatcher.send(event)
     assert dispatcher._beats.waits
     frozen.close()  # as a socket_timeout ends the wait, but when the test says so
     wait_for(lambda: not dispatcher._beats.waits, "it was given up")
     with pytest.raises(OperationalError):
-        dispatcher.send(events.HEARTBEAT)
+        dispatcher.send(broker.HEARTBEAT)
     dispatcher.close()

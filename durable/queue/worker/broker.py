@@ -1,6 +1,9 @@
-"""Calls to Redis by a timer of a worker's event loop: a frozen broker must not hold that up.
+"""A worker's dealings with its broker, or with none: the rows wait for neither.
 
-With it, the durable tasks would wait.
+Calls to Redis by a timer of the event loop are made beside it: a frozen broker would hold up the
+durable tasks. And ``CELERY_BROKER_URL`` may be left out with ``DURABLE_DELAY=true``: Celery's
+worker wants a connection all the same, so its transport is always there, brings nothing, and
+refuses what only a broker can do instead of losing it.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from functools import partial
 from typing import Any
 
 from celery.events.dispatcher import EventDispatcher
+from kombu.exceptions import OperationalError
+from kombu.transport import memory, virtual
 
 from durable.database import background
 
@@ -98,3 +103,41 @@ def restore_beside(connection: Any) -> None:
     cycle: Any = getattr(connection.transport, "cycle", None)
     if connection.transport.driver_type == "redis" and hasattr(cycle, "maybe_restore_messages"):
         cycle.maybe_restore_messages = partial(Beside().run, cycle.maybe_restore_messages)
+
+
+#: Events of workers: nothing listens to them without a broker.
+_EVENTS = "celeryev"
+
+
+class Channel(memory.Channel):
+    """Refuses every message."""
+
+    def basic_publish(self, message: Any, exchange: str, routing_key: str, **kwargs: Any) -> None:
+        """Drop an event; refuse all else.
+
+        :raises OperationalError: it would be lost.
+        """
+        if exchange != _EVENTS:
+            raise OperationalError(
+                "there is no broker: CELERY_BROKER_URL is not set. Durable tasks need none "
+                "(delay_on_commit(), or any call with DURABLE_DELAY=true); for plain messages and "
+                "remote control (celery inspect, celery control) set it, redis://HOST:6379/0 for "
+                "one"
+            )
+
+
+class Transport(memory.Transport):
+    """A transport of nothing, for Celery's event loop."""
+
+    Channel = Channel
+    driver_type = "none"
+    implements = virtual.Transport.implements.extend(
+        asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
+    )
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Add nothing: no message ever arrives."""
+
+    def driver_version(self) -> str:
+        """Return that there is none."""
+        return "N/A"

@@ -1,19 +1,17 @@
-"""Ending tasks that no worker runs, because a person says so: a backlog, or the quarantine.
-
-And taking failures that have ended off the list of those that a person has to look at.
-"""
+"""A person's actions on tasks: to discard, cancel, revoke, start again, and pause them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from celery import current_app, states
 from celery.app.control import Control as CelerysControl
 from celery.utils.functional import maybe_list
 from django.db import transaction
 from django.db.models.functions import Now
+from kombu.utils.json import dumps, loads
 
 from durable.database import locks
 from durable.database.retry import is_away
@@ -21,9 +19,11 @@ from durable.database.text import repr_of
 from durable.journal import entry, redaction
 from durable.journal.models import Entry
 
-from .. import conf, results, store
-from ..models import Task
-from . import revoked
+from .. import conf, overview, results, store
+from ..caller import notify
+from ..models import Pause, Task
+
+Kind = Literal["queue", "task"]
 
 
 class Discarded(NamedTuple):
@@ -103,13 +103,35 @@ def _store_end(row: Task, why: str, whole: bool) -> None:
             row.task_id, error, request=request, call_errbacks=whole
         )
     else:
-        revoked.store(request, why)
+        results.store_revoked(request, why)
 
 
 def _entry(row: Task, state: str, why: str) -> entry.End | None:
     if row.quarantined_at:
         why = f"{why}; {row.error}"
     return results.end_of(row, state, why)
+
+
+def cancel(row_id: int, who: str) -> bool:
+    """End a task that runs now; return whether it was still there.
+
+    Its row is deleted and its result REVOKED in one transaction. From then on the attempt finds no
+    row to end, in whatever pool: its last effects are rolled back. What a task with
+    ``atomic=False`` has committed before stays. Its worker ends its process by the next sign of
+    life, and needs no broker for it; a thread works on for nothing.
+
+    :param who: who wants it, for the result.
+    """
+    with transaction.atomic(using=conf.alias()):
+        rows = Task.objects.using(conf.alias()).select_for_update().filter(pk=row_id)
+        row = rows.exclude(started_at=None).first()
+        if row is None:
+            return False
+        why = f"cancelled by {who}"
+        results.store_revoked(results.context_of(row), why)
+        store.finish([(row.pk, row.attempt)], end=results.end_of(row, states.REVOKED, why))
+        store.order_end(row.pk, row.worker or "")
+    return True
 
 
 def revoke(task_ids: Sequence[str]) -> int:
@@ -138,3 +160,89 @@ class Control(CelerysControl):  # type: ignore[misc]
         if destination is None and revoke(ids) == len(ids):
             return None  # no worker has to hear of it
         return super().revoke(task_id, destination, terminate, **kwargs)
+
+
+class Replayed(NamedTuple):
+    """The outcome for the entries that were to be started again."""
+
+    started: int
+    #: A sentence for each that could not be.
+    troubles: list[str]
+
+
+def replay(ids: Sequence[int], who: str) -> Replayed:
+    """Start the tasks of journal entries again, under their ids: all that can be, or none.
+
+    With its id a task keeps its ``idempotency_key`` and those who wait for its result, and its
+    chain and callbacks follow as they did. An entry is replayed once; the new end has one of its
+    own.
+
+    :param who: who wants it, for the row's headers.
+    """
+    rows: list[list[Any]] = []
+    limited: list[list[Any]] = []
+    places: list[list[Any]] = []
+    over: list[int] = []
+    troubles: list[str] = []
+    lanes: set[str] = set()
+    with transaction.atomic(using=conf.alias()):
+        found = Entry.objects.using(conf.alias()).select_for_update().filter(pk__in=ids)
+        for entry in found.order_by("pk"):
+            if why := _impediment(entry):
+                troubles.append(f"{entry.task}[{entry.task_id}]: {why}")
+                continue
+            headers = {**loads(entry.headers), "retries": 0, "expires": None, "replayed_by": who}
+            call = {**dict.fromkeys(store.CALL), **vars(entry), "headers": dumps(headers)}
+            call |= {"expires": None, "due_at": None}
+            row = [call[name] for name in store.CALL]
+            if place := headers.get(conf.LIMIT):
+                limited.append(row)
+                places.append(place)
+            else:
+                rows.append(row)
+            lanes.add(notify.lane(entry.queue, notify.LIMITED if place else entry.priority))
+            over.append(entry.pk)
+        if rows:
+            store.insert_many(rows)
+        if limited:
+            store.insert_many(limited, places)
+        if over:
+            Entry.objects.using(conf.alias()).filter(pk__in=over).update(replayed_at=Now())
+            for lane in lanes:
+                notify.after_commit(lane)
+    return Replayed(len(over), troubles)
+
+
+def _impediment(entry: Entry) -> str:
+    """Return why an entry can't be replayed."""
+    if entry.replayed_at is not None:
+        return "it was started again before"
+    if entry.redacted:
+        return "arguments of it are secret, and were not kept; call it again in code"
+    if entry.body is None:
+        return "its arguments were too large to be kept; call it again in code"
+    return ""
+
+
+def pause(kind: Kind, name: str, who: str) -> bool:
+    """Let no worker take rows of a queue or of a task; return whether one could before.
+
+    What a worker has in hand by then goes on. Calls write rows as before.
+    """
+    found = Pause.objects.using(conf.alias()).get_or_create(
+        kind=kind, name=name, defaults={"who": who}
+    )
+    return found[1]
+
+
+def resume(kind: Kind, name: str) -> bool:
+    """Let workers take rows of it again; return whether it was paused."""
+    with transaction.atomic(using=conf.alias()):
+        gone, _ = Pause.objects.using(conf.alias()).filter(kind=kind, name=name).delete()
+        queues = [name] if kind == "queue" else [one.name for one in overview.queues()]
+        found = store.lanes(queues)
+        transaction.on_commit(
+            lambda: store.notify([notify.lane(*lane[:2]) for lane in found]),
+            using=conf.alias(), robust=True,
+        )  # fmt: skip
+    return bool(gone)
