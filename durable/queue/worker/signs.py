@@ -1,4 +1,4 @@
-"""A worker's signs of life: it says that it is there, and learns what people want of it."""
+"""A worker's signs of life, the orders that it gets by them, and the rows that it has lost."""
 
 from __future__ import annotations
 
