@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from django.db import Error, connections
 
 from .retry import is_away
+
+#: What a loop meets while its database is away.
+ABSENCE = (Error, psycopg.Error, OSError)
 
 
 def is_outage(error: BaseException) -> bool:
@@ -45,3 +53,30 @@ def _chain(error: BaseException | None, *, hidden: bool) -> Iterator[BaseExcepti
         yield error
         hides = error.__suppress_context__ and not hidden
         error = error.__cause__ or (None if hides else error.__context__)
+
+
+class Outage:
+    """A loop's database that may be away: it is said once, until the database answers again."""
+
+    def __init__(self, alias: str, logger: logging.Logger) -> None:
+        self._alias, self._logger = alias, logger
+        self.lasts = False  # and was said
+
+    @contextmanager
+    def outlived(self, what: str) -> Iterator[None]:
+        """Go on if the code inside fails; the next one gets a new connection.
+
+        :param what: the log's words for that.
+        :raises MemoryError: the process is better ended.
+        """
+        try:
+            yield
+        except MemoryError:
+            raise
+        except Exception as error:
+            if not self.lasts:
+                self._logger.warning("%s: %s", what, error, exc_info=not isinstance(error, ABSENCE))
+            self.lasts = True
+            connections[self._alias].close()
+        else:
+            self.lasts = False

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection, connections
 
-from durable.database.outage import lost_database
+from durable.database.outage import Outage, is_conflict, lost_database
 from tests.fixtures_worker import purge_queues
 
 pytestmark = pytest.mark.usefixtures("effect_table")
@@ -99,3 +101,52 @@ def test_an_error_that_a_task_has_put_in_the_place_of_a_lost_database_is_its_own
         converts()
     connection.close()
     assert lost_database(caught.value, "default") is lost
+
+
+class TestALoopOutlives:
+    def test_an_outage_which_it_says_once_until_the_next_one(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        outage = Outage("default", logging.getLogger(__name__))
+        for _ in range(2):
+            with outage.outlived("a loop waits"):
+                lose(connection)
+            assert outage.lasts
+        assert connection.connection is None
+        with outage.outlived("a loop waits"):
+            connection.ensure_connection()
+        assert not outage.lasts
+        with outage.outlived("a loop waits"):
+            lose(connection)
+        first, second = caplog.records
+        assert first.message.startswith("a loop waits: ")
+        assert not first.exc_info
+        assert not second.exc_info
+
+    def test_an_error_of_the_code_which_it_says_with_its_place(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with Outage("default", logging.getLogger(__name__)).outlived("a loop waits"):
+            raise LookupError("no name")
+        assert "a loop waits: no name" in caplog.text
+        assert "LookupError" in caplog.text
+
+    def test_no_lack_of_memory(self) -> None:
+        with (
+            pytest.raises(MemoryError),
+            Outage("default", logging.getLogger(__name__)).outlived("a loop waits"),
+        ):
+            raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("state", "conflict"), [("40P01", True), ("40001", True), ("23505", False)]
+)
+def test_what_another_transaction_has_caused_may_pass_when_done_again(
+    state: str, conflict: bool
+) -> None:
+    error = LookupError()
+    error.__cause__ = OperationalError()
+    error.__cause__.__context__ = psycopg.errors.lookup(state)()
+    error.__cause__.__suppress_context__ = True
+    assert is_conflict(error) is conflict

@@ -20,7 +20,7 @@ from celery.app.trace import build_tracer
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, OperationalError, connections
 
-from durable.database.outage import lost_database
+from durable.database.outage import Outage, lost_database
 from durable.database.text import text_of
 from durable.journal import redaction
 
@@ -97,7 +97,7 @@ class Process:
     ) -> None:
         self._app, self._worker, self._hostname, self._slot = app, worker, hostname, slot
         self._lanes = Lanes(lambda: queues, app.tasks)
-        self._parent = os.getppid()
+        self._parent, self._outage = os.getppid(), Outage(conf.alias(), logger)
         self._stopping = self._in_body = self._is_late = False
         self._limit, self._most = 1, batch  # the first is as many as a batch has time for
         self._each = BUDGET  # seconds that the code of a task takes, whichever it is
@@ -118,18 +118,10 @@ class Process:
         signal.signal(signal.SIGALRM, self._soft_limit)
         attempts.make = self.make_attempt
         signals.worker_process_init.send(sender=None)
-        away = False
         while self._goes_on():
-            try:
+            with self._outage.outlived("durable tasks wait for the database"):
                 self._session()
-                away = False
-            except MemoryError:
-                raise
-            except Exception as error:
-                if not away:
-                    logger.warning("durable tasks wait for the database: %s", error, exc_info=True)
-                away = True
-                connections[conf.alias()].close()
+            if self._outage.lasts:
                 select.select([self._reader], [], [], PAUSE)
         signals.worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=0)
 
@@ -164,6 +156,7 @@ class Process:
             places = lanes.now()
             rows = store.take(self._worker, places, limit, lanes.known) if places else []
             lanes.found(rows, limit)
+            self._outage.lasts = False
             self._slot.idle()
             if rows:
                 keys = {row.key for row in rows}
@@ -267,9 +260,8 @@ class Process:
 
         :raises Superseded: it is not; or the database went away, which is not the task's failure.
         """
-        task = attempt.task
         try:
-            begun = attempts.begun(task, ticket, attempt.request, store.confirm)
+            begun = attempts.begun(attempt.task, ticket, attempt.request, store.confirm)
         except DatabaseError as error:
             if not lost_database(error, conf.alias()):
                 raise
@@ -300,8 +292,7 @@ class Process:
         }  # fmt: skip
         self._slot.runs(row.id, row.attempt, hard or 0.0)
         self._is_late = False
-        if soft:
-            signal.setitimer(signal.ITIMER_REAL, soft)
+        signal.setitimer(signal.ITIMER_REAL, soft or 0)
         try:
             task.__trace__(row.task_id, args, kwargs, request)
         finally:

@@ -17,6 +17,7 @@ from celery.exceptions import TimeLimitExceeded
 from django.conf import settings
 from django.db import connections, transaction
 
+from durable.database.outage import Outage
 from durable.health.heartbeat import HeartbeatFile
 from durable.journal import redaction
 
@@ -61,7 +62,7 @@ class Supervisor:
         self._told = self._count = 0
         self._file = HeartbeatFile("worker", settings.HEARTBEAT_MAX_AGE)
         self._signed_at = 0.0
-        self._away = False  # the database, and the log says so
+        self._outage = Outage(conf.alias(), logger)
 
     def run(self) -> int:
         """Serve rows until told to stop; return the exit status.
@@ -151,7 +152,7 @@ class Supervisor:
 
         Until none is left: its connection may outlive a process, and what that has locked.
         """
-        try:
+        with self._outage.outlived("what a process has left is not let go, and tried again"):
             for worker, row_id in list(self._left.items()):
                 mine = {"me": worker, "id": row_id}
                 why = "the process that ran it died"
@@ -160,9 +161,6 @@ class Supervisor:
                 quarantine.release("worker = %(me)s AND id <> %(id)s", mine, why, clean=True)
                 if not store.of_worker(worker):
                     del self._left[worker]
-        except Exception as error:
-            logger.warning("couldn't let go of what a process has left, tried again: %r", error)
-            connections[conf.alias()].close()
 
     def _end_task(self, child: Child, limit: float) -> None:
         """End a task that has exceeded its hard time limit, as Celery does."""
@@ -175,15 +173,9 @@ class Supervisor:
                 except Exception as error:
                     logger.exception("couldn't store that a task exceeded its time limit")
                     connections[conf.alias()].close()
-                    self._count_unrecorded(*running, error)
+                    with self._outage.outlived("that could not be counted, its attempt goes back"):
+                        quarantine.count_unrecorded(*running, error)
         self._release()
-
-    def _count_unrecorded(self, row_id: int, attempt: int, error: Exception) -> None:
-        try:
-            quarantine.count_unrecorded(row_id, attempt, error)
-        except Exception as away:
-            logger.warning("couldn't count that, its attempt goes back: %r", away)
-            connections[conf.alias()].close()
 
     def _fail(self, row_id: int, attempt: int, limit: float) -> None:
         error = TimeLimitExceeded(limit)
@@ -202,15 +194,9 @@ class Supervisor:
 
     def _sign(self) -> None:
         self._signed_at = time.monotonic()
-        try:
+        with self._outage.outlived("no sign of life"):
             self._signs.give(self.concurrency)
             janitor.sweep()
-            self._away = False
-        except Exception as error:
-            if not self._away:
-                logger.warning("no sign of life: %s", error)
-            self._away = True
-            connections[conf.alias()].close()
         if self._left:
             self._release()
 
@@ -245,9 +231,8 @@ class Supervisor:
                 logger.warning("the time is over: process %d is ended", child.pid)
                 self._kill(child)
         self._release()
-        try:
+        # Else the janitor will notice by the missing signs of life.
+        with self._outage.outlived("the worker could not sign off"):
             store.sign_off(self.worker_id)
-        except Exception as error:  # the janitor will notice by the missing signs of life
-            logger.warning("couldn't sign off: %r", error)
         signals.worker_shutdown.send(sender=self)
         logger.info("the worker has stopped, after %.1f s", time.monotonic() - began)

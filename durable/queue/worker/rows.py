@@ -19,12 +19,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import psycopg
 from celery import bootsteps, signals
 from celery.worker import state
-from django.db import Error, connections
+from django.db import connections
 
 from durable.database import background
+from durable.database.outage import ABSENCE
 from durable.database.text import repr_of
 from durable.journal import redaction
 from durable.stopping.pools import Pool
@@ -44,8 +44,8 @@ AHEAD, MOST_AHEAD = 0.05, 64
 STALE = 1.0
 #: Seconds that a worker which stops waits for a database that is away, to sign off.
 SIGN_OFF = 4.0
-#: Seconds between two tries to reach the database, and what it raises that is away.
-PAUSE, AWAY = 1.0, (Error, psycopg.Error, OSError)
+#: Seconds between two tries to reach the database.
+PAUSE = 1.0
 
 #: The thread's session. What it writes can be lost with the server: a row is then where it was
 #: before, and found there. A hold is planned once, perhaps while the table is empty, and must go by
@@ -202,7 +202,7 @@ class Rows(bootsteps.StartStopStep):  # type: ignore[misc]
             try:
                 self._session()
             except Exception as error:
-                if not away and isinstance(error, AWAY):
+                if not away and isinstance(error, ABSENCE):
                     logger.warning("durable tasks wait for the database: %s", error)
                 elif not away:
                     logger.exception("the rows' thread has failed, and begins anew")
