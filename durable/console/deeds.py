@@ -13,7 +13,6 @@ from django.utils import timezone
 from durable.queue import conf as queue
 from durable.queue import overview
 from durable.queue.endings import actions, quarantine
-from durable.queue.endings.actions import discard, discard_failures, replay
 
 from . import conf, filters, listing
 from .models import Deed
@@ -174,11 +173,11 @@ def _do(
     rows = [one for one in row_ids if only is None or one in only]
     ended = [one for one in entry_ids if only is None or one in only]
     if what == "discard":
-        seen_to = discard_failures(ended)
-        done = discard(rows, who)
+        seen_to = actions.discard_failures(ended)
+        done = actions.discard(rows, who)
         return done.ended + seen_to, done.troubles[:5]
     if what == "cancel":
         return sum(actions.cancel(one, who) for one in rows), []
     again = quarantine.requeue(rows, who) if rows else 0
-    started = replay(ended, who)
+    started = actions.replay(ended, who)
     return again + started.started, started.troubles[:5]

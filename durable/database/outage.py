@@ -11,7 +11,7 @@ from django.db import Error, connections
 
 from .retry import is_away
 
-#: What a loop meets while its database is away.
+#: Errors that a loop meets while its database is away.
 ABSENCE = (Error, psycopg.Error, OSError)
 
 
@@ -63,15 +63,15 @@ class Outage:
         self.lasts = False  # and was said
 
     @contextmanager
-    def outlived(self, what: str) -> Iterator[None]:
+    def outlived(self, what: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
         """Go on if the code inside fails; the next one gets a new connection.
 
         :param what: the log's words for that.
-        :raises MemoryError: the process is better ended.
+        :param but: errors that end the loop all the same.
         """
         try:
             yield
-        except MemoryError:
+        except but:
             raise
         except Exception as error:
             if not self.lasts:

@@ -131,12 +131,13 @@ class TestALoopOutlives:
         assert "a loop waits: no name" in caplog.text
         assert "LookupError" in caplog.text
 
-    def test_no_lack_of_memory(self) -> None:
-        with (
-            pytest.raises(MemoryError),
-            Outage("default", logging.getLogger(__name__)).outlived("a loop waits"),
-        ):
+    def test_no_lack_of_memory_where_that_is_to_end_it(self) -> None:
+        outage = Outage("default", logging.getLogger(__name__))
+        with pytest.raises(MemoryError), outage.outlived("a loop waits", but=(MemoryError,)):
             raise MemoryError
+        with outage.outlived("a loop waits"):
+            raise MemoryError
+        assert outage.lasts
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,8 @@ class Process:
     ) -> None:
         self._app, self._worker, self._hostname, self._slot = app, worker, hostname, slot
         self._lanes = Lanes(lambda: queues, app.tasks)
-        self._parent, self._outage = os.getppid(), Outage(conf.alias(), logger)
+        self._parent = os.getppid()
+        self._outage = Outage(conf.alias(), logger)
         self._stopping = self._in_body = self._is_late = False
         self._limit, self._most = 1, batch  # the first is as many as a batch has time for
         self._each = BUDGET  # seconds that the code of a task takes, whichever it is
@@ -119,7 +120,7 @@ class Process:
         attempts.make = self.make_attempt
         signals.worker_process_init.send(sender=None)
         while self._goes_on():
-            with self._outage.outlived("durable tasks wait for the database"):
+            with self._outage.outlived("durable tasks wait for the database", but=(MemoryError,)):
                 self._session()
             if self._outage.lasts:
                 select.select([self._reader], [], [], PAUSE)
@@ -242,11 +243,12 @@ class Process:
         :raises Superseded: it was taken over meanwhile, and must not store that it runs; or the
             database went away, and another attempt comes.
         """
-        attempt = Attempt(task, ticket, request)
         if ticket is None or ticket.worker != self._worker:
-            return attempt
+            return Attempt(task, ticket, request)
         if self._batch is not None:
-            attempt = SharedAttempt(task, ticket, self._batch, request)
+            attempt: Attempt = SharedAttempt(task, ticket, self._batch, request)
+        else:
+            attempt = Attempt(task, ticket, request)
         attempt.number = ticket.attempt
         # Of one that isn't atomic, the begin must be on the disk before it goes on.
         if self._batch is None and (results.started(task) or not task.atomic):
@@ -292,7 +294,8 @@ class Process:
         }  # fmt: skip
         self._slot.runs(row.id, row.attempt, hard or 0.0)
         self._is_late = False
-        signal.setitimer(signal.ITIMER_REAL, soft or 0)
+        if soft:
+            signal.setitimer(signal.ITIMER_REAL, soft)
         try:
             task.__trace__(row.task_id, args, kwargs, request)
         finally:

@@ -83,8 +83,7 @@ class Supervisor:
             "%s ready. %d processes, batches of %d, queues %s",
             self.hostname, self.concurrency, self.batch, ", ".join(self.queues),
         )  # fmt: skip
-        limited = sorted(name for name, task in self.celery.tasks.items() if task.rate_limit)
-        if limited:
+        if limited := sorted(name for name, task in self.celery.tasks.items() if task.rate_limit):
             logger.warning("rate_limit has no effect in a batch worker: %s", ", ".join(limited))
         while not self._told:
             self._turn()
@@ -202,8 +201,7 @@ class Supervisor:
 
     def _cancel(self, row_id: int) -> None:
         for child in self._children:
-            running = child.slot.running
-            if child.status is None and running and running[0] == row_id:
+            if child.status is None and child.slot.running and child.slot.row_id == row_id:
                 logger.warning("process %d is ended: its task was cancelled", child.pid)
                 self._kill(child)
 

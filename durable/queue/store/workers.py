@@ -93,7 +93,7 @@ ORPHANED = """NOT EXISTS (
 #: Of a worker, with ``DEAD_AFTER``: its last sign of life is recent.
 ALIVE = "seen_at > clock_timestamp() - %s * interval '1 s'"
 
-
+#: KiB of a page of memory.
 _PAGE = os.sysconf("SC_PAGE_SIZE") // 1024
 
 

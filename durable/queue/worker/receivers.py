@@ -25,7 +25,7 @@ from .ticket import Ticket, call_of
 
 T = TypeVar("T")
 
-#: The attribute of Celery's request that holds them.
+#: The attribute of Celery's request that holds the log lines of its attempt, for the journal.
 LINES = "durable_lines"
 
 
